@@ -1,0 +1,92 @@
+//! What an operator is told: the JSON of the admin socket, shared by server and CLI. Data only.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+pub type SessionId = u64;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Status {
+    pub version: String,
+    pub pid: u32,
+    pub uptime_seconds: u64,
+    pub listen: Vec<SocketAddr>,
+    pub relay_addresses: Vec<IpAddr>,
+    /// One entry a card named with `--interface`.
+    pub cards: Vec<Card>,
+    /// Why no session can run in the kernel, when none can.
+    pub kernel_off: Option<String>,
+    pub workers: usize,
+    pub allocations: u64,
+    pub forwards: u64,
+    pub sessions: u64,
+    pub kernel_sessions: u64,
+    pub kernel_capacity: u64,
+    pub kernel: Traffic,
+    pub userspace: Traffic,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Card {
+    pub name: String,
+    /// `native`, `generic` or `none`.
+    pub mode: String,
+    /// Why not a higher rung.
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    pub packets: u64,
+    pub bytes: u64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Session {
+    pub id: SessionId,
+    /// `turn` or `forward`.
+    pub kind: String,
+    /// TURN user or forward name.
+    pub owner: String,
+    pub client: SocketAddr,
+    /// Our address the client sends to.
+    pub server: SocketAddr,
+    /// Our address the peer or destination sees.
+    pub relayed: SocketAddr,
+    /// None: an allocation without a channel yet.
+    pub peer: Option<SocketAddr>,
+    pub channel: Option<u16>,
+    /// `kernel` or `userspace`.
+    pub runs_in: String,
+    /// Why it does not run in the kernel.
+    pub reason: Option<String>,
+    pub expires_in_seconds: u64,
+    pub age_seconds: u64,
+    pub kernel_to_peer: Traffic,
+    pub kernel_to_client: Traffic,
+    pub userspace_to_peer: Traffic,
+    pub userspace_to_client: Traffic,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ForwardView {
+    pub name: String,
+    pub listen: SocketAddr,
+    pub to: String,
+    /// Where `to` resolves now; empty with `fault` set when it does not.
+    pub resolved: Vec<SocketAddr>,
+    pub fault: Option<String>,
+    pub allow: Vec<String>,
+    pub idle_seconds: u64,
+    pub max_sessions: u64,
+    pub sessions: u64,
+    /// Clients refused because of `allow` or `max_sessions`.
+    pub refused: u64,
+}
+
+/// Body of every admin error answer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Fault {
+    pub error: String,
+}

@@ -1,0 +1,127 @@
+//! What the operator asked for, validated. Data only: reading and fault reports live in `config/`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::secret::Secret;
+
+/// Everything `relay serve` needs. Every field has a working default.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub listen: Listen,
+    pub relay: RelayAddresses,
+    pub kernel: Kernel,
+    pub auth: Auth,
+    pub peers: Peers,
+    pub limits: Limits,
+    pub forwards: Vec<Forward>,
+    pub admin: Admin,
+    pub metrics: Metrics,
+    /// Slow-path threads; 0 = one per core.
+    pub workers: usize,
+}
+
+#[derive(Debug, Clone)]
+pub struct Listen {
+    /// TURN over UDP. Default `0.0.0.0:3478` and `[::]:3478`.
+    pub udp: Vec<SocketAddr>,
+}
+
+#[derive(Debug, Clone)]
+pub struct RelayAddresses {
+    /// Local addresses relayed transport addresses are taken from (at most one of each family is used today).
+    /// Empty: the address the client contacted, else the address of the default route.
+    pub addresses: Vec<IpAddr>,
+    /// Ports for relayed transport addresses and forward sessions. Default 49152..=65535.
+    pub ports: RangeInclusive<u16>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Kernel {
+    /// Cards the XDP program is attached to. Empty: userspace only.
+    pub interfaces: Vec<String>,
+    pub xdp: XdpMode,
+    /// Sessions the kernel tables have room for. Default 65536.
+    pub max_sessions: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum XdpMode {
+    /// Native, else generic, else none.
+    #[default]
+    Auto,
+    Native,
+    Generic,
+    Off,
+}
+
+#[derive(Debug, Clone)]
+pub struct Auth {
+    pub realm: String,
+    /// Shared secrets of the "TURN REST" convention; any of them is accepted, the first one mints.
+    pub secrets: Vec<Secret<String>>,
+    pub users: Vec<User>,
+}
+
+#[derive(Debug, Clone)]
+pub struct User {
+    pub name: String,
+    pub password: Secret<String>,
+}
+
+/// Which peers and destinations may be reached: public addresses, plus `allow`, minus `deny`.
+#[derive(Debug, Clone, Default)]
+pub struct Peers {
+    pub allow: Vec<IpNet>,
+    pub deny: Vec<IpNet>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Allocations in all. Default 100_000.
+    pub allocations: usize,
+    /// Allocations of one user; default 1000. Beyond it: 486.
+    pub allocations_per_user: usize,
+    /// Permissions of one allocation; default 256. Channels of one allocation; default 256.
+    pub permissions_per_allocation: usize,
+    pub channels_per_allocation: usize,
+    /// Longest allocation lifetime granted; default 3600 s.
+    pub max_lifetime: Duration,
+    /// Answers to unauthenticated requests per second and source prefix (v4 /24, v6 /48); default 50.
+    pub unauthenticated_per_second: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Forward {
+    pub name: String,
+    pub listen: SocketAddr,
+    pub to: Destination,
+    /// Clients that may use it; empty: anyone.
+    pub allow: Vec<IpNet>,
+    pub idle: Duration,
+    pub max_sessions: usize,
+}
+
+/// `HOST:PORT` where HOST is an address or a DNS name, re-resolved while in use.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize)]
+pub struct Destination {
+    pub host: String,
+    pub port: u16,
+}
+
+#[derive(Debug, Clone)]
+pub struct Admin {
+    /// Default `/run/relay/admin.sock` (root), else `$XDG_RUNTIME_DIR/relay/admin.sock`.
+    pub socket: PathBuf,
+}
+
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    /// Default `127.0.0.1:9478`; `None` turns it off.
+    pub listen: Option<SocketAddr>,
+}

@@ -1,0 +1,20 @@
+//! The relay's control plane and slow path, read from the top like a contents page.
+
+pub mod config;
+
+pub mod credentials;
+pub mod policy;
+pub mod secret;
+
+pub mod turn;
+
+pub mod fastpath;
+
+pub mod forward;
+pub mod net;
+pub mod relay;
+
+pub mod admin;
+pub mod api;
+pub mod cli;
+pub mod metrics;
