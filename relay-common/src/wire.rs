@@ -1,0 +1,1 @@
+//! Offsets and constants of the headers the data path reads.
