@@ -8,10 +8,12 @@ mod lookup;
 mod rewrite;
 
 use crate::wire::{
-    CHANNEL_LEN, Channel, ETHERNET_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN, Ethernet, Ipv4, Ipv6,
-    UDP_LEN, Udp, VLAN_ID_MASK, VLAN_LEN, Vlan,
+    CHANNEL_LEN, Channel, ETHERNET_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN, Ethernet,
+    Ipv4, Ipv6, UDP_LEN, Udp, VLAN_ID_MASK, VLAN_LEN, Vlan,
 };
-use crate::{Bucket, Counter, Leg, NextHop, PORT_IS_CONTROL, PORT_IS_FLOW, Pod, PortEntry, Session};
+use crate::{
+    Bucket, Counter, Leg, NextHop, PORT_IS_CONTROL, PORT_IS_FLOW, Pod, PortEntry, Session,
+};
 use crate::{VLAN_NONE, checksum, port_index};
 
 use ip::Ip;
@@ -24,6 +26,8 @@ pub trait Frame {
     fn ingress(&self) -> u32;
     /// The header at `offset`, if all of it is there.
     fn load<T: Pod>(&self, offset: usize) -> Option<T>;
+    /// The byte `offset` behind `base`: a constant, and something below 32768 that is not.
+    fn byte(&self, base: usize, offset: usize) -> Option<u8>;
     /// Writes a header at `offset`; `None` if it does not fit.
     fn store<T: Pod>(&mut self, offset: usize, value: T) -> Option<()>;
     /// Moves the start by `delta` bytes, forward when positive. Changes nothing when it returns false.
@@ -92,8 +96,10 @@ pub fn run(frame: &mut impl Frame, tables: &impl Tables) -> Verdict {
 struct Packet<H> {
     ip: H,
     udp: Udp,
-    /// Its ChannelData header, if it is ChannelData.
-    channel: Option<Channel>,
+    /// Its VLAN tag, if it has one.
+    tci: u16,
+    /// Its ChannelData header; number 0 if it is not ChannelData.
+    channel: Channel,
     /// Bytes of the UDP datagram, host order.
     udp_length: u16,
     /// Application bytes: without ChannelData header and padding.
@@ -104,13 +110,17 @@ struct Packet<H> {
 fn relay(frame: &mut impl Frame, tables: &impl Tables) -> Result<Verdict, Counter> {
     let ethernet: Ethernet = frame.load(0).ok_or(Counter::NotIp)?;
     match ethernet.ethertype {
-        ETHERTYPE_IPV4 => relay_ip::<Ipv4, ETHERNET_LEN>(frame, tables),
-        ETHERTYPE_IPV6 => relay_ip::<Ipv6, ETHERNET_LEN>(frame, tables),
+        ETHERTYPE_IPV4 => relay_ip::<Ipv4, ETHERNET_LEN>(frame, tables, 0),
+        ETHERTYPE_IPV6 => relay_ip::<Ipv6, ETHERNET_LEN>(frame, tables, 0),
         ETHERTYPE_VLAN => {
             let vlan: Vlan = frame.load(ETHERNET_LEN).ok_or(Counter::NotIp)?;
             match vlan.ethertype {
-                ETHERTYPE_IPV4 => relay_ip::<Ipv4, { ETHERNET_LEN + VLAN_LEN }>(frame, tables),
-                ETHERTYPE_IPV6 => relay_ip::<Ipv6, { ETHERNET_LEN + VLAN_LEN }>(frame, tables),
+                ETHERTYPE_IPV4 => {
+                    relay_ip::<Ipv4, { ETHERNET_LEN + VLAN_LEN }>(frame, tables, vlan.tci)
+                }
+                ETHERTYPE_IPV6 => {
+                    relay_ip::<Ipv6, { ETHERNET_LEN + VLAN_LEN }>(frame, tables, vlan.tci)
+                }
                 _ => Err(Counter::NotIp),
             }
         }
@@ -120,18 +130,31 @@ fn relay(frame: &mut impl Frame, tables: &impl Tables) -> Result<Verdict, Counte
 
 /// `L3` is where the IP header starts: a constant, so that every later offset is one as well.
 #[inline(always)]
-fn relay_ip<H: Ip, const L3: usize>(frame: &mut impl Frame, tables: &impl Tables) -> Result<Verdict, Counter> {
+fn relay_ip<H: Ip, const L3: usize>(
+    frame: &mut impl Frame,
+    tables: &impl Tables,
+    tci: u16,
+) -> Result<Verdict, Counter> {
     let ip: H = frame.load(L3).ok_or(Counter::NotIp)?;
     ip.check()?;
     let udp: Udp = frame.load(L3 + H::LEN).ok_or(Counter::BadLength)?;
-    let port = tables.port(port_index(H::IS_V6, u16::from_be(udp.destination))).ok_or(Counter::NotOurs)?;
+    let port = tables
+        .port(port_index(H::IS_V6, u16::from_be(udp.destination)))
+        .ok_or(Counter::NotOurs)?;
     if port.kind == 0 {
         return Err(Counter::NotOurs);
     }
-    let packet = classify::<H, L3>(frame, ip, udp, port.kind)?;
-    let found = lookup::find(&packet, port, tables)?;
-    let (arrival, departure) = (&found.legs[0], &found.legs[1]);
-    let next_hop = tables.next_hop(departure.next_hop).ok_or(Counter::NoNextHop)?;
+    let packet = classify::<H, L3>(frame, ip, udp, tci, port.kind)?;
+    let found = lookup::find(&packet, port, tables);
+    let session = found.session.ok_or(Counter::NoSession)?;
+    let arrival = &session.legs[(found.leg & 1) as usize];
+    let departure = &session.legs[(found.leg & 1 ^ 1) as usize];
+    if arrival.deadline <= tables.jiffies() {
+        return Err(Counter::Expired);
+    }
+    let next_hop = tables
+        .next_hop(departure.next_hop)
+        .ok_or(Counter::NoNextHop)?;
     if departure.matches.family != H::FAMILY {
         return Err(Counter::FamilyChange);
     }
@@ -144,14 +167,18 @@ fn relay_ip<H: Ip, const L3: usize>(frame: &mut impl Frame, tables: &impl Tables
     let vlan = if L3 == ETHERNET_LEN {
         VLAN_NONE
     } else {
-        let tag: Vlan = frame.load(ETHERNET_LEN).ok_or(Counter::NotIp)?;
-        u16::from_be(tag.tci) & VLAN_ID_MASK
+        u16::from_be(tci) & VLAN_ID_MASK
     };
     if next_hop.vlan != vlan {
         return Err(Counter::VlanChange);
     }
-    let new_udp_length =
-        packet.data_length as u32 + UDP_LEN as u32 + if departure.matches.channel != 0 { CHANNEL_LEN as u32 } else { 0 };
+    let new_udp_length = packet.data_length as u32
+        + UDP_LEN as u32
+        + if departure.matches.channel != 0 {
+            CHANNEL_LEN as u32
+        } else {
+            0
+        };
     if new_udp_length + H::LEN as u32 > next_hop.mtu as u32 {
         return Err(Counter::TooBig);
     }
@@ -163,13 +190,30 @@ fn relay_ip<H: Ip, const L3: usize>(frame: &mut impl Frame, tables: &impl Tables
     } else if packet.udp.checksum == checksum::fold(pseudo) {
         return Err(Counter::PartialChecksum);
     }
-    rewrite::rewrite::<H, L3>(frame, &packet, arrival, departure, next_hop, new_udp_length as u16)?;
+    rewrite::rewrite::<H, L3>(
+        frame,
+        &packet,
+        arrival,
+        departure,
+        next_hop,
+        new_udp_length as u16,
+    )?;
     tables.charge(arrival, packet.data_length as u64);
-    if next_hop.ifindex == frame.ingress() { Ok(Verdict::Transmit) } else { Ok(Verdict::Redirect(next_hop.card)) }
+    if next_hop.ifindex == frame.ingress() {
+        Ok(Verdict::Transmit)
+    } else {
+        Ok(Verdict::Redirect(next_hop.card))
+    }
 }
 
 #[inline(always)]
-fn classify<H: Ip, const L3: usize>(frame: &impl Frame, ip: H, udp: Udp, kind: u32) -> Result<Packet<H>, Counter> {
+fn classify<H: Ip, const L3: usize>(
+    frame: &impl Frame,
+    ip: H,
+    udp: Udp,
+    tci: u16,
+    kind: u32,
+) -> Result<Packet<H>, Counter> {
     let udp_length = u16::from_be(udp.length);
     if udp_length < UDP_LEN
         || udp_length != ip.payload_length()
@@ -178,19 +222,39 @@ fn classify<H: Ip, const L3: usize>(frame: &impl Frame, ip: H, udp: Udp, kind: u
         return Err(Counter::BadLength);
     }
     if kind & PORT_IS_CONTROL != 0 && udp_length >= UDP_LEN + CHANNEL_LEN {
-        let channel: Channel = frame.load(L3 + H::LEN + UDP_LEN as usize).ok_or(Counter::BadLength)?;
+        let channel: Channel = frame
+            .load(L3 + H::LEN + UDP_LEN as usize)
+            .ok_or(Counter::BadLength)?;
         if u16::from_be(channel.number) & 0xf000 == 0x4000 {
             // Padding is optional over UDP: https://www.rfc-editor.org/rfc/rfc8656#section-12.5
             let data_length = u16::from_be(channel.length);
-            let padding = (udp_length as u32).wrapping_sub(data_length as u32 + UDP_LEN as u32 + CHANNEL_LEN as u32);
+            let padding = (udp_length as u32)
+                .wrapping_sub(data_length as u32 + UDP_LEN as u32 + CHANNEL_LEN as u32);
             if padding > 3 {
                 return Err(Counter::BadLength);
             }
-            return Ok(Packet { ip, udp, channel: Some(channel), udp_length, data_length });
+            return Ok(Packet {
+                ip,
+                udp,
+                tci,
+                channel,
+                udp_length,
+                data_length,
+            });
         }
     }
     if kind & PORT_IS_FLOW == 0 {
         return Err(Counter::NotChannelData);
     }
-    Ok(Packet { ip, udp, channel: None, udp_length, data_length: udp_length - UDP_LEN })
+    Ok(Packet {
+        ip,
+        udp,
+        tci,
+        channel: Channel {
+            number: 0,
+            length: 0,
+        },
+        udp_length,
+        data_length: udp_length - UDP_LEN,
+    })
 }

@@ -105,6 +105,10 @@ impl Place {
         h = h.wrapping_mul(0xff51_afd7_ed55_8ccd);
         h ^= h >> 32;
         let first = h as u32 & mask;
-        Self { first, second: first ^ (((h >> 40) as u32 | 1) & mask), tag: (h >> 48) as u16 }
+        Self {
+            first,
+            second: first ^ (((h >> 40) as u32 | 1) & mask),
+            tag: (h >> 48) as u16,
+        }
     }
 }

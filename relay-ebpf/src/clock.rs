@@ -12,7 +12,12 @@ pub fn clock(ctx: XdpContext) -> u32 {
     // SAFETY: no arguments, no effects.
     let (jiffies, nanoseconds) = unsafe { (bpf_jiffies64(), bpf_ktime_get_ns()) };
     let mut frame = XdpFrame::new(&ctx);
-    for (i, byte) in jiffies.to_ne_bytes().into_iter().chain(nanoseconds.to_ne_bytes()).enumerate() {
+    for (i, byte) in jiffies
+        .to_ne_bytes()
+        .into_iter()
+        .chain(nanoseconds.to_ne_bytes())
+        .enumerate()
+    {
         if frame.store(i, byte).is_none() {
             return xdp_action::XDP_ABORTED;
         }

@@ -2,7 +2,11 @@
 #![no_std]
 #![no_main]
 // Atomic addition is not in core's stable surface for BPF; see `tables::add`.
-#![cfg_attr(target_arch = "bpf", feature(core_intrinsics), expect(internal_features, reason = "atomic_xadd"))]
+#![cfg_attr(
+    target_arch = "bpf",
+    feature(core_intrinsics),
+    expect(internal_features, reason = "atomic_xadd")
+)]
 
 mod clock;
 mod frame;

@@ -4,15 +4,16 @@ use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, DevMap, PerCpuArray};
 use relay_common::{
-    ABI_VERSION, Bucket, Counter, DEFAULT_SESSIONS, HashKey, MAX_CARDS, MAX_NEXT_HOPS, NextHop, PORT_ENTRIES,
-    PortEntry, Session, buckets_for,
+    ABI_VERSION, Bucket, Counter, DEFAULT_SESSIONS, HashKey, MAX_CARDS, MAX_NEXT_HOPS, NextHop,
+    PORT_ENTRIES, PortEntry, Session, buckets_for,
 };
 
 // Mappable, so that userspace changes an entry with one store instead of a system call.
 #[map]
 pub static PORTS: Array<PortEntry> = Array::with_max_entries(PORT_ENTRIES, BPF_F_MMAPABLE);
 #[map]
-pub static BUCKETS: Array<Bucket> = Array::with_max_entries(buckets_for(DEFAULT_SESSIONS), BPF_F_MMAPABLE);
+pub static BUCKETS: Array<Bucket> =
+    Array::with_max_entries(buckets_for(DEFAULT_SESSIONS), BPF_F_MMAPABLE);
 #[map]
 pub static SESSIONS: Array<Session> = Array::with_max_entries(DEFAULT_SESSIONS, BPF_F_MMAPABLE);
 #[map]

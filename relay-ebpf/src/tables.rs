@@ -67,7 +67,13 @@ impl Tables for KernelTables {
 pub fn redirect(card: u32) -> u32 {
     // The frame is rewritten by now: if the card is gone it must be dropped, not handed to the host.
     // SAFETY: a DEVMAP of this program.
-    unsafe { bpf_redirect_map(addr_of!(CARDS).cast_mut().cast(), card as u64, xdp_action::XDP_DROP as u64) as u32 }
+    unsafe {
+        bpf_redirect_map(
+            addr_of!(CARDS).cast_mut().cast(),
+            card as u64,
+            xdp_action::XDP_DROP as u64,
+        ) as u32
+    }
 }
 
 /// Atomic addition whose result nobody wants: one `lock add`.

@@ -4,8 +4,8 @@ use std::cell::{Cell, RefCell};
 
 use relay_common::engine::{Frame, Tables, Verdict, run};
 use relay_common::{
-    BUCKET_WAYS, Bucket, Counter, HashKey, IndexEntry, Leg, NextHop, PORT_ENTRIES, PORT_IS_CONTROL, PORT_IS_FLOW, Pod,
-    PortEntry, Session, buckets_for, port_index,
+    BUCKET_WAYS, Bucket, Counter, HashKey, IndexEntry, Leg, NextHop, PORT_ENTRIES, PORT_IS_CONTROL,
+    PORT_IS_FLOW, Pod, PortEntry, Session, buckets_for, port_index,
 };
 
 /// What both engines report about one packet.
@@ -38,7 +38,9 @@ impl MemoryTables {
             buckets: vec![Bucket::default(); buckets_for(sessions) as usize],
             sessions: Vec::with_capacity(sessions as usize),
             next_hops: vec![NextHop::default()],
-            key: HashKey(std::array::from_fn(|i| 0x9e37_79b9u32.wrapping_mul(i as u32 + 1))),
+            key: HashKey(std::array::from_fn(|i| {
+                0x9e37_79b9u32.wrapping_mul(i as u32 + 1)
+            })),
             jiffies: 1000,
             counters: vec![Cell::new(0); Counter::COUNT],
             charged: RefCell::default(),
@@ -65,8 +67,13 @@ impl MemoryTables {
             });
             let (b, w) = free.expect("room in the index");
             self.buckets[b as usize].0[w] = entry.0;
-            let port = &mut self.ports[port_index(m.family == 6, u16::from_be(m.local_port)) as usize];
-            port.kind |= if m.channel == 0 { PORT_IS_FLOW } else { PORT_IS_CONTROL };
+            let port =
+                &mut self.ports[port_index(m.family == 6, u16::from_be(m.local_port)) as usize];
+            port.kind |= if m.channel == 0 {
+                PORT_IS_FLOW
+            } else {
+                PORT_IS_CONTROL
+            };
         }
         slot
     }
@@ -77,16 +84,27 @@ impl MemoryTables {
         let m = &session.legs[leg as usize].matches;
         let index = port_index(m.family == 6, u16::from_be(m.local_port)) as usize;
         let kind = self.ports[index].kind;
-        self.ports[index] = PortEntry { kind, slot, generation: session.generation, leg };
+        self.ports[index] = PortEntry {
+            kind,
+            slot,
+            generation: session.generation,
+            leg,
+        };
     }
 
     /// Runs one packet; counters start at zero.
     pub fn run(&self, frame: &[u8], ingress: u32) -> Outcome {
         self.counters.iter().for_each(|c| c.set(0));
         self.charged.borrow_mut().clear();
-        let mut memory = MemoryFrame { bytes: frame.to_vec(), ingress };
+        let mut memory = MemoryFrame {
+            bytes: frame.to_vec(),
+            ingress,
+        };
         let verdict = run(&mut memory, self);
-        let counters = Counter::ALL.iter().map(|c| (*c, self.counters[*c as usize].get())).filter(|c| c.1 > 0);
+        let counters = Counter::ALL
+            .iter()
+            .map(|c| (*c, self.counters[*c as usize].get()))
+            .filter(|c| c.1 > 0);
         Outcome {
             verdict,
             frame: memory.bytes,
@@ -119,9 +137,17 @@ impl Tables for MemoryTables {
         self.jiffies
     }
     fn charge(&self, leg: &Leg, bytes: u64) {
-        let found = self.sessions.iter().enumerate().find_map(|(slot, session)| {
-            session.legs.iter().position(|l| std::ptr::eq(l, leg)).map(|l| (slot as u32, l as u32))
-        });
+        let found = self
+            .sessions
+            .iter()
+            .enumerate()
+            .find_map(|(slot, session)| {
+                session
+                    .legs
+                    .iter()
+                    .position(|l| std::ptr::eq(l, leg))
+                    .map(|l| (slot as u32, l as u32))
+            });
         let (slot, leg) = found.expect("a leg of a session");
         self.charged.borrow_mut().push((slot, leg, 1, bytes));
     }
@@ -148,6 +174,9 @@ impl Frame for MemoryFrame {
         // SAFETY: as many bytes as `T` has, and `Pod` takes any bytes at any alignment when read unaligned.
         Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
     }
+    fn byte(&self, base: usize, offset: usize) -> Option<u8> {
+        self.bytes.get(base + offset).copied()
+    }
     fn store<T: Pod>(&mut self, offset: usize, value: T) -> Option<()> {
         let bytes = self.bytes.get_mut(offset..offset + size_of::<T>())?;
         // SAFETY: as many bytes as `T` has, written unaligned.
@@ -158,7 +187,8 @@ impl Frame for MemoryFrame {
         if delta >= 0 {
             self.bytes.drain(..delta as usize);
         } else {
-            self.bytes.splice(..0, std::iter::repeat_n(0, -delta as usize));
+            self.bytes
+                .splice(..0, std::iter::repeat_n(0, -delta as usize));
         }
         true
     }

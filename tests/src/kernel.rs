@@ -30,7 +30,10 @@ impl KernelEngine {
             .override_global(maps::BUCKET_MASK, &mask, true)
             .load(object)
             .context("load the XDP object")?;
-        let relay: &mut Xdp = ebpf.program_mut(programs::RELAY).context("program `relay`")?.try_into()?;
+        let relay: &mut Xdp = ebpf
+            .program_mut(programs::RELAY)
+            .context("program `relay`")?
+            .try_into()?;
         relay.load().context("verify `relay`")?;
         let mut engine = Self { ebpf, sessions };
         engine.fill(tables)?;
@@ -43,7 +46,12 @@ impl KernelEngine {
             ports.set(i as u32, port, 0)?;
         }
         let mut buckets: Array<&mut MapData, Bucket> = self.map(maps::BUCKETS)?.try_into()?;
-        for (i, bucket) in tables.buckets.iter().enumerate().filter(|b| b.1.0 != [0; 8]) {
+        for (i, bucket) in tables
+            .buckets
+            .iter()
+            .enumerate()
+            .filter(|b| b.1.0 != [0; 8])
+        {
             buckets.set(i as u32, bucket, 0)?;
         }
         let mut sessions: Array<&mut MapData, Session> = self.map(maps::SESSIONS)?.try_into()?;
@@ -60,23 +68,42 @@ impl KernelEngine {
     }
 
     fn map(&mut self, name: &str) -> Result<&mut aya::maps::Map> {
-        self.ebpf.map_mut(name).with_context(|| format!("map `{name}`"))
+        self.ebpf
+            .map_mut(name)
+            .with_context(|| format!("map `{name}`"))
     }
 
     pub fn program(&mut self) -> Result<&mut Xdp> {
-        Ok(self.ebpf.program_mut(programs::RELAY).context("program `relay`")?.try_into()?)
+        Ok(self
+            .ebpf
+            .program_mut(programs::RELAY)
+            .context("program `relay`")?
+            .try_into()?)
     }
 
     /// Runs one packet once.
     pub fn run(&mut self, frame: &[u8]) -> Result<Outcome> {
         let before = (self.counters()?, self.charges()?);
         let mut out = vec![0; frame.len() + 256];
-        let options = TestRunOptions { data_in: Some(frame), data_out: Some(&mut out), ..Default::default() };
-        let result = self.program()?.test_run(options).context("BPF_PROG_TEST_RUN")?;
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut out),
+            ..Default::default()
+        };
+        let result = self
+            .program()?
+            .test_run(options)
+            .context("BPF_PROG_TEST_RUN")?;
         out.truncate(result.data_size_out as usize);
         let after = (self.counters()?, self.charges()?);
-        let counters = Counter::ALL.iter().map(|c| (*c, after.0[*c as usize] - before.0[*c as usize]));
-        let charged = after.1.iter().zip(&before.1).map(|(a, b)| (a.0, a.1, a.2 - b.2, a.3 - b.3));
+        let counters = Counter::ALL
+            .iter()
+            .map(|c| (*c, after.0[*c as usize] - before.0[*c as usize]));
+        let charged = after
+            .1
+            .iter()
+            .zip(&before.1)
+            .map(|(a, b)| (a.0, a.1, a.2 - b.2, a.3 - b.3));
         Ok(Outcome {
             verdict: match result.return_value {
                 1 => Verdict::Drop,
@@ -94,7 +121,9 @@ impl KernelEngine {
 
     fn counters(&mut self) -> Result<Vec<u64>> {
         let map: PerCpuArray<&mut MapData, u64> = self.map(maps::COUNTERS)?.try_into()?;
-        (0..Counter::COUNT as u32).map(|i| Ok(map.get(&i, 0)?.iter().sum())).collect()
+        (0..Counter::COUNT as u32)
+            .map(|i| Ok(map.get(&i, 0)?.iter().sum()))
+            .collect()
     }
 
     fn charges(&mut self) -> Result<Vec<(u32, u32, u64, u64)>> {

@@ -25,7 +25,10 @@ pub fn object(name: &str) -> Option<Vec<u8>> {
     match std::fs::read(&path) {
         Ok(bytes) => Some(bytes),
         Err(e) => {
-            skip(&format!("{}: {e}; `cargo xtask build` makes it", path.display()));
+            skip(&format!(
+                "{}: {e}; `cargo xtask build` makes it",
+                path.display()
+            ));
             None
         }
     }
@@ -41,6 +44,9 @@ pub fn target_directory() -> PathBuf {
 
 /// Says why a test did not run.
 pub fn skip(reason: &str) {
-    assert!(std::env::var("RELAY_REQUIRE_PRIVILEGED").is_err(), "may not be skipped here: {reason}");
+    assert!(
+        std::env::var("RELAY_REQUIRE_PRIVILEGED").is_err(),
+        "may not be skipped here: {reason}"
+    );
     eprintln!("skipped: {reason}");
 }

@@ -14,7 +14,9 @@ fn the_host_engine_does_what_the_cases_say() {
 
 #[test]
 fn the_kernel_program_does_what_the_cases_say() {
-    let Some(object) = relay_tests::privileged::xdp_object() else { return };
+    let Some(object) = relay_tests::privileged::xdp_object() else {
+        return;
+    };
     let mut kernel = KernelEngine::new(&object, &world().tables).unwrap();
     for case in cases() {
         // BPF_PROG_TEST_RUN takes no frame shorter than an Ethernet header.

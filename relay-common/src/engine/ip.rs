@@ -61,7 +61,10 @@ impl Ip for Ipv4 {
     }
     #[inline(always)]
     fn pseudo_header(&self, udp_length: u16) -> u64 {
-        self.source as u64 + self.destination as u64 + udp_length as u64 + (UDP as u16).to_be() as u64
+        self.source as u64
+            + self.destination as u64
+            + udp_length as u64
+            + (UDP as u16).to_be() as u64
     }
     #[inline(always)]
     fn addresses(&self, m: &mut Match) {
@@ -123,7 +126,10 @@ impl Ip for Ipv6 {
     }
     #[inline(always)]
     fn pseudo_header(&self, udp_length: u16) -> u64 {
-        words(&self.source) + words(&self.destination) + udp_length as u64 + (UDP as u16).to_be() as u64
+        words(&self.source)
+            + words(&self.destination)
+            + udp_length as u64
+            + (UDP as u16).to_be() as u64
     }
     #[inline(always)]
     fn addresses(&self, m: &mut Match) {

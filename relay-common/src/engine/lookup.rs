@@ -1,62 +1,68 @@
-//! From a packet to the two legs of its session. Never writes.
+//! From a packet to its session. Never writes.
 
 use super::ip::Ip;
 use super::{Packet, Tables};
-use crate::{Counter, IndexEntry, Leg, Match, Place, PortEntry, Session};
+use crate::{IndexEntry, Match, Place, PortEntry, Session};
 
-/// The leg a packet arrived on and the one it leaves by.
+/// The session a packet belongs to, and the leg it arrived on.
+///
+/// Always whole: in an `Option` of it the unused fields would be undefined, which the verifier refuses to copy.
+#[derive(Clone, Copy)]
 pub struct Found<'t> {
-    pub legs: [&'t Leg; 2],
+    pub session: Option<&'t Session>,
+    pub leg: u32,
 }
 
+const NOTHING: Found<'static> = Found {
+    session: None,
+    leg: 0,
+};
+
 #[inline(always)]
-pub fn find<'t, H: Ip>(packet: &Packet<H>, port: &PortEntry, tables: &'t impl Tables) -> Result<Found<'t>, Counter> {
+pub fn find<'t, H: Ip>(packet: &Packet<H>, port: &PortEntry, tables: &'t impl Tables) -> Found<'t> {
     let mut wanted = Match {
         remote_port: packet.udp.source,
         local_port: packet.udp.destination,
-        channel: match packet.channel {
-            Some(channel) => channel.number,
-            None => 0,
-        },
+        channel: packet.channel.number,
         family: H::FAMILY,
         ..Match::default()
     };
     packet.ip.addresses(&mut wanted);
-    if packet.channel.is_none() && port.generation != 0 {
-        if let Some(found) = accept::<H>(&wanted, port.slot, port.generation, port.leg, tables) {
-            return live(found, tables);
+    if packet.channel.number == 0 && port.generation != 0 {
+        let found = accept::<H>(&wanted, port.slot, port.generation, port.leg, tables);
+        if found.session.is_some() {
+            return found;
         }
     }
     let place = Place::of(&wanted, tables.bucket_mask(), |i| tables.hash_word(i));
-    if let Some(found) = search::<H>(&wanted, place.first, place.tag, tables) {
-        return live(found, tables);
+    let found = search::<H>(&wanted, place.first, place.tag, tables);
+    if found.session.is_some() {
+        return found;
     }
-    match search::<H>(&wanted, place.second, place.tag, tables) {
-        Some(found) => live(found, tables),
-        None => Err(Counter::NoSession),
-    }
+    search::<H>(&wanted, place.second, place.tag, tables)
 }
 
 #[inline(always)]
-fn live<'t>(found: Found<'t>, tables: &impl Tables) -> Result<Found<'t>, Counter> {
-    if found.legs[0].deadline <= tables.jiffies() {
-        return Err(Counter::Expired);
-    }
-    Ok(found)
-}
-
-#[inline(always)]
-fn search<'t, H: Ip>(wanted: &Match, bucket: u32, tag: u16, tables: &'t impl Tables) -> Option<Found<'t>> {
-    let bucket = tables.bucket(bucket)?;
+fn search<'t, H: Ip>(wanted: &Match, bucket: u32, tag: u16, tables: &'t impl Tables) -> Found<'t> {
+    let Some(bucket) = tables.bucket(bucket) else {
+        return NOTHING;
+    };
     for word in &bucket.0 {
         let entry = IndexEntry(*word);
         if entry.tag() == tag && entry.generation() != 0 {
-            if let Some(found) = accept::<H>(wanted, entry.slot(), entry.generation(), entry.leg(), tables) {
-                return Some(found);
+            let found = accept::<H>(
+                wanted,
+                entry.slot(),
+                entry.generation(),
+                entry.leg(),
+                tables,
+            );
+            if found.session.is_some() {
+                return found;
             }
         }
     }
-    None
+    NOTHING
 }
 
 /// The slot's own word on whether it is this packet's session: a recycled slot or a colliding hash ends here.
@@ -67,16 +73,23 @@ fn accept<'t, H: Ip>(
     generation: u32,
     leg: u32,
     tables: &'t impl Tables,
-) -> Option<Found<'t>> {
-    let session: &Session = tables.session(slot)?;
-    let [near, far] = &session.legs;
-    let legs = if leg & 1 == 0 { [near, far] } else { [far, near] };
-    let m = &legs[0].matches;
+) -> Found<'t> {
+    let Some(session) = tables.session(slot) else {
+        return NOTHING;
+    };
+    let m = &session.legs[(leg & 1) as usize].matches;
     let same = session.generation == generation
         && m.remote_port == wanted.remote_port
         && m.local_port == wanted.local_port
         && m.channel == wanted.channel
         && m.family == wanted.family
         && H::same_addresses(m, wanted);
-    if same { Some(Found { legs }) } else { None }
+    if same {
+        Found {
+            session: Some(session),
+            leg,
+        }
+    } else {
+        NOTHING
+    }
 }

@@ -21,8 +21,8 @@ pub fn rewrite<H: Ip, const L3: usize>(
     let mut delta = arrival.checksum_delta as u64
         // The UDP length counts twice: in the header and in the pseudo header.
         + 2 * (!packet.udp.length as u64 + length as u64);
-    if let Some(channel) = packet.channel {
-        delta += !channel.number as u64 + !channel.length as u64;
+    if packet.channel.number != 0 {
+        delta += !packet.channel.number as u64 + !packet.channel.length as u64;
         delta += padding::<H, L3>(frame, packet)?;
     }
     let data_length = packet.data_length.to_be();
@@ -33,11 +33,16 @@ pub fn rewrite<H: Ip, const L3: usize>(
         0 => 0,
         old => checksum::never_zero(checksum::adjust(old, delta)),
     };
-    let tci = if L3 == ETHERNET_LEN { 0 } else { frame.load::<Vlan>(ETHERNET_LEN).ok_or(Counter::NotIp)?.tci };
-    let ip = packet.ip.forwarded(&departure.matches, arrival.header_delta, udp_length);
+    let ip = packet
+        .ip
+        .forwarded(&departure.matches, arrival.header_delta, udp_length);
     let (destination, source) = (halves(&next_hop.destination), halves(&next_hop.source));
 
-    let popped = if packet.channel.is_some() { CHANNEL_LEN as i32 } else { 0 };
+    let popped = if packet.channel.number != 0 {
+        CHANNEL_LEN as i32
+    } else {
+        0
+    };
     let pushed = if number != 0 { CHANNEL_LEN as i32 } else { 0 };
     if popped != pushed && !frame.move_start(popped - pushed) {
         return Err(Counter::NoRoom);
@@ -49,16 +54,37 @@ pub fn rewrite<H: Ip, const L3: usize>(
         length,
         checksum,
     };
-    let ethernet = Ethernet { destination, source, ethertype: if L3 == ETHERNET_LEN { H::ETHERTYPE } else { ETHERTYPE_VLAN } };
+    let ethernet = Ethernet {
+        destination,
+        source,
+        ethertype: if L3 == ETHERNET_LEN {
+            H::ETHERTYPE
+        } else {
+            ETHERTYPE_VLAN
+        },
+    };
     frame.store(0, ethernet).ok_or(Counter::RewriteFault)?;
     if L3 != ETHERNET_LEN {
-        frame.store(ETHERNET_LEN, Vlan { tci, ethertype: H::ETHERTYPE }).ok_or(Counter::RewriteFault)?;
+        frame
+            .store(
+                ETHERNET_LEN,
+                Vlan {
+                    tci: packet.tci,
+                    ethertype: H::ETHERTYPE,
+                },
+            )
+            .ok_or(Counter::RewriteFault)?;
     }
     frame.store(L3, ip).ok_or(Counter::RewriteFault)?;
     frame.store(L3 + H::LEN, udp).ok_or(Counter::RewriteFault)?;
     if number != 0 {
-        let channel = Channel { number, length: data_length };
-        frame.store(L3 + H::LEN + UDP_LEN as usize, channel).ok_or(Counter::RewriteFault)?;
+        let channel = Channel {
+            number,
+            length: data_length,
+        };
+        frame
+            .store(L3 + H::LEN + UDP_LEN as usize, channel)
+            .ok_or(Counter::RewriteFault)?;
     }
     Ok(())
 }
@@ -70,12 +96,14 @@ fn padding<H: Ip, const L3: usize>(frame: &impl Frame, packet: &Packet<H>) -> Re
     let mut delta = 0u64;
     for offset in unpadded..unpadded + 3 {
         if offset < packet.udp_length as u32 {
-            // The verifier follows packet offsets up to 0xffff only.
-            if offset > 0x7fff {
-                return Err(Counter::BadLength);
-            }
-            let byte: u8 = frame.load(L3 + H::LEN + offset as usize).ok_or(Counter::BadLength)?;
-            let word = if offset & 1 == 0 { [byte, 0] } else { [0, byte] };
+            let byte = frame
+                .byte(L3 + H::LEN, offset as usize)
+                .ok_or(Counter::BadLength)?;
+            let word = if offset & 1 == 0 {
+                [byte, 0]
+            } else {
+                [0, byte]
+            };
             delta += !u16::from_ne_bytes(word) as u64;
         }
     }
