@@ -80,35 +80,35 @@ impl HashKey {
     /// Where entries of `m` stand among `mask + 1` buckets.
     #[inline(always)]
     pub fn place(&self, m: &Match, mask: u32) -> Place {
-        let k = &self.0;
+        Place::of(m, mask, |i| self.0[i])
+    }
+}
+
+impl Place {
+    /// As [`HashKey::place`], with a key that is read word by word.
+    #[inline(always)]
+    pub fn of(m: &Match, mask: u32, key: impl Fn(usize) -> u32) -> Self {
+        let pair = |a: u32, b: u32, i: usize| {
+            a.wrapping_add(key(i)) as u64 * b.wrapping_add(key(i + 1)) as u64
+        };
         let ports = m.remote_port as u32 | (m.local_port as u32) << 16;
         let framing = m.channel as u32 | (m.family as u32) << 16;
-        let mut h = nh(ports, framing, k[0], k[1]).wrapping_add(nh(
-            m.remote.0[0],
-            m.local.0[0],
-            k[2],
-            k[3],
-        ));
+        let mut h = pair(ports, framing, 0).wrapping_add(pair(m.remote.0[0], m.local.0[0], 2));
         if m.family == crate::Family::V6 as u8 {
             h = h
-                .wrapping_add(nh(m.remote.0[1], m.local.0[1], k[4], k[5]))
-                .wrapping_add(nh(m.remote.0[2], m.local.0[2], k[6], k[7]))
-                .wrapping_add(nh(m.remote.0[3], m.local.0[3], k[8], k[9]));
+                .wrapping_add(pair(m.remote.0[1], m.local.0[1], 4))
+                .wrapping_add(pair(m.remote.0[2], m.local.0[2], 6))
+                .wrapping_add(pair(m.remote.0[3], m.local.0[3], 8));
         }
         // NH is weak in its low bits: fold the strong ones down and spread them (Murmur3's finaliser, one round).
         h ^= h >> 33;
         h = h.wrapping_mul(0xff51_afd7_ed55_8ccd);
         h ^= h >> 32;
         let first = h as u32 & mask;
-        Place {
+        Self {
             first,
             second: first ^ (((h >> 40) as u32 | 1) & mask),
             tag: (h >> 48) as u16,
         }
     }
-}
-
-#[inline(always)]
-fn nh(a: u32, b: u32, ka: u32, kb: u32) -> u64 {
-    a.wrapping_add(ka) as u64 * b.wrapping_add(kb) as u64
 }

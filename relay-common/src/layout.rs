@@ -10,6 +10,9 @@ use crate::{Bucket, HashKey, Leg, Match, NextHop, PortEntry, Session};
 /// The implementor has no padding and accepts any bytes.
 pub unsafe trait Pod: Copy + 'static {}
 
+// SAFETY: a byte.
+unsafe impl Pod for u8 {}
+
 macro_rules! pod {
     ($($t:ty => $size:literal),* $(,)?) => {$(
         const _: () = assert!(size_of::<$t>() == $size, stringify!($t));
@@ -18,6 +21,14 @@ macro_rules! pod {
         #[cfg(feature = "user")]
         // SAFETY: as above.
         unsafe impl aya::Pod for $t {}
+    )*};
+}
+
+/// Marks the packet headers, whose layout `wire.rs` asserts against `network-types`.
+macro_rules! wire_pod {
+    ($($t:ty),* $(,)?) => {$(
+        // SAFETY: integers and arrays only; `wire.rs` asserts the size, which is the sum of the fields.
+        unsafe impl crate::Pod for $t {}
     )*};
 }
 

@@ -13,6 +13,7 @@
 #![deny(missing_docs)]
 
 mod abi;
+#[macro_use]
 mod layout;
 
 mod counter;

@@ -1,1 +1,8 @@
+//! The lab: engines, packets and namespaces that the tests and benches share.
 
+pub mod packet;
+pub mod privileged;
+
+pub mod cases;
+pub mod engine;
+pub mod kernel;
