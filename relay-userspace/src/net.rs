@@ -9,3 +9,5 @@ pub mod outbox;
 pub mod stats;
 
 pub mod ports;
+
+pub mod addresses;

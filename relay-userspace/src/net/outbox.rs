@@ -22,7 +22,9 @@ pub struct Outbox {
 }
 
 struct Run {
-    socket: Rc<Socket>,
+    /// `None` once sent: a closed socket must not live on here.
+    socket: Option<Rc<Socket>>,
+    max_segments: usize,
     route: Route,
     segment: usize,
     /// No further datagram: a shorter one ended it, or it is full.
@@ -31,9 +33,13 @@ struct Run {
 }
 
 impl Run {
+    fn is_of(&self, socket: &Rc<Socket>, route: &Route) -> bool {
+        self.route == *route && self.socket.as_ref().is_some_and(|own| Rc::ptr_eq(own, socket))
+    }
+
     fn takes(&mut self, len: usize) -> bool {
         let full = self.bytes.len() + len > LARGEST_RUN
-            || self.bytes.len() >= self.segment * self.socket.max_segments();
+            || self.bytes.len() >= self.segment * self.max_segments;
         self.closed |= full || len > self.segment || len == 0 || self.segment > LARGEST_SEGMENT;
         !self.closed
     }
@@ -43,7 +49,7 @@ impl Outbox {
     /// Order is kept within a flow (socket and route), not between flows.
     pub fn push(&mut self, socket: &Rc<Socket>, route: Route, bytes: &[u8]) {
         let recent = self.used.saturating_sub(LOOK_BACK)..self.used;
-        let same = self.runs[recent].iter_mut().rev().find(|run| Rc::ptr_eq(&run.socket, socket) && run.route == route);
+        let same = self.runs[recent].iter_mut().rev().find(|run| run.is_of(socket, &route));
         if let Some(run) = same
             && run.takes(bytes.len())
         {
@@ -51,51 +57,41 @@ impl Outbox {
             run.bytes.extend_from_slice(bytes);
             return;
         }
-        match self.runs.get_mut(self.used) {
-            Some(run) => {
-                run.socket = Rc::clone(socket);
-                (run.route, run.segment, run.closed) = (route, bytes.len(), false);
-                run.bytes.clear();
-                run.bytes.extend_from_slice(bytes);
-            }
-            None => self.runs.push(Run {
-                socket: Rc::clone(socket),
-                route,
-                segment: bytes.len(),
-                closed: false,
-                bytes: bytes.to_vec(),
-            }),
+        if self.used == self.runs.len() {
+            self.runs.push(Run { socket: None, max_segments: 1, route, segment: 0, closed: true, bytes: Vec::new() });
         }
+        let run = &mut self.runs[self.used];
+        run.socket = Some(Rc::clone(socket));
+        run.max_segments = socket.max_segments();
+        (run.route, run.segment, run.closed) = (route, bytes.len(), false);
+        run.bytes.clear();
+        run.bytes.extend_from_slice(bytes);
         self.used += 1;
     }
 
     /// Sends everything. Errors are counted by kind and end nothing.
     pub fn flush(&mut self, stats: &Stats) {
-        for run in &self.runs[..self.used] {
-            send_run(run, stats);
+        for run in &mut self.runs[..self.used] {
+            if let Some(socket) = run.socket.take() {
+                send_run(&socket, run, stats);
+            }
         }
         self.used = 0;
     }
-
-    /// Lets go of closed sockets, so that their ports are free at once.
-    pub fn forget(&mut self, socket: &Rc<Socket>) {
-        self.runs.retain(|run| !Rc::ptr_eq(&run.socket, socket));
-        self.used = self.used.min(self.runs.len());
-    }
 }
 
-fn send_run(run: &Run, stats: &Stats) {
+fn send_run(socket: &Socket, run: &Run, stats: &Stats) {
     if run.route.to.port() == 0 {
         return stats.add(Stat::SendInvalid, 1);
     }
-    let Err(error) = run.socket.send(&run.route, &run.bytes, run.segment) else { return };
+    let Err(error) = socket.send(&run.route, &run.bytes, run.segment) else { return };
     if run.bytes.len() <= run.segment || error.kind() == io::ErrorKind::WouldBlock {
         let lost = run.bytes.len().div_ceil(run.segment.max(1)).max(1);
         return stats.add(Stat::of_send_error(&error), lost as u64);
     }
     // The train failed as a whole, perhaps for a pending ICMP report about an earlier datagram: one by one.
     for bytes in run.bytes.chunks(run.segment) {
-        if let Err(error) = run.socket.send(&run.route, bytes, bytes.len()) {
+        if let Err(error) = socket.send(&run.route, bytes, bytes.len()) {
             stats.add(Stat::of_send_error(&error), 1);
         }
     }

@@ -11,6 +11,7 @@ use tokio::io::Interest;
 
 use super::batch::Batch;
 use super::fragment::set_dont_fragment;
+use super::ports::{Bound, Lease};
 
 /// Holds a burst of 20 ms at 1.6 Gbit/s while the worker is elsewhere. A limit, not memory taken.
 const LISTENER_BUFFER: usize = 4 << 20;
@@ -66,17 +67,28 @@ pub struct Socket {
     state: UdpSocketState,
     local: SocketAddr,
     dont_fragment: Cell<bool>,
+    /// Given back after the socket is closed: fields drop in order.
+    _lease: Option<Lease>,
 }
 
 impl Socket {
     /// Inside the worker's runtime.
     pub fn new(socket: std::net::UdpSocket) -> io::Result<Socket> {
+        Socket::with_lease(socket, None)
+    }
+
+    /// Inside the worker's runtime. The port is held until the socket is gone.
+    pub fn of_pool(bound: Bound) -> io::Result<Socket> {
+        Socket::with_lease(bound.socket, Some(bound.lease))
+    }
+
+    fn with_lease(socket: std::net::UdpSocket, lease: Option<Lease>) -> io::Result<Socket> {
         socket.set_nonblocking(true)?;
         let local = socket.local_addr()?;
         let io = tokio::net::UdpSocket::from_std(socket)?;
         let state = UdpSocketState::new(UdpSockRef::from(&io))?;
         set_dont_fragment(&io, local.is_ipv6(), false)?;
-        Ok(Socket { io, state, local, dont_fragment: Cell::new(false) })
+        Ok(Socket { io, state, local, dont_fragment: Cell::new(false), _lease: lease })
     }
 
     /// As bound: the address may be a wildcard.

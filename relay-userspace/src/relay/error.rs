@@ -10,8 +10,6 @@ pub enum StartError {
     Listen { address: SocketAddr, source: io::Error },
     #[error("use {address} as relay address: {source}; it must be an address of this host (relay.addresses)")]
     RelayAddress { address: IpAddr, source: io::Error },
-    #[error("no address to listen on: name at least one in listen.udp, or a forward")]
-    NothingToDo,
     #[error("start worker {index}: {source}")]
     Worker { index: usize, source: io::Error },
     #[error("read random bytes for nonces: {0}")]
