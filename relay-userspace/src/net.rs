@@ -1,13 +1,22 @@
 //! Sockets and threads: the slow path. Read in this order.
 
-pub mod fragment;
-pub mod socket;
+pub mod thread;
+pub mod worker;
 
-pub mod batch;
-pub mod outbox;
+pub mod receive;
 
-pub mod stats;
+pub mod driver;
+pub mod forwarding;
 
-pub mod ports;
+pub mod control;
+pub mod views;
 
 pub mod addresses;
+pub mod ports;
+pub mod shared;
+pub mod stats;
+
+pub mod batch;
+pub mod fragment;
+pub mod outbox;
+pub mod socket;

@@ -1,1 +1,24 @@
-//! The TURN server as a state machine: bytes and `Now` in, commands out. No socket, clock, randomness or task in here.
+//! The TURN server (RFC 8656 over RFC 8489) as a state machine: bytes and `Now` in, commands out.
+//! No socket, clock, randomness or task in here.
+//!
+//! The driver calls [`Server::handle_client`], [`Server::handle_peer`] and [`Server::handle_timeout`], drains
+//! [`Server::next_command`] after each, strictly in order, and sleeps until [`Server::poll_timeout`].
+
+mod command;
+mod config;
+mod hash;
+mod identity;
+mod view;
+
+mod server;
+
+mod counters;
+mod shared;
+
+pub use command::{BindFault, Command, Family, PortWish, ReservationToken, ToPeer};
+pub use config::{RelayFamilies, ServerConfig};
+pub use counters::{Counter, Counters};
+pub use identity::{AllocationId, FiveTuple, Now};
+pub use server::Server;
+pub use shared::Shared;
+pub use view::{AllocationView, ChannelView, PermissionView, RefusalView};

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// New sessions a second from one prefix (v4 /24, v6 /48) to one forward on one worker: many real clients behind one
 /// address translator start in a second, yet a spoofer cannot empty the port pool from one network.
@@ -16,6 +16,8 @@ const PREFIXES: usize = 4096;
 pub struct SourceRate {
     buckets: HashMap<IpAddr, Bucket>,
     overflow: Option<Bucket>,
+    /// When full buckets were last forgotten: at most once a second, or a flood would make every packet a scan.
+    forgotten: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +28,10 @@ struct Bucket {
 
 impl Bucket {
     fn full(now: Instant) -> Bucket {
-        Bucket { tokens: BURST, at: now }
+        Bucket {
+            tokens: BURST,
+            at: now,
+        }
     }
 
     fn tokens(&self, now: Instant) -> f64 {
@@ -49,14 +54,22 @@ impl SourceRate {
     /// Whether `source` may open one more session now.
     pub fn take(&mut self, now: Instant, source: IpAddr) -> bool {
         let prefix = prefix(source);
-        if self.buckets.len() >= PREFIXES && !self.buckets.contains_key(&prefix) {
-            // A full bucket says nothing: forget it.
+        let crowded = self.buckets.len() >= PREFIXES && !self.buckets.contains_key(&prefix);
+        if crowded
+            && self
+                .forgotten
+                .is_none_or(|at| now >= at + Duration::from_secs(1))
+        {
+            self.forgotten = Some(now);
             self.buckets.retain(|_, bucket| bucket.tokens(now) < BURST);
         }
         if self.buckets.len() >= PREFIXES && !self.buckets.contains_key(&prefix) {
             return self.overflow.get_or_insert(Bucket::full(now)).take(now);
         }
-        self.buckets.entry(prefix).or_insert(Bucket::full(now)).take(now)
+        self.buckets
+            .entry(prefix)
+            .or_insert(Bucket::full(now))
+            .take(now)
     }
 }
 
@@ -69,8 +82,6 @@ fn prefix(source: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn ip(text: &str) -> IpAddr {
@@ -80,10 +91,14 @@ mod tests {
     #[test]
     fn a_prefix_has_a_burst_and_then_its_rate() {
         let (mut rate, now) = (SourceRate::default(), Instant::now());
-        let granted = (0..1000).filter(|n| rate.take(now, ip(&format!("192.0.2.{}", n % 256)))).count();
+        let granted = (0..1000)
+            .filter(|n| rate.take(now, ip(&format!("192.0.2.{}", n % 256))))
+            .count();
         assert_eq!(granted as f64, BURST);
         let later = now + Duration::from_secs(1);
-        let granted = (0..1000).filter(|_| rate.take(later, ip("192.0.2.1"))).count();
+        let granted = (0..1000)
+            .filter(|_| rate.take(later, ip("192.0.2.1")))
+            .count();
         assert_eq!(granted as f64, PER_SECOND);
     }
 
@@ -97,9 +112,20 @@ mod tests {
     }
 
     #[test]
+    fn a_bucket_that_is_full_again_is_forgotten_when_room_is_needed() {
+        let (mut rate, now) = (SourceRate::default(), Instant::now());
+        (0..PREFIXES as u32)
+            .for_each(|n| assert!(rate.take(now, Ipv4Addr::from_bits(n << 8).into())));
+        assert!(rate.take(now + Duration::from_secs(5), ip("2001:db8::1")));
+        assert_eq!(rate.buckets.len(), 1);
+    }
+
+    #[test]
     fn memory_is_bounded_and_a_flood_of_prefixes_shares_one_bucket() {
         let (mut rate, now) = (SourceRate::default(), Instant::now());
-        let granted = (0..100_000u32).filter(|n| rate.take(now, Ipv4Addr::from_bits(n << 8).into())).count();
+        let granted = (0..100_000u32)
+            .filter(|n| rate.take(now, Ipv4Addr::from_bits(n << 8).into()))
+            .count();
         assert_eq!(rate.buckets.len(), PREFIXES);
         assert_eq!(granted, PREFIXES + BURST as usize);
     }

@@ -11,13 +11,19 @@ pub struct SharedLimit {
 
 impl SharedLimit {
     pub fn new(max_sessions: usize) -> SharedLimit {
-        SharedLimit { max_sessions, sessions: AtomicUsize::new(0), refused: AtomicU64::new(0) }
+        SharedLimit {
+            max_sessions,
+            sessions: AtomicUsize::new(0),
+            refused: AtomicU64::new(0),
+        }
     }
 
     /// Takes the place of one session, if one is free.
     pub fn take(&self) -> bool {
         let one_more = |sessions| (sessions < self.max_sessions).then_some(sessions + 1);
-        self.sessions.fetch_update(Relaxed, Relaxed, one_more).is_ok()
+        self.sessions
+            .fetch_update(Relaxed, Relaxed, one_more)
+            .is_ok()
     }
 
     pub fn give_back(&self) {

@@ -26,7 +26,10 @@ pub struct Client {
 /// What to do with a client's datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    Relay { session: SessionId, destination: SocketAddr },
+    Relay {
+        session: SessionId,
+        destination: SocketAddr,
+    },
     /// Bind a relay port, then call `opened` or `not_opened`.
     Open(Opening),
     Refused(Refusal),
@@ -53,8 +56,14 @@ pub enum Refusal {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
-    Install { session: SessionId, spec: SessionSpec },
-    Extend { session: SessionId, deadline: Instant },
+    Install {
+        session: SessionId,
+        spec: SessionSpec,
+    },
+    Extend {
+        session: SessionId,
+        deadline: Instant,
+    },
     /// From the kernel first, then its socket.
     Remove { session: SessionId },
 }
@@ -115,7 +124,10 @@ impl Table {
         {
             if now < session.deadline {
                 count(&mut session.to_destination, bytes);
-                return Verdict::Relay { session: id, destination: session.destination };
+                return Verdict::Relay {
+                    session: id,
+                    destination: session.destination,
+                };
             }
             self.end(id);
         }
@@ -130,37 +142,78 @@ impl Table {
 
     fn admit(&mut self, now: Instant, client: Client) -> Result<Opening, Refusal> {
         let source = client.remote.ip().to_canonical();
-        if !self.rules.allow.is_empty() && !self.rules.allow.iter().any(|net| net.contains(&source)) {
+        if !self.rules.allow.is_empty() && !self.rules.allow.iter().any(|net| net.contains(&source))
+        {
             return Err(Refusal::Allow);
         }
         // Same family first: the kernel relays within one family.
         let same = |target: &&SocketAddr| target.is_ipv4() == client.server.is_ipv4();
-        let target = self.targets.iter().find(same).or(self.targets.first()).ok_or(Refusal::NoTarget)?;
+        let target = self
+            .targets
+            .iter()
+            .find(same)
+            .or(self.targets.first())
+            .ok_or(Refusal::NoTarget)?;
         if !self.rate.take(now, source) {
             return Err(Refusal::Rate);
         }
         if !self.limit.take() {
             return Err(Refusal::Full);
         }
-        Ok(Opening { client, destination: *target })
+        Ok(Opening {
+            client,
+            destination: *target,
+        })
     }
 
     /// The relay port is bound: the session begins with the datagram of `bytes` bytes that asked for it.
-    pub fn opened(&mut self, now: Instant, session: SessionId, opening: Opening, local: SocketAddr, bytes: usize) {
-        let Opening { client, destination } = opening;
+    pub fn opened(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        opening: Opening,
+        local: SocketAddr,
+        bytes: usize,
+    ) {
+        let Opening {
+            client,
+            destination,
+        } = opening;
         let deadline = now + self.rules.idle;
         let next_check = now + self.rules.idle / CHECKS_PER_IDLE;
         let mut to_destination = Traffic::default();
         count(&mut to_destination, bytes);
         let to_client = Traffic::default();
-        let fresh =
-            Session { client, destination, local, since: now, deadline, to_destination, to_client, seen: 0, next_check };
+        let fresh = Session {
+            client,
+            destination,
+            local,
+            since: now,
+            deadline,
+            to_destination,
+            to_client,
+            seen: 0,
+            next_check,
+        };
         self.by_client.insert(client, session);
         self.sessions.insert(session, fresh);
         self.due.insert((next_check, session));
-        let near = Leg { remote: client.remote, local: client.server, channel: None, deadline };
-        let far = Leg { remote: destination, local, channel: None, deadline };
-        self.commands.push_back(Command::Install { session, spec: SessionSpec { near, far } });
+        let near = Leg {
+            remote: client.remote,
+            local: client.server,
+            channel: None,
+            deadline,
+        };
+        let far = Leg {
+            remote: destination,
+            local,
+            channel: None,
+            deadline,
+        };
+        self.commands.push_back(Command::Install {
+            session,
+            spec: SessionSpec { near, far },
+        });
     }
 
     /// No relay port: the client's next datagram tries again.
@@ -190,7 +243,9 @@ impl Table {
     /// Looks at every session that is due. `kernel` says how many packets the kernel relayed of one.
     pub fn handle_timeout(&mut self, now: Instant, kernel: impl Fn(SessionId) -> u64) {
         while let Some((_, id)) = self.due.first().copied().filter(|(at, _)| *at <= now) {
-            let Some(session) = self.sessions.get_mut(&id) else { break };
+            let Some(session) = self.sessions.get_mut(&id) else {
+                break;
+            };
             let seen = session.to_destination.packets + session.to_client.packets + kernel(id);
             if seen == session.seen && now >= session.deadline {
                 self.end(id);
@@ -199,7 +254,10 @@ impl Table {
             if seen != session.seen {
                 session.seen = seen;
                 session.deadline = now + self.rules.idle;
-                self.commands.push_back(Command::Extend { session: id, deadline: session.deadline });
+                self.commands.push_back(Command::Extend {
+                    session: id,
+                    deadline: session.deadline,
+                });
             }
             self.due.remove(&(session.next_check, id));
             session.next_check = (now + self.rules.idle / CHECKS_PER_IDLE).min(session.deadline);
@@ -219,8 +277,15 @@ impl Table {
     /// may no longer be reached.
     pub fn retarget(&mut self, targets: Vec<SocketAddr>, may_reach: impl Fn(SocketAddr) -> bool) {
         self.targets = targets;
-        let denied = |session: &Session| !self.targets.contains(&session.destination) && !may_reach(session.destination);
-        let ended: Vec<_> = self.sessions.iter().filter(|(_, s)| denied(s)).map(|(id, _)| *id).collect();
+        let denied = |session: &Session| {
+            !self.targets.contains(&session.destination) && !may_reach(session.destination)
+        };
+        let ended: Vec<_> = self
+            .sessions
+            .iter()
+            .filter(|(_, s)| denied(s))
+            .map(|(id, _)| *id)
+            .collect();
         ended.into_iter().for_each(|id| self.end(id));
     }
 
@@ -241,7 +306,9 @@ impl Table {
     }
 
     fn end(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.remove(&id) else { return };
+        let Some(session) = self.sessions.remove(&id) else {
+            return;
+        };
         self.by_client.remove(&session.client);
         self.due.remove(&(session.next_check, id));
         self.limit.give_back();

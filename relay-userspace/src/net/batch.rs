@@ -26,7 +26,11 @@ pub struct Batch {
 
 impl Default for Batch {
     fn default() -> Self {
-        Batch { memory: vec![0; BUFFER * BATCH_SIZE], metas: [RecvMeta::default(); BATCH_SIZE], filled: 0 }
+        Batch {
+            memory: vec![0; BUFFER * BATCH_SIZE],
+            metas: [RecvMeta::default(); BATCH_SIZE],
+            filled: 0,
+        }
     }
 }
 
@@ -46,12 +50,20 @@ impl Batch {
 
     /// Every datagram received by the last `fill`, in order.
     pub fn datagrams(&self) -> impl Iterator<Item = Datagram<'_>> {
-        self.metas[..self.filled].iter().zip(self.memory.chunks_exact(BUFFER)).flat_map(|(meta, buffer)| {
-            let train = &buffer[..meta.len];
-            let empty = train.is_empty().then_some(train);
-            let pieces = train.chunks(meta.stride.max(1));
-            pieces.chain(empty).map(|bytes| Datagram { from: meta.addr, to: meta.dst_ip, ecn: meta.ecn, bytes })
-        })
+        self.metas[..self.filled]
+            .iter()
+            .zip(self.memory.chunks_exact(BUFFER))
+            .flat_map(|(meta, buffer)| {
+                let train = &buffer[..meta.len];
+                let empty = train.is_empty().then_some(train);
+                let pieces = train.chunks(meta.stride.max(1));
+                pieces.chain(empty).map(|bytes| Datagram {
+                    from: meta.addr,
+                    to: meta.dst_ip,
+                    ecn: meta.ecn,
+                    bytes,
+                })
+            })
     }
 }
 
@@ -76,12 +88,15 @@ mod tests {
     #[test]
     fn a_failed_receive_leaves_no_old_datagram() {
         let mut batch = Batch::default();
-        batch.fill(|_, metas| {
-            (metas[0].len, metas[0].stride) = (1, 1);
-            Ok(1)
-        })
-        .expect("filled");
-        batch.fill(|_, _| Err(io::ErrorKind::WouldBlock.into())).expect_err("nothing there");
+        batch
+            .fill(|_, metas| {
+                (metas[0].len, metas[0].stride) = (1, 1);
+                Ok(1)
+            })
+            .expect("filled");
+        batch
+            .fill(|_, _| Err(io::ErrorKind::WouldBlock.into()))
+            .expect_err("nothing there");
         assert_eq!(batch.datagrams().count(), 0);
     }
 }

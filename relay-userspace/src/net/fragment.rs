@@ -9,16 +9,29 @@ use std::os::fd::AsRawFd;
 /// Without it, `DONT`: datagrams up to 64 KiB leave in fragments.
 pub fn set_dont_fragment(socket: &impl AsRawFd, v6: bool, on: bool) -> io::Result<()> {
     if v6 {
-        let mode = if on { libc::IPV6_PMTUDISC_PROBE } else { libc::IPV6_PMTUDISC_DONT };
+        let mode = if on {
+            libc::IPV6_PMTUDISC_PROBE
+        } else {
+            libc::IPV6_PMTUDISC_DONT
+        };
         set(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, mode)?;
         set(socket, libc::IPPROTO_IPV6, libc::IPV6_DONTFRAG, on.into())
     } else {
-        let mode = if on { libc::IP_PMTUDISC_PROBE } else { libc::IP_PMTUDISC_DONT };
+        let mode = if on {
+            libc::IP_PMTUDISC_PROBE
+        } else {
+            libc::IP_PMTUDISC_DONT
+        };
         set(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, mode)
     }
 }
 
-fn set(socket: &impl AsRawFd, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
+fn set(
+    socket: &impl AsRawFd,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
     // SAFETY: the descriptor is open for as long as `socket` is borrowed; the kernel reads exactly one c_int from
     // a pointer to a live c_int of this frame.
     let result = unsafe {
@@ -30,5 +43,9 @@ fn set(socket: &impl AsRawFd, level: libc::c_int, name: libc::c_int, value: libc
             size_of::<libc::c_int>() as libc::socklen_t,
         )
     };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }

@@ -34,7 +34,11 @@ struct Run {
 
 impl Run {
     fn is_of(&self, socket: &Rc<Socket>, route: &Route) -> bool {
-        self.route == *route && self.socket.as_ref().is_some_and(|own| Rc::ptr_eq(own, socket))
+        self.route == *route
+            && self
+                .socket
+                .as_ref()
+                .is_some_and(|own| Rc::ptr_eq(own, socket))
     }
 
     fn takes(&mut self, len: usize) -> bool {
@@ -49,7 +53,10 @@ impl Outbox {
     /// Order is kept within a flow (socket and route), not between flows.
     pub fn push(&mut self, socket: &Rc<Socket>, route: Route, bytes: &[u8]) {
         let recent = self.used.saturating_sub(LOOK_BACK)..self.used;
-        let same = self.runs[recent].iter_mut().rev().find(|run| run.is_of(socket, &route));
+        let same = self.runs[recent]
+            .iter_mut()
+            .rev()
+            .find(|run| run.is_of(socket, &route));
         if let Some(run) = same
             && run.takes(bytes.len())
         {
@@ -58,7 +65,14 @@ impl Outbox {
             return;
         }
         if self.used == self.runs.len() {
-            self.runs.push(Run { socket: None, max_segments: 1, route, segment: 0, closed: true, bytes: Vec::new() });
+            self.runs.push(Run {
+                socket: None,
+                max_segments: 1,
+                route,
+                segment: 0,
+                closed: true,
+                bytes: Vec::new(),
+            });
         }
         let run = &mut self.runs[self.used];
         run.socket = Some(Rc::clone(socket));
@@ -84,7 +98,9 @@ fn send_run(socket: &Socket, run: &Run, stats: &Stats) {
     if run.route.to.port() == 0 {
         return stats.add(Stat::SendInvalid, 1);
     }
-    let Err(error) = socket.send(&run.route, &run.bytes, run.segment) else { return };
+    let Err(error) = socket.send(&run.route, &run.bytes, run.segment) else {
+        return;
+    };
     if run.bytes.len() <= run.segment || error.kind() == io::ErrorKind::WouldBlock {
         let lost = run.bytes.len().div_ceil(run.segment.max(1)).max(1);
         return stats.add(Stat::of_send_error(&error), lost as u64);

@@ -31,7 +31,11 @@ pub fn bind_alone(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
 }
 
 fn open(address: SocketAddr) -> io::Result<RawSocket> {
-    let socket = RawSocket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    let socket = RawSocket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
@@ -88,7 +92,13 @@ impl Socket {
         let io = tokio::net::UdpSocket::from_std(socket)?;
         let state = UdpSocketState::new(UdpSockRef::from(&io))?;
         set_dont_fragment(&io, local.is_ipv6(), false)?;
-        Ok(Socket { io, state, local, dont_fragment: Cell::new(false), _lease: lease })
+        Ok(Socket {
+            io,
+            state,
+            local,
+            dont_fragment: Cell::new(false),
+            _lease: lease,
+        })
     }
 
     /// As bound: the address may be a wildcard.
@@ -102,7 +112,9 @@ impl Socket {
 
     /// Fills the batch. `WouldBlock` when nothing is there; any other error is a report about something sent earlier.
     pub fn receive(&self, batch: &mut Batch) -> io::Result<()> {
-        self.io.try_io(Interest::READABLE, || batch.fill(|buffers, metas| self.state.recv(UdpSockRef::from(&self.io), buffers, metas)))
+        self.io.try_io(Interest::READABLE, || {
+            batch.fill(|buffers, metas| self.state.recv(UdpSockRef::from(&self.io), buffers, metas))
+        })
     }
 
     /// Datagrams one call to `send` may carry.

@@ -55,30 +55,56 @@ stats! {
     ForwardRefusedNoTarget = Counter "forward_refused", reason = "no_address";
     Allocations = Gauge "allocations";
     ForwardSessions = Gauge "forward_sessions";
-    Sessions = Gauge "sessions";
+    ChannelSessions = Gauge "channel_sessions";
 }
 
 /// Every name above with what it means, for the registry of metrics.
 pub const DESCRIPTIONS: &[(&str, &str)] = &[
-    ("userspace_packets", "Datagrams relayed by userspace, by direction."),
-    ("userspace_bytes", "Application bytes relayed by userspace, by direction."),
-    ("send_errors", "Datagrams the kernel did not take from userspace, by kind. Nothing else is affected."),
-    ("receive_errors", "Reports (mostly ICMP) about earlier datagrams, read from sockets and swallowed, by kind."),
-    ("userspace_dropped", "Received datagrams userspace did not relay, by reason; TURN refusals are counted by the TURN server."),
-    ("relay_bind_failures", "Relay ports that could not be bound for an allocation."),
+    (
+        "userspace_packets",
+        "Datagrams relayed by userspace, by direction.",
+    ),
+    (
+        "userspace_bytes",
+        "Application bytes relayed by userspace, by direction.",
+    ),
+    (
+        "send_errors",
+        "Datagrams the kernel did not take from userspace, by kind. Nothing else is affected.",
+    ),
+    (
+        "receive_errors",
+        "Reports (mostly ICMP) about earlier datagrams, read from sockets and swallowed, by kind.",
+    ),
+    (
+        "userspace_dropped",
+        "Received datagrams userspace did not relay, by reason; TURN refusals are counted by the TURN server.",
+    ),
+    (
+        "relay_bind_failures",
+        "Relay ports that could not be bound for an allocation.",
+    ),
     ("forward_sessions_opened", "Sessions of forwards begun."),
-    ("forward_sessions_ended", "Sessions of forwards ended: idle, killed or removed."),
-    ("forward_refused", "First packets of clients that got no forward session, by reason."),
+    (
+        "forward_sessions_ended",
+        "Sessions of forwards ended: idle, killed or removed.",
+    ),
+    (
+        "forward_refused",
+        "First packets of clients that got no forward session, by reason.",
+    ),
     ("allocations", "TURN allocations now."),
     ("forward_sessions", "Sessions of forwards now."),
-    ("sessions", "Sessions now: TURN channels and forward sessions."),
+    ("channel_sessions", "Sessions of TURN channels now."),
 ];
 
 impl Stat {
     pub fn of_send_error(error: &io::Error) -> Stat {
         match error.raw_os_error() {
             Some(libc::ECONNREFUSED) => Stat::SendRefused,
-            Some(libc::EHOSTUNREACH | libc::ENETUNREACH | libc::EHOSTDOWN | libc::ENETDOWN) => Stat::SendUnreachable,
+            Some(libc::EHOSTUNREACH | libc::ENETUNREACH | libc::EHOSTDOWN | libc::ENETDOWN) => {
+                Stat::SendUnreachable
+            }
             Some(libc::EMSGSIZE) => Stat::SendTooBig,
             Some(libc::ENOBUFS | libc::ENOMEM) => Stat::SendNoBuffers,
             Some(libc::EPERM | libc::EACCES) => Stat::SendNotPermitted,
@@ -91,7 +117,9 @@ impl Stat {
     pub fn of_receive_error(error: &io::Error) -> Stat {
         match error.raw_os_error() {
             Some(libc::ECONNREFUSED) => Stat::ReceiveRefused,
-            Some(libc::EHOSTUNREACH | libc::ENETUNREACH | libc::EHOSTDOWN | libc::ENETDOWN) => Stat::ReceiveUnreachable,
+            Some(libc::EHOSTUNREACH | libc::ENETUNREACH | libc::EHOSTDOWN | libc::ENETDOWN) => {
+                Stat::ReceiveUnreachable
+            }
             Some(libc::EMSGSIZE) => Stat::ReceiveTooBig,
             _ => Stat::ReceiveOther,
         }
@@ -107,7 +135,9 @@ pub struct Stats {
 
 impl Default for Stats {
     fn default() -> Self {
-        Stats { cells: std::array::from_fn(|_| AtomicU64::new(0)) }
+        Stats {
+            cells: std::array::from_fn(|_| AtomicU64::new(0)),
+        }
     }
 }
 
@@ -130,7 +160,10 @@ impl Stats {
 
 /// Every stat, summed over the workers.
 pub fn samples<'a>(workers: impl Iterator<Item = &'a Stats> + Clone) -> Vec<Sample> {
-    Stat::ALL.iter().map(|stat| stat.sample(workers.clone().map(|stats| stats.get(*stat)).sum())).collect()
+    Stat::ALL
+        .iter()
+        .map(|stat| stat.sample(workers.clone().map(|stats| stats.get(*stat)).sum()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -151,7 +184,9 @@ mod tests {
         a.add(Stat::SendTooBig, 2);
         b.add(Stat::SendTooBig, 3);
         let all = samples([&a, &b].into_iter());
-        let sample = all.iter().find(|s| s.labels == [("kind", "too_big".to_string())] && s.name == "send_errors");
+        let sample = all
+            .iter()
+            .find(|s| s.labels == [("kind", "too_big".to_string())] && s.name == "send_errors");
         assert_eq!(sample.map(|s| s.value), Some(5));
     }
 }

@@ -7,8 +7,13 @@ use std::net::{IpAddr, SocketAddr};
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error("listen on udp/{address}: {source}{}", advice(source))]
-    Listen { address: SocketAddr, source: io::Error },
-    #[error("use {address} as relay address: {source}; it must be an address of this host (relay.addresses)")]
+    Listen {
+        address: SocketAddr,
+        source: io::Error,
+    },
+    #[error(
+        "use {address} as relay address: {source}; it must be an address of this host (relay.addresses)"
+    )]
     RelayAddress { address: IpAddr, source: io::Error },
     #[error("start worker {index}: {source}")]
     Worker { index: usize, source: io::Error },
@@ -27,17 +32,40 @@ pub enum ForwardError {
     Resolve { host: String, source: io::Error },
     #[error("resolve {host}: the name has no address")]
     NoAddress { host: String },
-    #[error("destination {address} is refused: {rule}; allow it with peers.allow")]
+    /// `rule` is a sentence that says what would allow it.
+    #[error("destination {address} is {rule}")]
     Denied { address: SocketAddr, rule: String },
     #[error("listen on udp/{address}: {source}{}", advice(source))]
-    Listen { address: SocketAddr, source: io::Error },
+    Listen {
+        address: SocketAddr,
+        source: io::Error,
+    },
     #[error("the relay is shutting down")]
     ShuttingDown,
 }
 
+impl StartError {
+    /// The host has no such address family.
+    pub fn is_missing_family(&self) -> bool {
+        matches!(self, StartError::Listen { source, .. } if matches!(source.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL)))
+    }
+}
+
+impl ForwardError {
+    /// The name has no address now: another time it may.
+    pub fn is_about_names(&self) -> bool {
+        matches!(
+            self,
+            ForwardError::Resolve { .. } | ForwardError::NoAddress { .. }
+        )
+    }
+}
+
 fn advice(source: &io::Error) -> &'static str {
     match source.kind() {
-        io::ErrorKind::AddrInUse => "; another program has that port: `ss -lunp` shows it, or choose another port",
+        io::ErrorKind::AddrInUse => {
+            "; another program has that port: `ss -lunp` shows it, or choose another port"
+        }
         io::ErrorKind::PermissionDenied => "; ports below 1024 need root or CAP_NET_BIND_SERVICE",
         io::ErrorKind::AddrNotAvailable => "; that address is not one of this host",
         _ => "",

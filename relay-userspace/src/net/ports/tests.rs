@@ -9,9 +9,17 @@ const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// A pool of `len` ports, the first of which is even, none of which was bound a moment ago.
 fn pool(len: u16) -> Arc<PortPool> {
     loop {
-        let first = UdpSocket::bind((HERE, 0)).and_then(|s| s.local_addr()).expect("any port").port() & !1;
-        let Some(last) = first.checked_add(len - 1) else { continue };
-        let probes: Vec<_> = (first..=last).map_while(|port| UdpSocket::bind((HERE, port)).ok()).collect();
+        let first = UdpSocket::bind((HERE, 0))
+            .and_then(|s| s.local_addr())
+            .expect("any port")
+            .port()
+            & !1;
+        let Some(last) = first.checked_add(len - 1) else {
+            continue;
+        };
+        let probes: Vec<_> = (first..=last)
+            .map_while(|port| UdpSocket::bind((HERE, port)).ok())
+            .collect();
         if probes.len() == usize::from(len) {
             return PortPool::new(first..=last);
         }
@@ -41,26 +49,41 @@ fn a_port_of_another_program_is_passed_over() {
 #[test]
 fn an_even_port_with_the_next_one_kept_under_a_token() {
     let (pool, now) = (pool(4), Instant::now());
-    let even = pool.bind_pair(HERE, *b"token-01", now).expect("a pair");
+    let even = pool
+        .bind_pair(HERE, ReservationToken(1), now)
+        .expect("a pair");
     assert_eq!(even.address.port() % 2, 0);
-    let odd = pool.take_reserved(*b"token-01", now + RESERVATION / 2).expect("kept");
+    let odd = pool
+        .take_reserved(ReservationToken(1), now + RESERVATION / 2)
+        .expect("kept");
     assert_eq!(odd.address.port(), even.address.port() + 1);
-    assert!(matches!(pool.take_reserved(*b"token-01", now), Err(PortFault::UnknownToken)));
+    assert!(matches!(
+        pool.take_reserved(ReservationToken(1), now),
+        Err(PortFault::UnknownToken)
+    ));
 }
 
 #[test]
 fn a_reservation_nobody_came_for_gives_its_port_back() {
     let (pool, now) = (pool(2), Instant::now());
-    let _even = pool.bind_pair(HERE, *b"token-01", now).expect("a pair");
+    let _even = pool
+        .bind_pair(HERE, ReservationToken(1), now)
+        .expect("a pair");
     assert_eq!(pool.in_use(), 2);
-    assert!(matches!(pool.take_reserved(*b"token-01", now + RESERVATION), Err(PortFault::UnknownToken)));
+    assert!(matches!(
+        pool.take_reserved(ReservationToken(1), now + RESERVATION),
+        Err(PortFault::UnknownToken)
+    ));
     assert_eq!(pool.in_use(), 1);
 }
 
 #[test]
 fn no_pair_without_room_for_the_second_port() {
     let pool = pool(1);
-    assert!(matches!(pool.bind_pair(HERE, *b"token-01", Instant::now()), Err(PortFault::Exhausted { .. })));
+    assert!(matches!(
+        pool.bind_pair(HERE, ReservationToken(1), Instant::now()),
+        Err(PortFault::Exhausted { .. })
+    ));
     assert_eq!(pool.in_use(), 0);
     pool.bind_even(HERE).expect("an even port alone");
 }
