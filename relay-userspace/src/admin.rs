@@ -19,7 +19,7 @@ mod request;
 mod routes;
 pub mod socket;
 
-pub use routes::{Office, router};
+pub use routes::{Office, router, unix_now};
 
 #[cfg(test)]
 mod tests;

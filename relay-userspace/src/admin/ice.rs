@@ -1,29 +1,37 @@
-//! Time-limited credentials as the `iceServers` a browser takes. Pure: secret, name and clock come from the caller.
+//! Time-limited credentials as the `iceServers` a browser takes. Pure: credentials, name and clock come from the caller.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::time::Duration;
 
 use crate::api::{IceServer, Status};
 use crate::config::defaults;
-use crate::credentials;
-use crate::secret::Secret;
+use crate::credentials::Credentials;
 
+/// Who asks for what, and when.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish<'a> {
+    pub user: &'a str,
+    pub ttl: Duration,
+    pub unix_now: u64,
+}
+
+/// `None`: no shared secret is configured.
 pub fn servers(
-    secret: &Secret<String>,
-    user: &str,
-    expires_unix: u64,
+    credentials: &Credentials,
+    wish: Wish<'_>,
     host: &str,
     port: u16,
-) -> Vec<IceServer> {
-    let (username, credential) = credentials::mint(secret, user, expires_unix);
+) -> Option<Vec<IceServer>> {
+    let (username, credential) = credentials.mint(wish.user, wish.ttl, wish.unix_now)?;
     let host = match host.parse::<IpAddr>() {
         Ok(IpAddr::V6(address)) => format!("[{address}]"),
         _ => host.to_owned(),
     };
-    vec![IceServer {
+    Some(vec![IceServer {
         urls: vec![format!("turn:{host}:{port}?transport=udp")],
         username,
-        credential: credential.expose().clone(),
-    }]
+        credential,
+    }])
 }
 
 /// The host and port clients most likely reach this relay at.

@@ -1,7 +1,7 @@
 //! Routes of the admin socket. Each reads its request, asks the relay, answers; nothing is decided here.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection};
@@ -16,8 +16,8 @@ use crate::api::{
     Count, CredentialsRequest, ForwardRequest, ForwardView, IceServer, Session, SessionId,
     StatusReport,
 };
+use crate::credentials::Credentials;
 use crate::relay::Relay;
-use crate::secret::Secret;
 
 /// The largest body that means something is a forward with a long allow list.
 const BODY_LIMIT: usize = 64 * 1024;
@@ -28,8 +28,8 @@ type Asked = State<Arc<Office>>;
 /// What the routes answer from.
 pub struct Office {
     pub relay: Relay,
-    /// Makes credentials; `None` when only static users are configured.
-    pub secret: Option<Secret<String>>,
+    /// Makes time-limited credentials, when a shared secret is configured.
+    pub credentials: Credentials,
     pub admin_socket: String,
     pub metrics: Option<std::net::SocketAddr>,
     pub warnings: Vec<String>,
@@ -125,16 +125,15 @@ async fn credentials(
 ) -> Answer<Vec<IceServer>> {
     let wish = body?.0;
     request::credentials(&wish)?;
-    let secret = office.secret.as_ref().ok_or(Refusal::NoSecret)?;
     let (host, port) = ice::advertised(&office.relay.status());
-    let host = wish.host.unwrap_or(host);
-    Ok(Json(ice::servers(
-        secret,
-        &wish.user,
-        unix_now() + wish.ttl_seconds,
-        &host,
-        port,
-    )))
+    let host = wish.host.as_deref().unwrap_or(&host);
+    let wish = ice::Wish {
+        user: &wish.user,
+        ttl: Duration::from_secs(wish.ttl_seconds),
+        unix_now: unix_now(),
+    };
+    let servers = ice::servers(&office.credentials, wish, host, port);
+    servers.map(Json).ok_or(Refusal::NoSecret)
 }
 
 async fn counters(State(office): Asked) -> Json<Vec<Count>> {

@@ -1,10 +1,12 @@
 //! The admin socket as a file: made private, taken over from a dead relay, refused while a live one answers, removed at the end.
 
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use nix::sys::stat::{Mode, umask};
+use nix::sys::stat::{Mode, fchmod};
+use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
 
 #[derive(Debug, thiserror::Error)]
@@ -48,17 +50,20 @@ pub fn bind(path: &Path) -> Result<(UnixListener, SocketFile), SocketError> {
     };
     make_directory(path)?;
     clear_the_place(path)?;
-    // The file must never be open to others, not even between bind and chmod.
-    let before = umask(Mode::from_bits_truncate(0o177));
-    let bound = UnixListener::bind(path);
-    umask(before);
-    let listener = bound.map_err(fault)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(fault)?;
+    // The file takes its mode from the socket's inode: it is never open to others, not even between bind and chmod.
+    fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR).map_err(|errno| fault(errno.into()))?;
+    socket
+        .bind(&SockAddr::unix(path).map_err(fault)?)
+        .map_err(fault)?;
+    socket.listen(128).map_err(fault)?;
+    socket.set_nonblocking(true).map_err(fault)?;
+    let listener = UnixListener::from_std(OwnedFd::from(socket).into()).map_err(fault)?;
     let inode = std::fs::symlink_metadata(path).map_err(fault)?.ino();
     let file = SocketFile {
         path: path.to_owned(),
         inode,
     };
-    std::fs::set_permissions(path, PermissionsExt::from_mode(0o600)).map_err(fault)?;
     Ok((listener, file))
 }
 

@@ -11,6 +11,7 @@ use crate::api::{
     CredentialsRequest, ForwardRequest, ForwardView, IceServer, Session, StatusReport,
 };
 use crate::config::Config;
+use crate::credentials::Credentials;
 use crate::relay::Relay;
 use crate::secret::Secret;
 
@@ -29,10 +30,15 @@ async fn run(secret: Option<&str>) -> Running {
     config.listen.udp = vec!["127.0.0.1:0".parse().unwrap()];
     config.peers.allow = vec!["127.0.0.0/8".parse().unwrap()];
     config.workers = 1;
+    config.auth.secrets = secret
+        .into_iter()
+        .map(|text| Secret::new(text.to_owned()))
+        .collect();
+    let auth = config.auth.clone();
     let relay = Relay::start(config).await.expect("the relay starts");
     let office = Office {
         relay: relay.clone(),
-        secret: secret.map(|text| Secret::new(text.to_owned())),
+        credentials: Credentials::new(&auth),
         admin_socket: path.display().to_string(),
         metrics: None,
         warnings: vec!["no metrics".to_owned()],

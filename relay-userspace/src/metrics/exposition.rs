@@ -34,8 +34,6 @@ impl Collector for Snapshot {
         }
         for (name, samples) in by_name {
             let help = registry::find(name).map_or("Not described.", |metric| metric.help);
-            // The encoder ends the text with a full stop itself.
-            let help = help.trim_end_matches('.');
             match samples[0].kind {
                 Kind::Counter => {
                     family(&mut encoder, name, help, &samples, |v| ConstCounter::new(v))?
@@ -65,6 +63,10 @@ fn family<M: EncodeMetric>(
             .map(|(k, v)| (*k, v.as_str()))
             .collect();
         let one = metric(sample.value);
+        if labels.is_empty() {
+            // Without labels there is one value; as a family it would get empty braces.
+            return one.encode(values);
+        }
         one.encode(values.encode_family(&labels)?)?;
     }
     Ok(())

@@ -126,12 +126,12 @@ to = "192.0.2.1:1"
     );
     assert_eq!(told.len(), 3, "{told:#?}");
     assert!(
-        told[0].starts_with("8: forward[2]: forward b is there twice"),
-        "{told:#?}"
+        told[0]
+            .contains("1: forward[0]: udp/0.0.0.0:3478 is already taken by listen.udp (default)")
     );
     assert!(
-        told[1]
-            .contains("1: forward[0]: udp/0.0.0.0:3478 is already taken by listen.udp (default)")
+        told[1].starts_with("8: forward[2]: forward b is there twice"),
+        "{told:#?}"
     );
     assert!(told[2].contains("8: forward[2]: udp/192.0.2.9:5004 is already taken by forward[1]"));
 }
