@@ -119,6 +119,12 @@ impl KernelEngine {
         })
     }
 
+    /// One counter, summed over CPUs.
+    pub fn counter(&mut self, counter: Counter) -> Result<u64> {
+        let map: PerCpuArray<&mut MapData, u64> = self.map(maps::COUNTERS)?.try_into()?;
+        Ok(map.get(&(counter as u32), 0)?.iter().sum())
+    }
+
     fn counters(&mut self) -> Result<Vec<u64>> {
         let map: PerCpuArray<&mut MapData, u64> = self.map(maps::COUNTERS)?.try_into()?;
         (0..Counter::COUNT as u32)

@@ -6,3 +6,5 @@ pub mod privileged;
 pub mod cases;
 pub mod engine;
 pub mod kernel;
+
+pub mod bench;
