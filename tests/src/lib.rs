@@ -7,4 +7,9 @@ pub mod cases;
 pub mod engine;
 pub mod kernel;
 
+pub mod eventually;
+pub mod netns;
+pub mod relay;
+pub mod topology;
+
 pub mod bench;
