@@ -7,6 +7,7 @@ pub mod cases;
 pub mod engine;
 pub mod kernel;
 
+pub mod client;
 pub mod eventually;
 pub mod netns;
 pub mod relay;
