@@ -6,11 +6,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use stun_types::attribute::{ErrorCode, Nonce, Realm, Username, XorMappedAddress};
 use stun_types::message::{
-    IntegrityAlgorithm, LongTermCredentials, LongTermKeyCredentials, Message, MessageClass, MessageWrite,
-    MessageWriteExt, MessageWriteVec, Method, TransactionId,
+    IntegrityAlgorithm, LongTermCredentials, LongTermKeyCredentials, Message, MessageClass,
+    MessageWrite, MessageWriteExt, MessageWriteVec, Method, TransactionId,
 };
 use stun_types::prelude::AttributeWrite;
-use turn_types::attribute::{ChannelNumber, Lifetime, RequestedTransport, XorPeerAddress, XorRelayedAddress};
+use turn_types::attribute::{
+    ChannelNumber, Lifetime, RequestedTransport, XorPeerAddress, XorRelayedAddress,
+};
 use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH};
 
 use crate::packet::channel_data;
@@ -29,22 +31,47 @@ type Attribute<'a> = Box<dyn Fn(TransactionId) -> Box<dyn AttributeWrite> + 'a>;
 
 impl TurnClient {
     /// Allocates over UDP from `socket`.
-    pub fn allocate(socket: UdpSocket, server: SocketAddr, user: &str, password: &str) -> Result<Self> {
+    pub fn allocate(
+        socket: UdpSocket,
+        server: SocketAddr,
+        user: &str,
+        password: &str,
+    ) -> Result<Self> {
         socket.set_read_timeout(Some(Duration::from_millis(500)))?;
-        let credentials = LongTermCredentials::new(user.into(), password.into()).to_key(String::new());
+        let credentials =
+            LongTermCredentials::new(user.into(), password.into()).to_key(String::new());
         let nobody = "0.0.0.0:0".parse()?;
-        let mut client = Self { socket, server, relayed: nobody, credentials, nonce: String::new() };
-        let transport: Attribute = Box::new(|_| Box::new(RequestedTransport::new(RequestedTransport::UDP)));
+        let mut client = Self {
+            socket,
+            server,
+            relayed: nobody,
+            credentials,
+            nonce: String::new(),
+        };
+        let transport: Attribute =
+            Box::new(|_| Box::new(RequestedTransport::new(RequestedTransport::UDP)));
         let challenge = client.exchange(ALLOCATE, &[&transport], false)?;
         let challenge = Message::from_bytes(&challenge)?;
-        let realm = challenge.attribute::<Realm>().context("REALM in the challenge")?.realm().to_owned();
-        client.nonce = challenge.attribute::<Nonce>().context("NONCE in the challenge")?.nonce().to_owned();
+        let realm = challenge
+            .attribute::<Realm>()
+            .context("REALM in the challenge")?
+            .realm()
+            .to_owned();
+        client.nonce = challenge
+            .attribute::<Nonce>()
+            .context("NONCE in the challenge")?
+            .nonce()
+            .to_owned();
         client.credentials = LongTermCredentials::new(user.into(), password.into()).to_key(realm);
         let answer = client.request(ALLOCATE, &[&transport])?;
         let answer = Message::from_bytes(&answer)?;
-        client.relayed =
-            answer.attribute::<XorRelayedAddress>().context("relayed address")?.addr(answer.transaction_id());
-        answer.attribute::<XorMappedAddress>().context("mapped address")?;
+        client.relayed = answer
+            .attribute::<XorRelayedAddress>()
+            .context("relayed address")?
+            .addr(answer.transaction_id());
+        answer
+            .attribute::<XorMappedAddress>()
+            .context("mapped address")?;
         Ok(client)
     }
 
@@ -69,7 +96,8 @@ impl TurnClient {
 
     /// Sends ChannelData.
     pub fn send(&self, channel: u16, data: &[u8]) -> Result<()> {
-        self.socket.send_to(&channel_data(channel, data, 0), self.server)?;
+        self.socket
+            .send_to(&channel_data(channel, data, 0), self.server)?;
         Ok(())
     }
 
@@ -80,7 +108,9 @@ impl TurnClient {
             let error = message.attribute::<ErrorCode>()?;
             bail!("{method:?} refused: {} {}", error.code(), error.reason());
         }
-        message.validate_integrity(&self.credentials.clone().into()).context("integrity of the answer")?;
+        message
+            .validate_integrity(&self.credentials.clone().into())
+            .context("integrity of the answer")?;
         Ok(bytes)
     }
 
@@ -95,7 +125,10 @@ impl TurnClient {
             message.add_attribute(&Username::new(self.credentials.username())?)?;
             message.add_attribute(&Realm::new(self.credentials.realm())?)?;
             message.add_attribute(&Nonce::new(&self.nonce)?)?;
-            message.add_message_integrity(&self.credentials.clone().into(), IntegrityAlgorithm::Sha1)?;
+            message.add_message_integrity(
+                &self.credentials.clone().into(),
+                IntegrityAlgorithm::Sha1,
+            )?;
         }
         let request = message.finish();
         let mut buffer = vec![0; 2048];
@@ -103,7 +136,9 @@ impl TurnClient {
             self.socket.send_to(&request, self.server)?;
             while let Ok((length, from)) = self.socket.recv_from(&mut buffer) {
                 let answer = Message::from_bytes(&buffer[..length]);
-                if from == self.server && answer.is_ok_and(|a| a.is_response() && a.transaction_id() == id) {
+                if from == self.server
+                    && answer.is_ok_and(|a| a.is_response() && a.transaction_id() == id)
+                {
                     buffer.truncate(length);
                     return Ok(buffer);
                 }

@@ -21,7 +21,11 @@ pub struct NetNs {
 impl NetNs {
     /// A new one, loopback up.
     pub fn new(label: &str) -> Result<Self> {
-        let name = format!("{PREFIX}{}-{}-{label}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "{PREFIX}{}-{}-{label}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
         ip(&["netns", "add", &name])?;
         let namespace = Self { name };
         namespace.ip(&["link", "set", "lo", "up"])?;
@@ -60,7 +64,9 @@ impl NetNs {
                 setns(&file, CloneFlags::CLONE_NEWNET).context("enter the namespace")?;
                 work()
             });
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
 }
@@ -73,9 +79,16 @@ impl Drop for NetNs {
 
 /// Removes namespaces whose process is gone.
 pub fn remove_stale() {
-    let Ok(entries) = std::fs::read_dir("/run/netns") else { return };
-    for name in entries.flatten().filter_map(|e| e.file_name().into_string().ok()) {
-        let pid = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
+    let Ok(entries) = std::fs::read_dir("/run/netns") else {
+        return;
+    };
+    for name in entries
+        .flatten()
+        .filter_map(|e| e.file_name().into_string().ok())
+    {
+        let pid = name
+            .strip_prefix(PREFIX)
+            .and_then(|rest| rest.split('-').next());
         if let Some(pid) = pid.and_then(|p| p.parse::<u32>().ok())
             && !std::path::Path::new(&format!("/proc/{pid}")).exists()
         {
@@ -88,7 +101,10 @@ fn remove(name: &str) {
     // Processes first: a namespace lives on while anything runs in it.
     if let Ok(pids) = output(Command::new("ip").args(["netns", "pids", name])) {
         for pid in pids.split_whitespace().filter_map(|p| p.parse().ok()) {
-            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+            let _ = nix::sys::signal::kill(
+                nix::unistd::Pid::from_raw(pid),
+                nix::sys::signal::Signal::SIGKILL,
+            );
         }
     }
     let _ = ip(&["netns", "del", name]);
@@ -97,7 +113,8 @@ fn remove(name: &str) {
 /// Makes the child get SIGKILL when the thread that starts it ends.
 pub fn die_with_parent(command: &mut Command) {
     use std::os::unix::process::CommandExt;
-    let set = || nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).map_err(Into::into);
+    let set =
+        || nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).map_err(Into::into);
     // SAFETY: prctl is async-signal-safe and touches no memory of this process.
     unsafe { command.pre_exec(set) };
 }
@@ -108,8 +125,17 @@ fn ip(arguments: &[&str]) -> Result<()> {
 
 /// Runs to the end; stdout, or an error with everything it said.
 pub fn output(command: &mut Command) -> Result<String> {
-    let out = command.stdin(Stdio::null()).output().with_context(|| format!("start {command:?}"))?;
+    let out = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("start {command:?}"))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    ensure!(out.status.success(), "{command:?}: {}\n{}{}", out.status, text(&out.stdout), text(&out.stderr));
+    ensure!(
+        out.status.success(),
+        "{command:?}: {}\n{}{}",
+        out.status,
+        text(&out.stdout),
+        text(&out.stderr)
+    );
     Ok(text(&out.stdout))
 }
