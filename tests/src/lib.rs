@@ -12,5 +12,6 @@ pub mod eventually;
 pub mod netns;
 pub mod relay;
 pub mod topology;
+pub mod wire;
 
 pub mod bench;
