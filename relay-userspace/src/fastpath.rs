@@ -13,6 +13,7 @@ mod ports;
 mod shared;
 mod table;
 
+mod installer;
 mod mirror;
 
 mod netlink;
