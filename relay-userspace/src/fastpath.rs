@@ -334,3 +334,6 @@ fn read_clock(attachment: &Weak<Mutex<Option<Attachment>>>) -> Option<clock::Clo
     let sample = attachment.as_mut()?.loaded.sample().ok()?;
     clock::Clock::from_sample(sample).ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -238,6 +238,17 @@ impl<M: Memory> Mirror<M> {
         }
     }
 
+    /// Where frames to a neighbour go now, if they can.
+    #[cfg(test)]
+    pub fn next_hop_mac(&self, neighbour: IpAddr) -> Option<[u8; 6]> {
+        let (hop, _) = self
+            .kernel
+            .hops()
+            .find(|(hop, _)| hop.neighbour == neighbour)?;
+        let next_hop = self.network.next_hop(hop);
+        (next_hop.ifindex != 0).then_some(next_hop.destination)
+    }
+
     /// The units whose place in the kernel depends on `id`.
     fn units_of(&self, id: SessionId) -> Vec<Unit> {
         let mut units = vec![Unit::Single(id)];

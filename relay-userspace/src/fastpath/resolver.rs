@@ -299,6 +299,3 @@ async fn look_up(handle: Handle, key: RouteKey) -> (RouteKey, Route) {
     };
     (key, route)
 }
-
-#[cfg(test)]
-mod tests;
