@@ -40,7 +40,7 @@ use crate::api;
 use crate::config;
 
 /// Names a session for its whole life, in the API and in the kernel mirror.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(pub u64);
 
 /// One end of a session: who sends, to which of our addresses, in which framing, until when.

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Bound;
 use std::time::Instant;
 
 use relay_common::{HashKey, Match, PORT_IS_CONTROL, PORT_IS_FLOW};
@@ -23,7 +24,7 @@ pub struct Mirror<M> {
     network: Network,
     clock: Clock,
     pairs: Pairs,
-    sessions: HashMap<SessionId, Entry>,
+    sessions: BTreeMap<SessionId, Entry>,
     failed_installs: u64,
     /// A session waits for room.
     starved: bool,
@@ -33,6 +34,17 @@ pub struct Mirror<M> {
     /// Something waits for the resolver.
     pub needs_resolver: bool,
 }
+
+/// How far a comparison of everything got.
+#[derive(Debug, Default)]
+pub struct Sweep {
+    started: bool,
+    session: SessionId,
+    slot: usize,
+}
+
+/// Sessions and slots compared under one hold of the lock.
+const STEP: usize = 512;
 
 struct Entry {
     spec: SessionSpec,
@@ -49,7 +61,7 @@ impl<M: Memory> Mirror<M> {
             network: Network::new(cards),
             clock,
             pairs: Pairs::default(),
-            sessions: HashMap::new(),
+            sessions: BTreeMap::new(),
             failed_installs: 0,
             starved: false,
             drift: 0,
@@ -160,19 +172,50 @@ impl<M: Memory> Mirror<M> {
         gauges
     }
 
-    /// Everything again: what userspace wants against what is installed, and that against the memory.
-    pub fn reconcile(&mut self, clock: Option<Clock>) {
-        self.clock = clock.unwrap_or(self.clock);
-        let mut units: BTreeSet<Unit> = self.kernel.units().collect();
-        for id in self.sessions.keys() {
-            units.extend(self.units_of(*id));
-        }
-        self.refresh(units);
-        self.drift += self.kernel.verify();
+    /// Takes the clock anew; deadlines follow with the next sweep.
+    pub fn set_clock(&mut self, clock: Clock) {
+        self.clock = clock;
     }
 
+    /// Goes on with a comparison of everything: what userspace wants against what is installed, and that against the
+    /// memory. In steps, because the lock is held meanwhile. True once it is through.
+    pub fn sweep(&mut self, sweep: &mut Sweep) -> bool {
+        let range = (Bound::Excluded(sweep.session), Bound::Unbounded);
+        let from = if sweep.started {
+            range
+        } else {
+            (Bound::Unbounded, Bound::Unbounded)
+        };
+        let ids: Vec<SessionId> = self
+            .sessions
+            .range(from)
+            .map(|(id, _)| *id)
+            .take(STEP)
+            .collect();
+        let units: BTreeSet<Unit> = ids.iter().flat_map(|id| self.units_of(*id)).collect();
+        self.refresh(units);
+        sweep.started = true;
+        sweep.session = ids.last().copied().unwrap_or(sweep.session);
+        self.drift += self.kernel.verify_slots(sweep.slot..sweep.slot + STEP);
+        sweep.slot += STEP;
+        let through = ids.len() < STEP && sweep.slot >= self.kernel.capacity();
+        if through {
+            self.drift += self.kernel.verify_rest();
+        }
+        through
+    }
+
+    /// A whole sweep at once.
+    pub fn reconcile(&mut self) {
+        let mut sweep = Sweep::default();
+        while !self.sweep(&mut sweep) {}
+    }
+
+    /// Some of the routes to look up; the resolver is woken again for the rest.
     pub fn take_wanted_routes(&mut self) -> Vec<RouteKey> {
-        self.network.take_wanted()
+        let (routes, more) = self.network.take_wanted(STEP);
+        self.needs_resolver |= more;
+        routes
     }
 
     pub fn doubt_routes(&mut self) {
@@ -234,7 +277,7 @@ impl<M: Memory> Mirror<M> {
     pub fn release(&mut self, retired: Retired) {
         self.kernel.release(retired);
         if std::mem::take(&mut self.starved) {
-            self.reconcile(None);
+            self.reconcile();
         }
     }
 

@@ -237,7 +237,7 @@ fn a_session_without_room_gets_the_next_free_slot_after_its_grace_period() {
     let waiting = if world.reason(1).is_some() { 1 } else { 2 };
     assert_eq!(world.reason(waiting).as_deref(), Some("kernel table full"));
     world.mirror.remove(SessionId(3 - waiting));
-    world.mirror.reconcile(None);
+    world.mirror.reconcile();
     assert_eq!(world.live(), 0);
     world.recycle();
     assert_eq!(world.live(), 1);
@@ -295,6 +295,6 @@ fn network_changes_move_live_sessions_without_reinstalling_them() {
         world.reason(1).as_deref(),
         Some("no route to 192.0.2.2: unreachable")
     );
-    world.mirror.reconcile(None);
+    world.mirror.reconcile();
     assert_eq!(world.mirror.gauges().drift, 0);
 }
