@@ -145,7 +145,7 @@ fn next_hops_follow_the_kernels_routes_and_neighbours() {
     thread.join().unwrap();
 }
 
-fn relays(mode: XdpMode, expected: &str) {
+fn has_program() -> bool {
     if bpf_object().is_none() {
         let required = std::env::var("RELAY_REQUIRE_PRIVILEGED").is_ok();
         assert!(
@@ -153,6 +153,20 @@ fn relays(mode: XdpMode, expected: &str) {
             "may not be skipped here: built without the XDP program"
         );
         eprintln!("skipped: built without the XDP program (cargo xtask build)");
+    }
+    bpf_object().is_some()
+}
+
+fn bind(address: &str) -> UdpSocket {
+    let socket = UdpSocket::bind(address).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .unwrap();
+    socket
+}
+
+fn relays(mode: XdpMode, expected: &str) {
+    if !has_program() {
         return;
     }
     let Some((relay, outside)) = pair() else {
@@ -168,16 +182,7 @@ fn relays(mode: XdpMode, expected: &str) {
     // A veth delivers what its other end transmits by XDP only if a program is there as well.
     let (other, _) = outside.run(move || FastPath::open(&config(&["card1"], mode)));
 
-    let (client, server) = outside.run(|| {
-        let bind = |address: &str| {
-            let socket = UdpSocket::bind(address).unwrap();
-            socket
-                .set_read_timeout(Some(Duration::from_secs(5)))
-                .unwrap();
-            socket
-        };
-        (bind("10.77.0.2:0"), bind("10.77.0.3:0"))
-    });
+    let (client, server) = outside.run(|| (bind("10.77.0.2:0"), bind("10.77.0.3:0")));
     let address = |socket: &UdpSocket| socket.local_addr().unwrap().to_string();
     let near = (address(&client), "10.77.0.1:5000");
     let far = (address(&server), "10.77.0.1:5001");
@@ -260,4 +265,127 @@ fn a_session_is_relayed_by_the_kernel_in_native_mode() {
 #[test]
 fn a_session_is_relayed_by_the_kernel_in_generic_mode() {
     relays(XdpMode::Generic, "generic");
+}
+
+fn redirects(mode: XdpMode) {
+    if !has_program() {
+        return;
+    }
+    let Some((relay, outside)) = pair() else {
+        return;
+    };
+    relay.shell(&format!(
+        "ip link add card2 type veth peer name card3
+         ip link set card3 netns {}
+         ethtool -K card2 tx off
+         ip addr add 10.78.0.1/24 dev card2
+         ip link set card2 up",
+        outside.tid
+    ));
+    outside.shell(
+        "ethtool -K card3 tx off
+         ip addr add 10.78.0.2/24 dev card3
+         ip link set card3 up",
+    );
+    let (path, cards) = relay.run(move || FastPath::open(&config(&["card0", "card2"], mode)));
+    assert!(cards.iter().all(|card| card.reason.is_none()), "{cards:?}");
+    let (other, _) = outside.run(move || FastPath::open(&config(&["card1", "card3"], mode)));
+    let (client, server) = outside.run(|| (bind("10.77.0.2:0"), bind("10.78.0.2:0")));
+    let address = |socket: &UdpSocket| socket.local_addr().unwrap().to_string();
+    let session = spec(
+        (&address(&client), "10.77.0.1:5000"),
+        (&address(&server), "10.78.0.1:5001"),
+    );
+    path.open_flow_port(session.near.local);
+    path.open_flow_port(session.far.local);
+    path.install(SessionId(1), session);
+    eventually("the session is in the kernel", || {
+        path.session(SessionId(1)).in_kernel.then_some(())
+    });
+    let mut buffer = [0; 100];
+    client.send_to(b"across", session.near.local).unwrap();
+    let (length, from) = server.recv_from(&mut buffer).unwrap();
+    assert_eq!(
+        (&buffer[..length], from),
+        (&b"across"[..], session.far.local)
+    );
+    server.send_to(b"back", from).unwrap();
+    let (length, from) = client.recv_from(&mut buffer).unwrap();
+    assert_eq!(
+        (&buffer[..length], from),
+        (&b"back"[..], session.near.local)
+    );
+    let redirected = path.counters().into_iter().find(|c| c.0 == "redirected");
+    assert_eq!(redirected, Some(("redirected", 2)));
+    path.close();
+    other.close();
+}
+
+#[test]
+fn a_session_crosses_from_card_to_card_in_native_mode() {
+    redirects(XdpMode::Native);
+}
+
+#[test]
+fn a_session_crosses_from_card_to_card_in_generic_mode() {
+    redirects(XdpMode::Generic);
+}
+
+#[test]
+fn without_privileges_the_reason_says_what_is_missing() {
+    if nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: runs as anybody but root");
+        return;
+    }
+    let (path, cards) = FastPath::open(&config(&["lo"], XdpMode::Auto));
+    let reason = path.why_off().unwrap();
+    assert!(
+        reason.contains("CAP_BPF") || reason.contains("built without"),
+        "{reason}"
+    );
+    assert_eq!(cards[0].mode, "none");
+}
+
+/// Prints what a table of the default size costs; asserts only that every session gets in.
+#[test]
+fn the_default_number_of_sessions_fits() {
+    let now = Instant::now();
+    let memory = PlainMemory::new(65_536, relay_common::buckets_for(65_536));
+    let clock = clock::Clock::at(1 << 33, now);
+    let mut mirror = Mirror::new(
+        memory,
+        HashKey([0x9e37_79b9; 14]),
+        clock,
+        HashMap::from([(1, 0)]),
+    );
+    let session = |n: u16| {
+        let client = format!("10.0.{}.{}:{n}", n >> 8, n & 255);
+        spec(
+            (&client, "10.77.0.1:3478"),
+            ("10.77.0.3:1000", &format!("10.77.0.1:{n}")),
+        )
+    };
+    let began = Instant::now();
+    for n in 0..=u16::MAX {
+        mirror.install(SessionId(u64::from(n)), session(n));
+        for key in mirror.take_wanted_routes() {
+            let neighbour = "10.77.0.2".parse().unwrap();
+            mirror.set_route(
+                key,
+                next_hop::Route::Via {
+                    oif: 1,
+                    neighbour,
+                    mtu: 0,
+                },
+            );
+        }
+    }
+    let installed = began.elapsed();
+    let gauges = mirror.gauges();
+    let counted = began.elapsed() - installed;
+    mirror.reconcile();
+    let compared = began.elapsed() - installed - counted;
+    eprintln!("65536 sessions: install {installed:?}, gauges {counted:?}, reconcile {compared:?}");
+    assert_eq!((gauges.failed_installs, mirror.gauges().drift), (0, 0));
+    assert!((0..=u16::MAX).all(|n| mirror.remove(SessionId(u64::from(n))).is_some()));
 }

@@ -11,7 +11,7 @@ use nix::sched::{CloneFlags, unshare};
 pub struct Host {
     work: Option<Sender<Work>>,
     thread: Option<JoinHandle<()>>,
-    tid: i32,
+    pub tid: i32,
 }
 
 type Work = Box<dyn FnOnce() + Send>;
