@@ -1,1 +1,38 @@
+//! What the XDP program and userspace agree on: the shape of the shared tables and the packet arithmetic.
+//! No allocation, no I/O, no protocol state.
+//!
+//! | map | key | value | writer | reader |
+//! |---|---|---|---|---|
+//! | `PORTS` | family and local port | [`PortEntry`] | userspace | kernel |
+//! | `BUCKETS` | hash of a [`Match`] | [`Bucket`] of 8 [`IndexEntry`] | userspace | kernel |
+//! | `SESSIONS` | slot | [`Session`] (two [`Leg`]s) | userspace; kernel adds to the counters | both |
+//! | `NEXT_HOPS` | index in a leg | [`NextHop`] | userspace | kernel |
+//! | `CARDS` | index in a next hop | interface | userspace | kernel |
+//! | `COUNTERS` | [`Counter`] | packets, per CPU | kernel | userspace |
 #![no_std]
+#![deny(missing_docs)]
+
+mod abi;
+#[macro_use]
+mod layout;
+
+mod counter;
+mod index;
+mod next_hop;
+mod port;
+mod session;
+
+pub mod checksum;
+pub mod engine;
+pub mod wire;
+
+pub use abi::{
+    ABI_VERSION, DEFAULT_SESSIONS, MAX_CARDS, MAX_NEXT_HOPS, MAX_SESSIONS, buckets_for, maps,
+    programs,
+};
+pub use counter::Counter;
+pub use index::{BUCKET_WAYS, Bucket, HashKey, IndexEntry, Place};
+pub use layout::Pod;
+pub use next_hop::{NextHop, VLAN_NONE};
+pub use port::{PORT_ENTRIES, PORT_IS_CONTROL, PORT_IS_FLOW, PortEntry, port_index};
+pub use session::{Address, Family, Leg, Match, Session};

@@ -1,0 +1,15 @@
+//! The lab: engines, packets and namespaces that the tests and benches share.
+
+pub mod packet;
+pub mod privileged;
+
+pub mod cases;
+pub mod engine;
+pub mod kernel;
+
+pub mod eventually;
+pub mod netns;
+pub mod relay;
+pub mod topology;
+
+pub mod bench;

@@ -1,0 +1,114 @@
+//! From a packet's match to its session: a keyed hash, two candidate buckets of one cache line each.
+//!
+//! NH (the hash inside UMAC and VMAC) makes two matches collide with probability 2^-32 for anyone who does not
+//! know the key. A collision costs a miss, never a wrong delivery: the slot repeats the whole match.
+
+use crate::Match;
+
+/// Entries in a bucket: one cache line.
+pub const BUCKET_WAYS: usize = 8;
+
+/// Secret words of the hash.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(C)]
+pub struct HashKey(pub [u32; 14]);
+
+/// One cache line of index entries; 0 is empty.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C, align(64))]
+pub struct Bucket(pub [u64; BUCKET_WAYS]);
+
+/// Slot, leg, tag and generation in one word, so that an entry appears and disappears in one store.
+///
+/// | bits | field |
+/// |---|---|
+/// | 63..48 | tag of the match |
+/// | 47..24 | generation, low 24 bits; never 0 in use |
+/// | 23..1 | slot |
+/// | 0 | leg |
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct IndexEntry(pub u64);
+
+/// Where an entry may stand, and the tag it carries there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// First bucket to try.
+    pub first: u32,
+    /// Bucket for what the first has no room for.
+    pub second: u32,
+    /// Tag compared before a slot is touched.
+    pub tag: u16,
+}
+
+impl IndexEntry {
+    /// Bits of a generation that are kept.
+    pub const GENERATION_MASK: u32 = 0xff_ffff;
+
+    /// An entry that leads to `leg` of `slot`.
+    #[inline(always)]
+    pub const fn new(tag: u16, generation: u32, slot: u32, leg: u32) -> Self {
+        Self(
+            (tag as u64) << 48
+                | ((generation & Self::GENERATION_MASK) as u64) << 24
+                | ((slot & 0x7f_ffff) as u64) << 1
+                | (leg & 1) as u64,
+        )
+    }
+    /// The tag; compare before anything else.
+    #[inline(always)]
+    pub const fn tag(self) -> u16 {
+        (self.0 >> 48) as u16
+    }
+    /// Low bits of the session's generation; 0 in an empty entry.
+    #[inline(always)]
+    pub const fn generation(self) -> u32 {
+        (self.0 >> 24) as u32 & Self::GENERATION_MASK
+    }
+    /// Index in `SESSIONS`.
+    #[inline(always)]
+    pub const fn slot(self) -> u32 {
+        (self.0 >> 1) as u32 & 0x7f_ffff
+    }
+    /// Which leg of the session.
+    #[inline(always)]
+    pub const fn leg(self) -> u32 {
+        self.0 as u32 & 1
+    }
+}
+
+impl HashKey {
+    /// Where entries of `m` stand among `mask + 1` buckets.
+    #[inline(always)]
+    pub fn place(&self, m: &Match, mask: u32) -> Place {
+        Place::of(m, mask, |i| self.0[i])
+    }
+}
+
+impl Place {
+    /// As [`HashKey::place`], with a key that is read word by word.
+    #[inline(always)]
+    pub fn of(m: &Match, mask: u32, key: impl Fn(usize) -> u32) -> Self {
+        let pair = |a: u32, b: u32, i: usize| {
+            a.wrapping_add(key(i)) as u64 * b.wrapping_add(key(i + 1)) as u64
+        };
+        let ports = m.remote_port as u32 | (m.local_port as u32) << 16;
+        let framing = m.channel as u32 | (m.family as u32) << 16;
+        let mut h = pair(ports, framing, 0).wrapping_add(pair(m.remote.0[0], m.local.0[0], 2));
+        if m.family == crate::Family::V6 as u8 {
+            h = h
+                .wrapping_add(pair(m.remote.0[1], m.local.0[1], 4))
+                .wrapping_add(pair(m.remote.0[2], m.local.0[2], 6))
+                .wrapping_add(pair(m.remote.0[3], m.local.0[3], 8));
+        }
+        // NH is weak in its low bits: fold the strong ones down and spread them (Murmur3's finaliser, one round).
+        h ^= h >> 33;
+        h = h.wrapping_mul(0xff51_afd7_ed55_8ccd);
+        h ^= h >> 32;
+        let first = h as u32 & mask;
+        Self {
+            first,
+            second: first ^ (((h >> 40) as u32 | 1) & mask),
+            tag: (h >> 48) as u16,
+        }
+    }
+}

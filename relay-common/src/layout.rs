@@ -1,0 +1,54 @@
+//! Proof that every shared type has one layout on both sides. The only `unsafe impl` of the shared types.
+
+use core::mem::{align_of, offset_of, size_of};
+
+use crate::{Bucket, HashKey, Leg, Match, NextHop, PortEntry, Session};
+
+/// Plain bytes: fixed-width integers and arrays, no padding, every bit pattern valid.
+///
+/// # Safety
+/// The implementor has no padding and accepts any bytes.
+pub unsafe trait Pod: Copy + 'static {}
+
+macro_rules! integers {
+    ($($t:ty),*) => {$(
+        // SAFETY: an integer.
+        unsafe impl Pod for $t {}
+    )*};
+}
+integers!(u8, u16, u32, u64);
+
+macro_rules! pod {
+    ($($t:ty => $size:literal),* $(,)?) => {$(
+        const _: () = assert!(size_of::<$t>() == $size, stringify!($t));
+        // SAFETY: integers and arrays only; the size asserted here is the sum of the fields, so there is no padding.
+        unsafe impl Pod for $t {}
+        #[cfg(feature = "user")]
+        // SAFETY: as above.
+        unsafe impl aya::Pod for $t {}
+    )*};
+}
+
+/// Marks the packet headers, whose layout `wire.rs` asserts against `network-types`.
+macro_rules! wire_pod {
+    ($($t:ty),* $(,)?) => {$(
+        // SAFETY: integers and arrays only; `wire.rs` asserts the size, which is the sum of the fields.
+        unsafe impl crate::Pod for $t {}
+    )*};
+}
+
+pod! {
+    PortEntry => 16,
+    Bucket => 64,
+    Match => 48,
+    Leg => 96,
+    Session => 208,
+    NextHop => 32,
+    HashKey => 56,
+}
+
+const _: () = assert!(align_of::<Session>() == 8);
+const _: () = assert!(offset_of!(Session, legs) == 16);
+const _: () = assert!(offset_of!(Leg, deadline) == 56);
+const _: () = assert!(offset_of!(Leg, packets) == 64);
+const _: () = assert!(offset_of!(Leg, bytes) == 72);

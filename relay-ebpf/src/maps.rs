@@ -1,0 +1,34 @@
+//! The maps and read-only globals. Who writes and who reads each is in the table of `relay-common`.
+
+use aya_ebpf::bindings::BPF_F_MMAPABLE;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, DevMap, PerCpuArray};
+use relay_common::{
+    ABI_VERSION, Bucket, Counter, DEFAULT_SESSIONS, HashKey, MAX_CARDS, MAX_NEXT_HOPS, NextHop,
+    PORT_ENTRIES, PortEntry, Session, buckets_for,
+};
+
+// Mappable, so that userspace changes an entry with one store instead of a system call.
+#[map]
+pub static PORTS: Array<PortEntry> = Array::with_max_entries(PORT_ENTRIES, BPF_F_MMAPABLE);
+#[map]
+pub static BUCKETS: Array<Bucket> =
+    Array::with_max_entries(buckets_for(DEFAULT_SESSIONS), BPF_F_MMAPABLE);
+#[map]
+pub static SESSIONS: Array<Session> = Array::with_max_entries(DEFAULT_SESSIONS, BPF_F_MMAPABLE);
+#[map]
+pub static NEXT_HOPS: Array<NextHop> = Array::with_max_entries(MAX_NEXT_HOPS, BPF_F_MMAPABLE);
+#[map]
+pub static CARDS: DevMap = DevMap::with_max_entries(MAX_CARDS, 0);
+#[map]
+pub static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::COUNT as u32, 0);
+
+/// Set by the loader.
+#[unsafe(no_mangle)]
+pub static HASH_KEY: HashKey = HashKey([0; 14]);
+/// Set by the loader: buckets minus one.
+#[unsafe(no_mangle)]
+pub static BUCKET_MASK: u32 = buckets_for(DEFAULT_SESSIONS) - 1;
+/// Read by the loader.
+#[unsafe(no_mangle)]
+pub static PROGRAM_ABI: u32 = ABI_VERSION;

@@ -1,0 +1,3 @@
+//! Measurements: figures as ratios and nanoseconds, printed as JSON, never asserted on a clock.
+
+pub mod packet;

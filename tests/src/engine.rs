@@ -1,0 +1,195 @@
+//! The data path's engine on plain memory: frames in a `Vec`, tables in `Vec`s.
+
+use std::cell::{Cell, RefCell};
+
+use relay_common::engine::{Frame, Tables, Verdict, run};
+use relay_common::{
+    BUCKET_WAYS, Bucket, Counter, HashKey, IndexEntry, Leg, NextHop, PORT_ENTRIES, PORT_IS_CONTROL,
+    PORT_IS_FLOW, Pod, PortEntry, Session, buckets_for, port_index,
+};
+
+/// What both engines report about one packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    pub verdict: Verdict,
+    pub frame: Vec<u8>,
+    /// Counters that moved, and by how much.
+    pub counters: Vec<(Counter, u64)>,
+    /// `(slot, leg, packets, bytes)` that moved.
+    pub charged: Vec<(u32, u32, u64, u64)>,
+}
+
+/// The shared tables in memory; also the source the kernel's maps are filled from.
+pub struct MemoryTables {
+    pub ports: Vec<PortEntry>,
+    pub buckets: Vec<Bucket>,
+    pub sessions: Vec<Session>,
+    pub next_hops: Vec<NextHop>,
+    pub key: HashKey,
+    pub jiffies: u64,
+    counters: Vec<Cell<u64>>,
+    charged: RefCell<Vec<(u32, u32, u64, u64)>>,
+}
+
+impl MemoryTables {
+    pub fn new(sessions: u32) -> Self {
+        Self {
+            ports: vec![PortEntry::default(); PORT_ENTRIES as usize],
+            buckets: vec![Bucket::default(); buckets_for(sessions) as usize],
+            sessions: Vec::with_capacity(sessions as usize),
+            next_hops: vec![NextHop::default()],
+            key: HashKey(std::array::from_fn(|i| {
+                0x9e37_79b9u32.wrapping_mul(i as u32 + 1)
+            })),
+            jiffies: 1000,
+            counters: vec![Cell::new(0); Counter::COUNT],
+            charged: RefCell::default(),
+        }
+    }
+
+    pub fn next_hop(&mut self, next_hop: NextHop) -> u32 {
+        self.next_hops.push(next_hop);
+        self.next_hops.len() as u32 - 1
+    }
+
+    /// Installs a session under `generation`, both legs in the index.
+    pub fn install(&mut self, mut session: Session, generation: u32) -> u32 {
+        session.generation = generation;
+        let slot = self.sessions.len() as u32;
+        self.sessions.push(session);
+        for (leg, side) in session.legs.iter().enumerate() {
+            let m = &side.matches;
+            let place = self.key.place(m, self.buckets.len() as u32 - 1);
+            let entry = IndexEntry::new(place.tag, generation, slot, leg as u32);
+            let free = [place.first, place.second].into_iter().find_map(|b| {
+                let bucket = &mut self.buckets[b as usize].0;
+                (0..BUCKET_WAYS).find(|w| bucket[*w] == 0).map(|w| (b, w))
+            });
+            let (b, w) = free.expect("room in the index");
+            self.buckets[b as usize].0[w] = entry.0;
+            let port =
+                &mut self.ports[port_index(m.family == 6, u16::from_be(m.local_port)) as usize];
+            port.kind |= if m.channel == 0 {
+                PORT_IS_FLOW
+            } else {
+                PORT_IS_CONTROL
+            };
+        }
+        slot
+    }
+
+    /// Gives the port of a plain leg its shortcut.
+    pub fn hint(&mut self, slot: u32, leg: u32) {
+        let session = &self.sessions[slot as usize];
+        let m = &session.legs[leg as usize].matches;
+        let index = port_index(m.family == 6, u16::from_be(m.local_port)) as usize;
+        let kind = self.ports[index].kind;
+        self.ports[index] = PortEntry {
+            kind,
+            slot,
+            generation: session.generation,
+            leg,
+        };
+    }
+
+    /// Runs one packet; counters start at zero.
+    pub fn run(&self, frame: &[u8], ingress: u32) -> Outcome {
+        self.counters.iter().for_each(|c| c.set(0));
+        self.charged.borrow_mut().clear();
+        let mut memory = MemoryFrame {
+            bytes: frame.to_vec(),
+            ingress,
+        };
+        let verdict = run(&mut memory, self);
+        let counters = Counter::ALL
+            .iter()
+            .map(|c| (*c, self.counters[*c as usize].get()))
+            .filter(|c| c.1 > 0);
+        Outcome {
+            verdict,
+            frame: memory.bytes,
+            counters: counters.collect(),
+            charged: self.charged.borrow().clone(),
+        }
+    }
+}
+
+impl Tables for MemoryTables {
+    fn port(&self, index: u32) -> Option<&PortEntry> {
+        self.ports.get(index as usize)
+    }
+    fn bucket(&self, index: u32) -> Option<&Bucket> {
+        self.buckets.get(index as usize)
+    }
+    fn session(&self, slot: u32) -> Option<&Session> {
+        self.sessions.get(slot as usize)
+    }
+    fn next_hop(&self, index: u32) -> Option<&NextHop> {
+        self.next_hops.get(index as usize)
+    }
+    fn hash_word(&self, i: usize) -> u32 {
+        self.key.0[i]
+    }
+    fn bucket_mask(&self) -> u32 {
+        self.buckets.len() as u32 - 1
+    }
+    fn jiffies(&self) -> u64 {
+        self.jiffies
+    }
+    fn charge(&self, leg: &Leg, bytes: u64) {
+        let found = self
+            .sessions
+            .iter()
+            .enumerate()
+            .find_map(|(slot, session)| {
+                session
+                    .legs
+                    .iter()
+                    .position(|l| std::ptr::eq(l, leg))
+                    .map(|l| (slot as u32, l as u32))
+            });
+        let (slot, leg) = found.expect("a leg of a session");
+        self.charged.borrow_mut().push((slot, leg, 1, bytes));
+    }
+    fn count(&self, reason: Counter) {
+        let counter = &self.counters[reason as usize];
+        counter.set(counter.get() + 1);
+    }
+}
+
+struct MemoryFrame {
+    bytes: Vec<u8>,
+    ingress: u32,
+}
+
+impl Frame for MemoryFrame {
+    fn len(&self) -> usize {
+        self.bytes.len()
+    }
+    fn ingress(&self) -> u32 {
+        self.ingress
+    }
+    fn load<T: Pod>(&self, offset: usize) -> Option<T> {
+        let bytes = self.bytes.get(offset..offset + size_of::<T>())?;
+        // SAFETY: as many bytes as `T` has, and `Pod` takes any bytes at any alignment when read unaligned.
+        Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+    }
+    fn byte(&self, base: usize, offset: usize) -> Option<u8> {
+        self.bytes.get(base + offset).copied()
+    }
+    fn store<T: Pod>(&mut self, offset: usize, value: T) -> Option<()> {
+        let bytes = self.bytes.get_mut(offset..offset + size_of::<T>())?;
+        // SAFETY: as many bytes as `T` has, written unaligned.
+        unsafe { bytes.as_mut_ptr().cast::<T>().write_unaligned(value) };
+        Some(())
+    }
+    fn move_start(&mut self, delta: i32) -> bool {
+        if delta >= 0 {
+            self.bytes.drain(..delta as usize);
+        } else {
+            self.bytes
+                .splice(..0, std::iter::repeat_n(0, -delta as usize));
+        }
+        true
+    }
+}

@@ -1,0 +1,147 @@
+//! The data path's program in the kernel, driven by `BPF_PROG_TEST_RUN` with the tables of a `MemoryTables`.
+
+use anyhow::{Context, Result};
+use aya::maps::{Array, DevMap, MapData, PerCpuArray};
+use aya::programs::{TestRun, TestRunOptions, Xdp};
+use aya::{Ebpf, EbpfLoader};
+use relay_common::engine::Verdict;
+use relay_common::{Bucket, Counter, NextHop, PortEntry, Session, maps, programs};
+
+use crate::engine::{MemoryTables, Outcome};
+
+/// Loopback: what `BPF_PROG_TEST_RUN` says packets came in by.
+pub const TEST_RUN_INGRESS: u32 = 1;
+
+/// The program and its maps.
+pub struct KernelEngine {
+    ebpf: Ebpf,
+    sessions: u32,
+}
+
+impl KernelEngine {
+    /// Loads `object` and copies `tables` into its maps.
+    pub fn new(object: &[u8], tables: &MemoryTables) -> Result<Self> {
+        let mask = tables.buckets.len() as u32 - 1;
+        let sessions = tables.sessions.len().max(1) as u32;
+        let mut ebpf = EbpfLoader::new()
+            .map_max_entries(maps::BUCKETS, tables.buckets.len() as u32)
+            .map_max_entries(maps::SESSIONS, sessions)
+            .override_global(maps::HASH_KEY, &tables.key, true)
+            .override_global(maps::BUCKET_MASK, &mask, true)
+            .load(object)
+            .context("load the XDP object")?;
+        let relay: &mut Xdp = ebpf
+            .program_mut(programs::RELAY)
+            .context("program `relay`")?
+            .try_into()?;
+        relay.load().context("verify `relay`")?;
+        let mut engine = Self { ebpf, sessions };
+        engine.fill(tables)?;
+        Ok(engine)
+    }
+
+    fn fill(&mut self, tables: &MemoryTables) -> Result<()> {
+        let mut ports: Array<&mut MapData, PortEntry> = self.map(maps::PORTS)?.try_into()?;
+        for (i, port) in tables.ports.iter().enumerate().filter(|p| p.1.kind != 0) {
+            ports.set(i as u32, port, 0)?;
+        }
+        let mut buckets: Array<&mut MapData, Bucket> = self.map(maps::BUCKETS)?.try_into()?;
+        for (i, bucket) in tables
+            .buckets
+            .iter()
+            .enumerate()
+            .filter(|b| b.1.0 != [0; 8])
+        {
+            buckets.set(i as u32, bucket, 0)?;
+        }
+        let mut sessions: Array<&mut MapData, Session> = self.map(maps::SESSIONS)?.try_into()?;
+        for (i, session) in tables.sessions.iter().enumerate() {
+            sessions.set(i as u32, session, 0)?;
+        }
+        let mut next_hops: Array<&mut MapData, NextHop> = self.map(maps::NEXT_HOPS)?.try_into()?;
+        for (i, next_hop) in tables.next_hops.iter().enumerate() {
+            next_hops.set(i as u32, next_hop, 0)?;
+        }
+        let mut cards: DevMap<&mut MapData> = self.map(maps::CARDS)?.try_into()?;
+        cards.set(1, TEST_RUN_INGRESS, None, 0)?;
+        Ok(())
+    }
+
+    fn map(&mut self, name: &str) -> Result<&mut aya::maps::Map> {
+        self.ebpf
+            .map_mut(name)
+            .with_context(|| format!("map `{name}`"))
+    }
+
+    pub fn program(&mut self) -> Result<&mut Xdp> {
+        Ok(self
+            .ebpf
+            .program_mut(programs::RELAY)
+            .context("program `relay`")?
+            .try_into()?)
+    }
+
+    /// Runs one packet once.
+    pub fn run(&mut self, frame: &[u8]) -> Result<Outcome> {
+        let before = (self.counters()?, self.charges()?);
+        let mut out = vec![0; frame.len() + 256];
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut out),
+            ..Default::default()
+        };
+        let result = self
+            .program()?
+            .test_run(options)
+            .context("BPF_PROG_TEST_RUN")?;
+        out.truncate(result.data_size_out as usize);
+        let after = (self.counters()?, self.charges()?);
+        let counters = Counter::ALL
+            .iter()
+            .map(|c| (*c, after.0[*c as usize] - before.0[*c as usize]));
+        let charged = after
+            .1
+            .iter()
+            .zip(&before.1)
+            .map(|(a, b)| (a.0, a.1, a.2 - b.2, a.3 - b.3));
+        Ok(Outcome {
+            verdict: match result.return_value {
+                1 => Verdict::Drop,
+                2 => Verdict::Pass,
+                3 => Verdict::Transmit,
+                // The card is not in the return value; every case's other card is the one of `fill`.
+                4 => Verdict::Redirect(1),
+                other => anyhow::bail!("XDP action {other}"),
+            },
+            frame: out,
+            counters: counters.filter(|c| c.1 > 0).collect(),
+            charged: charged.filter(|c| c.2 > 0 || c.3 > 0).collect(),
+        })
+    }
+
+    /// One counter, summed over CPUs.
+    pub fn counter(&mut self, counter: Counter) -> Result<u64> {
+        let map: PerCpuArray<&mut MapData, u64> = self.map(maps::COUNTERS)?.try_into()?;
+        Ok(map.get(&(counter as u32), 0)?.iter().sum())
+    }
+
+    fn counters(&mut self) -> Result<Vec<u64>> {
+        let map: PerCpuArray<&mut MapData, u64> = self.map(maps::COUNTERS)?.try_into()?;
+        (0..Counter::COUNT as u32)
+            .map(|i| Ok(map.get(&i, 0)?.iter().sum()))
+            .collect()
+    }
+
+    fn charges(&mut self) -> Result<Vec<(u32, u32, u64, u64)>> {
+        let count = self.sessions;
+        let map: Array<&mut MapData, Session> = self.map(maps::SESSIONS)?.try_into()?;
+        let mut charges = Vec::new();
+        for slot in 0..count {
+            let session = map.get(&slot, 0)?;
+            for (leg, side) in session.legs.iter().enumerate() {
+                charges.push((slot, leg as u32, side.packets, side.bytes));
+            }
+        }
+        Ok(charges)
+    }
+}
