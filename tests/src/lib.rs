@@ -12,4 +12,6 @@ pub mod netns;
 pub mod relay;
 pub mod topology;
 
+pub mod interop;
+
 pub mod bench;
