@@ -1,0 +1,1 @@
+//! A small TURN client.

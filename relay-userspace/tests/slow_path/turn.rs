@@ -1,0 +1,1 @@
+//! TURN in userspace, from first contact to hairpin.
