@@ -12,13 +12,14 @@ pub const MAX_NEXT_HOPS: u32 = 16_384;
 /// Cards one relay can attach to.
 pub const MAX_CARDS: u32 = 64;
 
-/// Buckets of the index for `sessions` sessions: two entries a session, four a bucket on average, a power of two.
+/// Buckets of the index for `sessions` sessions: a power of two, at most two entries a bucket on average.
+///
+/// Then one entry in a thousand finds its first bucket of eight full, and one in a million its second as well.
 pub const fn buckets_for(sessions: u32) -> u32 {
-    let wanted = sessions.div_ceil(2);
-    if wanted < 64 {
+    if sessions < 64 {
         64
     } else {
-        wanted.next_power_of_two()
+        sessions.next_power_of_two()
     }
 }
 

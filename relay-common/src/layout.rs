@@ -10,8 +10,13 @@ use crate::{Bucket, HashKey, Leg, Match, NextHop, PortEntry, Session};
 /// The implementor has no padding and accepts any bytes.
 pub unsafe trait Pod: Copy + 'static {}
 
-// SAFETY: a byte.
-unsafe impl Pod for u8 {}
+macro_rules! integers {
+    ($($t:ty),*) => {$(
+        // SAFETY: an integer.
+        unsafe impl Pod for $t {}
+    )*};
+}
+integers!(u8, u16, u32, u64);
 
 macro_rules! pod {
     ($($t:ty => $size:literal),* $(,)?) => {$(

@@ -6,3 +6,14 @@ pub mod privileged;
 pub mod cases;
 pub mod engine;
 pub mod kernel;
+
+pub mod client;
+pub mod eventually;
+pub mod netns;
+pub mod relay;
+pub mod topology;
+pub mod wire;
+
+pub mod interop;
+
+pub mod bench;

@@ -1,0 +1,445 @@
+//! The mirror behind the handle's lock: sessions wanted, sessions installed, and the way from one to the other.
+//! Every method is short; nothing here waits.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Bound;
+use std::time::Instant;
+
+use relay_common::{HashKey, Match, PORT_IS_CONTROL, PORT_IS_FLOW};
+
+use super::clock::Clock;
+use super::hairpin::{self, Pairs};
+use super::installer::{Installer, Retired};
+use super::memory::Memory;
+use super::next_hop::{HopKey, Link, Neighbour, Network, Obstacle, Route, RouteKey};
+use super::reconcile::{KernelSession, Op, Unit, diff};
+use super::table::TableFault;
+use super::{Gauges, LegTraffic, Placement, SessionId, SessionSpec};
+use crate::api::Traffic;
+
+/// See the module.
+pub struct Mirror<M> {
+    kernel: Installer<M>,
+    network: Network,
+    clock: Clock,
+    pairs: Pairs,
+    sessions: BTreeMap<SessionId, Entry>,
+    failed_installs: u64,
+    /// A session waits for room.
+    starved: bool,
+    drift: u64,
+    /// Traffic of sessions that left the kernel.
+    gone: Traffic,
+    /// Something waits for the resolver.
+    pub needs_resolver: bool,
+}
+
+/// How far a comparison of everything got.
+#[derive(Debug, Default)]
+pub struct Sweep {
+    started: bool,
+    session: SessionId,
+    slot: usize,
+}
+
+/// Sessions and slots compared under one hold of the lock.
+const STEP: usize = 512;
+
+struct Entry {
+    spec: SessionSpec,
+    reason: Option<String>,
+    /// From earlier stays in the kernel.
+    carried: LegTraffic,
+}
+
+impl<M: Memory> Mirror<M> {
+    /// Over empty tables; `cards` maps interfaces to their index in `CARDS`.
+    pub fn new(memory: M, key: HashKey, clock: Clock, cards: HashMap<u32, u32>) -> Self {
+        Self {
+            kernel: Installer::new(memory, key),
+            network: Network::new(cards),
+            clock,
+            pairs: Pairs::default(),
+            sessions: BTreeMap::new(),
+            failed_installs: 0,
+            starved: false,
+            drift: 0,
+            gone: Traffic::default(),
+            needs_resolver: false,
+        }
+    }
+
+    pub fn open_control_port(&mut self, local: SocketAddr) {
+        self.kernel.open_port(local, PORT_IS_CONTROL);
+    }
+
+    pub fn open_flow_port(&mut self, local: SocketAddr) {
+        self.kernel.open_port(local, PORT_IS_FLOW);
+    }
+
+    pub fn close_port(&mut self, local: SocketAddr) {
+        self.kernel.close_port(local);
+    }
+
+    pub fn install(&mut self, id: SessionId, spec: SessionSpec) {
+        let carried = self.remove(id).unwrap_or_default();
+        self.sessions.insert(
+            id,
+            Entry {
+                spec,
+                reason: None,
+                carried,
+            },
+        );
+        self.pairs.insert(id, &spec);
+        for key in routes_of(&spec) {
+            self.needs_resolver |= self.network.use_route(key, id);
+        }
+        self.refresh(self.units_of(id));
+    }
+
+    pub fn extend(&mut self, id: SessionId, near: Instant, far: Instant) {
+        if let Some(entry) = self.sessions.get_mut(&id) {
+            entry.spec.near.deadline = near;
+            entry.spec.far.deadline = far;
+            self.refresh(self.units_of(id));
+        }
+    }
+
+    pub fn remove(&mut self, id: SessionId) -> Option<LegTraffic> {
+        let units = self.units_of(id);
+        let spec = self.sessions.get(&id)?.spec;
+        self.pairs.remove(id, &spec);
+        for key in routes_of(&spec) {
+            self.network.drop_route(key, id);
+        }
+        // Its traffic is credited to it while it is still here, then its partner goes on alone.
+        let (own, partner): (Vec<_>, Vec<_>) = units.into_iter().partition(|unit| unit.has(id));
+        for unit in own {
+            self.uninstall(unit);
+        }
+        let entry = self.sessions.remove(&id)?;
+        self.refresh(partner);
+        Some(entry.carried)
+    }
+
+    pub fn session(&self, id: SessionId) -> Placement {
+        let Some(entry) = self.sessions.get(&id) else {
+            return Placement::default();
+        };
+        let mut placement = Placement {
+            in_kernel: false,
+            reason: entry.reason.clone(),
+            traffic: entry.carried,
+        };
+        for unit in self.units_of(id).into_iter().filter(|unit| unit.has(id)) {
+            if self.kernel.get(unit).is_none() {
+                continue;
+            }
+            credit(&mut placement.traffic, unit, id, self.kernel.traffic(unit));
+            let waiting = self.kernel.waiting_for(unit);
+            placement.in_kernel = waiting.is_none();
+            placement.reason = waiting.map(|hop| {
+                let card = self.network.name(hop.oif);
+                format!("the neighbour {} on {card} is not resolved", hop.neighbour)
+            });
+        }
+        placement
+    }
+
+    pub fn gauges(&self) -> Gauges {
+        let mut gauges = Gauges {
+            wanted: self.sessions.len() as u64,
+            capacity: self.kernel.capacity() as u64,
+            failed_installs: self.failed_installs,
+            drift: self.drift,
+            traffic: self.gone,
+            ..Gauges::default()
+        };
+        for unit in self.kernel.units() {
+            for leg in self.kernel.traffic(unit) {
+                add(&mut gauges.traffic, leg);
+            }
+            if self.kernel.waiting_for(unit).is_none() {
+                gauges.installed += unit.sessions().count() as u64;
+            }
+        }
+        for (_, resolved) in self.kernel.hops() {
+            gauges.next_hops += 1;
+            gauges.next_hops_unresolved += u64::from(!resolved);
+        }
+        gauges
+    }
+
+    /// Takes the clock anew; deadlines follow with the next sweep.
+    pub fn set_clock(&mut self, clock: Clock) {
+        self.clock = clock;
+    }
+
+    /// Goes on with a comparison of everything: what userspace wants against what is installed, and that against the
+    /// memory. In steps, because the lock is held meanwhile. True once it is through.
+    pub fn sweep(&mut self, sweep: &mut Sweep) -> bool {
+        let range = (Bound::Excluded(sweep.session), Bound::Unbounded);
+        let from = if sweep.started {
+            range
+        } else {
+            (Bound::Unbounded, Bound::Unbounded)
+        };
+        let ids: Vec<SessionId> = self
+            .sessions
+            .range(from)
+            .map(|(id, _)| *id)
+            .take(STEP)
+            .collect();
+        let units: BTreeSet<Unit> = ids.iter().flat_map(|id| self.units_of(*id)).collect();
+        self.refresh(units);
+        sweep.started = true;
+        sweep.session = ids.last().copied().unwrap_or(sweep.session);
+        self.drift += self.kernel.verify_slots(sweep.slot..sweep.slot + STEP);
+        sweep.slot += STEP;
+        let through = ids.len() < STEP && sweep.slot >= self.kernel.capacity();
+        if through {
+            self.drift += self.kernel.verify_rest();
+        }
+        through
+    }
+
+    /// A whole sweep at once.
+    pub fn reconcile(&mut self) {
+        let mut sweep = Sweep::default();
+        while !self.sweep(&mut sweep) {}
+    }
+
+    /// Some of the routes to look up; the resolver is woken again for the rest.
+    pub fn take_wanted_routes(&mut self) -> Vec<RouteKey> {
+        let (routes, more) = self.network.take_wanted(STEP);
+        self.needs_resolver |= more;
+        routes
+    }
+
+    pub fn doubt_routes(&mut self) {
+        self.network.doubt_routes();
+    }
+
+    pub fn set_route(&mut self, key: RouteKey, route: Route) {
+        for id in self.network.set_route(key, route) {
+            self.refresh(self.units_of(id));
+        }
+    }
+
+    pub fn set_link(&mut self, index: u32, link: Option<Link>) {
+        if self.network.set_link(index, link) {
+            self.kernel.update_all_hops(&self.network);
+        }
+    }
+
+    pub fn set_neighbour(&mut self, oif: u32, ip: IpAddr, neighbour: Option<Neighbour>) {
+        if self.network.set_neighbour(oif, ip, neighbour) {
+            self.kernel.update_hops(oif, ip, &self.network);
+        }
+    }
+
+    /// Replaces all links and neighbours at once, so that what did not change is not interrupted.
+    pub fn set_network(
+        &mut self,
+        links: Vec<(u32, Link)>,
+        neighbours: Vec<(u32, IpAddr, Neighbour)>,
+    ) {
+        self.network.forget_links_and_neighbours();
+        for (index, link) in links {
+            self.network.set_link(index, Some(link));
+        }
+        for (oif, ip, neighbour) in neighbours {
+            self.network.set_neighbour(oif, ip, Some(neighbour));
+        }
+        self.kernel.update_all_hops(&self.network);
+    }
+
+    /// Next hops in use whose neighbour is not resolved.
+    pub fn unresolved(&self) -> Vec<HopKey> {
+        let hops = self.kernel.hops();
+        hops.filter(|(_, resolved)| !resolved)
+            .map(|(hop, _)| *hop)
+            .collect()
+    }
+
+    /// Next hops in use that nobody confirmed for a while, or ever.
+    pub fn stale(&self) -> Vec<HopKey> {
+        let hops = self.kernel.hops().map(|(hop, _)| *hop);
+        hops.filter(|hop| self.network.is_stale(hop)).collect()
+    }
+
+    pub fn take_retired(&mut self) -> Option<Retired> {
+        self.kernel.take_retired()
+    }
+
+    pub fn release(&mut self, retired: Retired) {
+        self.kernel.release(retired);
+        if std::mem::take(&mut self.starved) {
+            self.reconcile();
+        }
+    }
+
+    /// Where frames to a neighbour go now, if they can.
+    #[cfg(test)]
+    pub fn next_hop_mac(&self, neighbour: IpAddr) -> Option<[u8; 6]> {
+        let (hop, _) = self
+            .kernel
+            .hops()
+            .find(|(hop, _)| hop.neighbour == neighbour)?;
+        let next_hop = self.network.next_hop(hop);
+        (next_hop.ifindex != 0).then_some(next_hop.destination)
+    }
+
+    /// The units whose place in the kernel depends on `id`.
+    fn units_of(&self, id: SessionId) -> Vec<Unit> {
+        let mut units = vec![Unit::Single(id)];
+        let spec = self.sessions.get(&id).map(|entry| &entry.spec);
+        if let Some(partner) = spec.and_then(|spec| self.pairs.partner(id, spec)) {
+            units.push(Unit::Single(partner));
+            units.push(Unit::Pair(id.min(partner), id.max(partner)));
+        }
+        units
+    }
+
+    fn refresh(&mut self, units: impl IntoIterator<Item = Unit>) {
+        let mut desired = BTreeMap::new();
+        let mut installed = BTreeMap::new();
+        for unit in units {
+            if let Some(session) = self.kernel.get(unit) {
+                installed.insert(unit, *session);
+            }
+            match self.desire(unit) {
+                Some(Ok(session)) => {
+                    desired.insert(unit, session);
+                }
+                Some(Err(reason)) => self.explain(unit, Some(reason)),
+                None => {}
+            }
+        }
+        for op in diff(&desired, &installed) {
+            self.apply(op);
+        }
+    }
+
+    /// What the kernel should hold for `unit`; `None`: there is no such unit now.
+    fn desire(&self, unit: Unit) -> Option<Result<KernelSession, String>> {
+        let spec = |id| self.sessions.get(&id).map(|entry| entry.spec);
+        let (spec, single) = match unit {
+            Unit::Single(id) => {
+                let spec = spec(id)?;
+                if self.pairs.partner(id, &spec).is_some() {
+                    return None;
+                }
+                (spec, true)
+            }
+            Unit::Pair(a, b) => {
+                let (a_spec, b_spec) = (spec(a)?, spec(b)?);
+                if self.pairs.partner(a, &a_spec) != Some(b) {
+                    return None;
+                }
+                (hairpin::join(&a_spec, &b_spec), false)
+            }
+        };
+        Some(self.plan(&spec, single))
+    }
+
+    fn plan(&self, spec: &SessionSpec, single: bool) -> Result<KernelSession, String> {
+        if spec.near.remote.is_ipv4() != spec.far.remote.is_ipv4() {
+            return Err("IPv4 to IPv6 runs in userspace for now".to_owned());
+        }
+        let [near, far] = routes_of(spec).map(|key| self.network.hop(&key));
+        let far = far.map_err(|obstacle| match obstacle {
+            Obstacle::Local(_) if single && self.kernel.is_flow_port(spec.far.remote) => {
+                "the peer is a client of this relay without a channel back".to_owned()
+            }
+            Obstacle::Local(_) => "the peer is on this host".to_owned(),
+            other => other.to_string(),
+        })?;
+        let near = near.map_err(|obstacle| match obstacle {
+            Obstacle::Local(_) => "the client is on this host".to_owned(),
+            other => other.to_string(),
+        })?;
+        let leg = |leg: &super::Leg| Match::new(leg.remote, leg.local, leg.channel.unwrap_or(0));
+        Ok(KernelSession {
+            legs: [leg(&spec.near), leg(&spec.far)],
+            hops: [near, far],
+            deadlines: [spec.near.deadline, spec.far.deadline].map(|at| self.clock.deadline(at)),
+        })
+    }
+
+    fn apply(&mut self, op: Op) {
+        match op {
+            Op::Remove(unit) => self.uninstall(unit),
+            Op::SetDeadlines(unit, deadlines) => self.kernel.set_deadlines(unit, deadlines),
+            Op::SetHops(unit, hops) => {
+                self.kernel.set_hops(unit, hops, &self.network);
+                self.needs_resolver |= self.kernel.waiting_for(unit).is_some();
+            }
+            Op::Install(unit, session) => {
+                let fault = self.kernel.install(unit, session, &self.network).err();
+                self.starved |= fault == Some(TableFault::Full);
+                // Either a neighbour has to be resolved, or freed slots wait for their grace period.
+                self.needs_resolver |= fault.is_some() || self.kernel.waiting_for(unit).is_some();
+                let reason = fault.map(|fault| fault.to_string());
+                let known = |id| {
+                    self.sessions
+                        .get(&id)
+                        .is_some_and(|entry| entry.reason == reason)
+                };
+                self.failed_installs += u64::from(reason.is_some() && !unit.sessions().all(known));
+                self.explain(unit, reason);
+            }
+        }
+    }
+
+    fn uninstall(&mut self, unit: Unit) {
+        let Some(traffic) = self.kernel.remove(unit) else {
+            return;
+        };
+        for leg in traffic {
+            add(&mut self.gone, leg);
+        }
+        for id in unit.sessions() {
+            if let Some(entry) = self.sessions.get_mut(&id) {
+                credit(&mut entry.carried, unit, id, traffic);
+            }
+        }
+    }
+
+    fn explain(&mut self, unit: Unit, reason: Option<String>) {
+        for id in unit.sessions() {
+            if let Some(entry) = self.sessions.get_mut(&id) {
+                entry.reason.clone_from(&reason);
+            }
+        }
+    }
+}
+
+fn routes_of(spec: &SessionSpec) -> [RouteKey; 2] {
+    [spec.near, spec.far].map(|leg| RouteKey {
+        remote: leg.remote.ip(),
+        local: leg.local.ip(),
+    })
+}
+
+/// Adds a unit's traffic to one of its sessions: what arrived on B's side of a pair is A's far traffic.
+fn credit(to: &mut LegTraffic, unit: Unit, id: SessionId, [first, second]: [Traffic; 2]) {
+    let swapped = matches!(unit, Unit::Pair(_, b) if b == id);
+    let (near, far) = if swapped {
+        (second, first)
+    } else {
+        (first, second)
+    };
+    add(&mut to.near, near);
+    add(&mut to.far, far);
+}
+
+fn add(to: &mut Traffic, more: Traffic) {
+    to.packets += more.packets;
+    to.bytes += more.bytes;
+}
+
+#[cfg(test)]
+mod tests;

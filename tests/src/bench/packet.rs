@@ -1,0 +1,370 @@
+//! `bench packet`: nanoseconds of the data path per packet, by path and number of flows, through `BPF_PROG_TEST_RUN`.
+//!
+//! A harness program makes every packet anew and tail-calls the relay, so the relay never sees its own output. Net
+//! time is: harness with relay, less harness with an empty program, less half of what moving the start of the frame
+//! and moving it back costs (the harness moves it back where the relay had moved it). Rounds take turns.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result, ensure};
+use aya::maps::{Array, MapData, ProgramArray};
+use aya::programs::{TestRun, TestRunOptions, Xdp};
+use aya::{Ebpf, EbpfLoader};
+use relay_common::{Counter, Match, NextHop, Session, VLAN_NONE};
+use serde::Serialize;
+
+use crate::engine::MemoryTables;
+use crate::kernel::{KernelEngine, TEST_RUN_INGRESS};
+use crate::packet::{channel_data, udp};
+
+#[path = "../../../relay-ebpf/src/lab/shared.rs"]
+pub mod shared;
+use shared::{HEADER_WORDS, Harness};
+
+// SAFETY: integers only; 72 + 8 * 4 bytes make 104, without padding.
+unsafe impl aya::Pod for Harness {}
+const _: () = assert!(size_of::<Harness>() == 104);
+
+/// What to measure.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    /// Numbers of flows.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 1000, 100_000, 1_000_000])]
+    pub flows: Vec<u32>,
+    /// Packets a round.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub packets: u32,
+    /// Rounds, in turn with the empty program; the median counts.
+    #[arg(long, default_value_t = 7)]
+    pub rounds: usize,
+    /// Application bytes a packet.
+    #[arg(long, default_value_t = 160)]
+    pub payload: usize,
+}
+
+/// The printed object.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    pub kernel: String,
+    pub cpu: String,
+    pub rows: Vec<Row>,
+}
+
+/// One path at one number of flows.
+#[derive(Debug, Serialize)]
+pub struct Row {
+    pub path: String,
+    pub flows: u32,
+    pub payload: usize,
+    /// Net nanoseconds a packet: median of the rounds.
+    pub ns: f64,
+    pub ns_min: f64,
+    pub ns_max: f64,
+}
+
+const PATHS: [Path; 8] = [
+    Path {
+        name: "channel_to_udp_v4",
+        v6: false,
+        arrives: 0x4001,
+        leaves: 0,
+    },
+    Path {
+        name: "udp_to_channel_v4",
+        v6: false,
+        arrives: 0,
+        leaves: 0x4001,
+    },
+    Path {
+        name: "channel_to_channel_v4",
+        v6: false,
+        arrives: 0x4001,
+        leaves: 0x4002,
+    },
+    Path {
+        name: "udp_to_udp_v4",
+        v6: false,
+        arrives: 0,
+        leaves: 0,
+    },
+    Path {
+        name: "channel_to_udp_v6",
+        v6: true,
+        arrives: 0x4001,
+        leaves: 0,
+    },
+    Path {
+        name: "udp_to_channel_v6",
+        v6: true,
+        arrives: 0,
+        leaves: 0x4001,
+    },
+    Path {
+        name: "channel_to_channel_v6",
+        v6: true,
+        arrives: 0x4001,
+        leaves: 0x4002,
+    },
+    Path {
+        name: "udp_to_udp_v6",
+        v6: true,
+        arrives: 0,
+        leaves: 0,
+    },
+];
+
+#[derive(Clone, Copy)]
+struct Path {
+    name: &'static str,
+    v6: bool,
+    arrives: u16,
+    leaves: u16,
+}
+
+/// Ports a plain path spreads its flows over: what one relay address has, rounded down to a power of two.
+const PORTS: u32 = 8192;
+
+/// Measures all paths; `object` and `lab` are the two BPF objects.
+pub fn run(object: &[u8], lab: &[u8], options: &Options) -> Result<Report> {
+    let mut rows = Vec::new();
+    for path in PATHS {
+        for flows in &options.flows {
+            let row = measure(object, lab, path, *flows, options)
+                .with_context(|| format!("{} with {flows} flows", path.name))?;
+            eprintln!(
+                "{:<24} {:>8} flows  {:>6.1} ns  ({:.1} to {:.1})",
+                row.path, flows, row.ns, row.ns_min, row.ns_max
+            );
+            rows.push(row);
+        }
+    }
+    Ok(Report {
+        kernel: kernel_release(),
+        cpu: cpu_model(),
+        rows,
+    })
+}
+
+fn measure(object: &[u8], lab: &[u8], path: Path, flows: u32, options: &Options) -> Result<Row> {
+    let tables = tables(path, flows);
+    let mut kernel = KernelEngine::new(object, &tables)?;
+    drop(tables);
+    let (harness, frame) = packets(path, flows, options.payload);
+    let mut relay = Rig::new(lab, harness)?;
+    relay.aim_at(kernel.program()?)?;
+    let mut nothing = Rig::new(lab, harness)?;
+    nothing.aim("nothing")?;
+    let mut shift = Rig::new(lab, harness)?;
+    shift.aim("shift")?;
+
+    let before = relayed(&mut kernel)?;
+    relay.run(&frame, flows.saturating_mul(2).min(options.packets))?;
+    let mut net = Vec::new();
+    for _ in 0..options.rounds {
+        let (with, without) = (
+            relay.run(&frame, options.packets)?,
+            nothing.run(&frame, options.packets)?,
+        );
+        let moved = if harness.shift != 0 {
+            (shift.run(&frame, options.packets)? - without) / 2.0
+        } else {
+            0.0
+        };
+        net.push(with - without - moved);
+    }
+    let relayed = relayed(&mut kernel)? - before;
+    let sent = u64::from(flows.saturating_mul(2).min(options.packets))
+        + options.rounds as u64 * u64::from(options.packets);
+    ensure!(
+        relayed == sent,
+        "only {relayed} of {sent} packets were relayed"
+    );
+    net.sort_by(f64::total_cmp);
+    Ok(Row {
+        path: path.name.into(),
+        flows,
+        payload: options.payload,
+        ns: net[net.len() / 2],
+        ns_min: net[0],
+        ns_max: net[net.len() - 1],
+    })
+}
+
+/// The harness changes addresses and leaves the checksum: one packet in 65536 looks as if its sender had left it to
+/// hardware, and is passed at the very end of the checks.
+fn relayed(kernel: &mut KernelEngine) -> Result<u64> {
+    Ok(kernel.counter(Counter::Transmitted)? + kernel.counter(Counter::PartialChecksum)?)
+}
+
+/// The harness program with one target.
+struct Rig {
+    ebpf: Ebpf,
+}
+
+impl Rig {
+    fn new(lab: &[u8], harness: Harness) -> Result<Self> {
+        let mut ebpf = EbpfLoader::new().load(lab).context("load the lab object")?;
+        let mut map: Array<&mut MapData, Harness> =
+            ebpf.map_mut("HARNESS").context("map HARNESS")?.try_into()?;
+        map.set(0, harness, 0)?;
+        let program: &mut Xdp = ebpf
+            .program_mut("harness")
+            .context("program harness")?
+            .try_into()?;
+        program.load()?;
+        Ok(Self { ebpf })
+    }
+
+    fn aim(&mut self, name: &str) -> Result<()> {
+        let program: &mut Xdp = self
+            .ebpf
+            .program_mut(name)
+            .with_context(|| format!("program {name}"))?
+            .try_into()?;
+        program.load()?;
+        let fd = program.fd()?.try_clone()?;
+        let mut target: ProgramArray<&mut MapData> = self
+            .ebpf
+            .map_mut("TARGET")
+            .context("map TARGET")?
+            .try_into()?;
+        Ok(target.set(0, &fd, 0)?)
+    }
+
+    fn aim_at(&mut self, program: &Xdp) -> Result<()> {
+        let mut target: ProgramArray<&mut MapData> = self
+            .ebpf
+            .map_mut("TARGET")
+            .context("map TARGET")?
+            .try_into()?;
+        Ok(target.set(0, program.fd()?, 0)?)
+    }
+
+    /// Nanoseconds a packet.
+    fn run(&mut self, frame: &[u8], packets: u32) -> Result<f64> {
+        let program: &mut Xdp = self
+            .ebpf
+            .program_mut("harness")
+            .context("program harness")?
+            .try_into()?;
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            repeat: packets,
+            ..Default::default()
+        };
+        let result = program.test_run(options)?;
+        ensure!(
+            matches!(result.return_value, 2 | 3),
+            "the target returned XDP action {}",
+            result.return_value
+        );
+        Ok(result.duration.as_nanos() as f64)
+    }
+}
+
+fn tables(path: Path, flows: u32) -> MemoryTables {
+    let mut tables = MemoryTables::new(flows);
+    let next_hop = tables.next_hop(NextHop {
+        destination: [2; 6],
+        source: [1; 6],
+        vlan: VLAN_NONE,
+        mtu: 1500,
+        ifindex: TEST_RUN_INGRESS,
+        card: 0,
+        _pad: [0; 2],
+    });
+    for flow in 0..flows {
+        let arrival = Match::new(remote(path.v6, flow), local(path, flow), path.arrives);
+        let departure = Match::new(
+            other_remote(path.v6, flow),
+            other_local(path, flow),
+            path.leaves,
+        );
+        let slot = tables.install(
+            Session::new([arrival, departure], [next_hop; 2], [u64::MAX; 2]),
+            flow % 0xff_fffe + 1,
+        );
+        if path.arrives == 0 && flows <= PORTS {
+            tables.hint(slot, 0);
+        }
+    }
+    tables
+}
+
+fn packets(path: Path, flows: u32, payload: usize) -> (Harness, Vec<u8>) {
+    let data = vec![0x55; payload];
+    let payload = if path.arrives != 0 {
+        channel_data(path.arrives, &data, 0)
+    } else {
+        data
+    };
+    let frame = udp(remote(path.v6, 0), local(path, 0), &payload).bytes();
+    let mut header = [0; HEADER_WORDS];
+    for (word, bytes) in header.iter_mut().zip(frame.chunks_exact(8)) {
+        *word = u64::from_ne_bytes(bytes.try_into().expect("eight bytes"));
+    }
+    let harness = Harness {
+        header,
+        length: frame.len() as u32,
+        flows,
+        address_mask: u32::MAX,
+        source_port_mask: 0,
+        port_mask: if path.arrives == 0 { PORTS - 1 } else { 0 },
+        shift: if path.arrives != 0 { 4 } else { 0 } - if path.leaves != 0 { 4 } else { 0 },
+        is_v6: u32::from(path.v6),
+        one_in: 1,
+    };
+    (harness, frame)
+}
+
+fn remote(v6: bool, flow: u32) -> SocketAddr {
+    address(v6, 0x0b00_0000 + flow, 40_000)
+}
+fn other_remote(v6: bool, flow: u32) -> SocketAddr {
+    address(v6, 0x2000_0000 + flow, 6000)
+}
+fn local(path: Path, flow: u32) -> SocketAddr {
+    let port = if path.arrives != 0 {
+        3478
+    } else {
+        50_000 + (flow & (PORTS - 1)) as u16
+    };
+    address(path.v6, 0xc000_0201, port)
+}
+fn other_local(path: Path, flow: u32) -> SocketAddr {
+    let port = if path.leaves != 0 {
+        3478
+    } else {
+        50_000 + (flow & (PORTS - 1)) as u16
+    };
+    address(path.v6, 0xc000_0202, port)
+}
+fn address(v6: bool, low: u32, port: u16) -> SocketAddr {
+    if v6 {
+        let ip = std::net::Ipv6Addr::from(0x2001_0db8_u128 << 96 | u128::from(low));
+        SocketAddr::new(ip.into(), port)
+    } else {
+        SocketAddr::new(std::net::Ipv4Addr::from(low).into(), port)
+    }
+}
+
+/// As `uname -r`.
+pub fn kernel_release() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/osrelease")
+        .map(|s| s.trim().to_owned())
+        .unwrap_or_default()
+}
+
+/// First CPU's model name.
+pub fn cpu_model() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|l| {
+        l.strip_prefix("model name")?
+            .split_once(": ")
+            .map(|m| m.1.to_owned())
+    });
+    model.unwrap_or_default()
+}

@@ -1,0 +1,141 @@
+//! Network namespaces that vanish with their owner, whatever happens to it.
+
+use std::fs::File;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context, Result, ensure};
+use nix::sched::{CloneFlags, setns};
+
+/// Every namespace of the lab is called `relay-PID-N-LABEL`, so that leftovers of a killed process can be told.
+const PREFIX: &str = "relay-";
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// A namespace; dropping it kills what runs inside and removes it with its interfaces.
+#[derive(Debug)]
+pub struct NetNs {
+    name: String,
+}
+
+impl NetNs {
+    /// A new one, loopback up.
+    pub fn new(label: &str) -> Result<Self> {
+        let name = format!(
+            "{PREFIX}{}-{}-{label}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
+        ip(&["netns", "add", &name])?;
+        let namespace = Self { name };
+        namespace.ip(&["link", "set", "lo", "up"])?;
+        Ok(namespace)
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Runs `ip` inside.
+    pub fn ip(&self, arguments: &[&str]) -> Result<()> {
+        let mut all = vec!["-n", &self.name];
+        all.extend(arguments);
+        ip(&all)
+    }
+
+    /// Runs a command inside to its end; its output on failure is in the error.
+    pub fn run(&self, program: &str, arguments: &[&str]) -> Result<String> {
+        output(self.command(program).args(arguments))
+    }
+
+    /// A command that will run inside and die with this process.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.name, program]);
+        die_with_parent(&mut command);
+        command
+    }
+
+    /// Runs `work` on a thread that is inside; sockets it makes stay inside.
+    pub fn enter<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        let file = File::open(format!("/run/netns/{}", self.name)).context("open the namespace")?;
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(move || {
+                setns(&file, CloneFlags::CLONE_NEWNET).context("enter the namespace")?;
+                work()
+            });
+            thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+}
+
+impl Drop for NetNs {
+    fn drop(&mut self) {
+        remove(&self.name);
+    }
+}
+
+/// Removes namespaces whose process is gone.
+pub fn remove_stale() {
+    let Ok(entries) = std::fs::read_dir("/run/netns") else {
+        return;
+    };
+    for name in entries
+        .flatten()
+        .filter_map(|e| e.file_name().into_string().ok())
+    {
+        let pid = name
+            .strip_prefix(PREFIX)
+            .and_then(|rest| rest.split('-').next());
+        if let Some(pid) = pid.and_then(|p| p.parse::<u32>().ok())
+            && !std::path::Path::new(&format!("/proc/{pid}")).exists()
+        {
+            remove(&name);
+        }
+    }
+}
+
+fn remove(name: &str) {
+    // Processes first: a namespace lives on while anything runs in it.
+    if let Ok(pids) = output(Command::new("ip").args(["netns", "pids", name])) {
+        for pid in pids.split_whitespace().filter_map(|p| p.parse().ok()) {
+            let _ = nix::sys::signal::kill(
+                nix::unistd::Pid::from_raw(pid),
+                nix::sys::signal::Signal::SIGKILL,
+            );
+        }
+    }
+    let _ = ip(&["netns", "del", name]);
+}
+
+/// Makes the child get SIGKILL when the thread that starts it ends.
+pub fn die_with_parent(command: &mut Command) {
+    use std::os::unix::process::CommandExt;
+    let set =
+        || nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).map_err(Into::into);
+    // SAFETY: prctl is async-signal-safe and touches no memory of this process.
+    unsafe { command.pre_exec(set) };
+}
+
+fn ip(arguments: &[&str]) -> Result<()> {
+    output(Command::new("ip").args(arguments)).map(drop)
+}
+
+/// Runs to the end; stdout, or an error with everything it said.
+pub fn output(command: &mut Command) -> Result<String> {
+    let out = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("start {command:?}"))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    ensure!(
+        out.status.success(),
+        "{command:?}: {}\n{}{}",
+        out.status,
+        text(&out.stdout),
+        text(&out.stderr)
+    );
+    Ok(text(&out.stdout))
+}

@@ -1,0 +1,144 @@
+//! The real `relay` command, started in a namespace and driven as an operator would.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use relay_userspace::api;
+use serde::de::DeserializeOwned;
+
+use crate::netns::{NetNs, output};
+use crate::privileged::target_directory;
+
+/// A running `relay serve`; killed when dropped.
+pub struct Relay {
+    child: Child,
+    admin: PathBuf,
+    directory: tempfile::TempDir,
+    pub ready: String,
+}
+
+/// Where the command is: `RELAY_BIN`, or what `cargo xtask build` made.
+pub fn binary() -> PathBuf {
+    std::env::var_os("RELAY_BIN")
+        .map_or_else(|| target_directory().join("release/relay"), PathBuf::from)
+}
+
+impl Relay {
+    /// Starts it in `namespace` and waits for its readiness line.
+    pub fn start(namespace: &NetNs, arguments: &[&str]) -> Result<Self> {
+        let path = binary();
+        Self::spawn(
+            namespace.command(path.to_str().context("path of the command")?),
+            arguments,
+        )
+    }
+
+    /// Starts whatever `command` is, with `serve` and its arguments behind it.
+    pub fn spawn(mut command: Command, arguments: &[&str]) -> Result<Self> {
+        let directory = tempfile::tempdir()?;
+        std::fs::set_permissions(
+            directory.path(),
+            std::os::unix::fs::PermissionsExt::from_mode(0o777),
+        )?;
+        let admin = directory.path().join("admin.sock");
+        let log = std::fs::File::create(directory.path().join("log"))?;
+        command
+            .arg("serve")
+            .arg("--admin-socket")
+            .arg(&admin)
+            .args(["--metrics", "off"])
+            .args(arguments);
+        command
+            .env("XDG_STATE_HOME", directory.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log);
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("start {command:?}"))?;
+        let mut ready = String::new();
+        BufReader::new(child.stdout.take().context("its stdout")?).read_line(&mut ready)?;
+        let relay = Self {
+            child,
+            admin,
+            directory,
+            ready: ready.trim().to_owned(),
+        };
+        ensure!(
+            relay.ready.starts_with("relay ready"),
+            "relay did not start:\n{}",
+            relay.log()
+        );
+        Ok(relay)
+    }
+
+    /// Everything it wrote to stderr.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+
+    /// Runs a `relay` subcommand against it.
+    pub fn cli(&self, arguments: &[&str]) -> Result<String> {
+        output(
+            Command::new(binary())
+                .arg("--admin-socket")
+                .arg(&self.admin)
+                .args(arguments),
+        )
+    }
+
+    fn json<T: DeserializeOwned>(&self, arguments: &[&str]) -> Result<T> {
+        let text = self.cli(arguments)?;
+        serde_json::from_str(&text).with_context(|| format!("{arguments:?} printed {text}"))
+    }
+
+    /// GET of an admin path, as it is.
+    pub fn admin(&self, path: &str) -> Result<String> {
+        let socket = self.admin.to_str().context("path of the admin socket")?;
+        output(Command::new("curl").args([
+            "-sS",
+            "--unix-socket",
+            socket,
+            &format!("http://relay{path}"),
+        ]))
+    }
+
+    pub fn status(&self) -> Result<api::Status> {
+        self.json(&["status", "--json"])
+    }
+
+    pub fn sessions(&self) -> Result<Vec<api::Session>> {
+        self.json(&["session", "list", "--json"])
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGTERM, and its exit code.
+    pub fn stop(&mut self) -> Result<i32> {
+        let pid = nix::unistd::Pid::from_raw(self.child.id() as i32);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM)?;
+        let status =
+            crate::eventually::within(Duration::from_secs(10), "relay ends after SIGTERM", || {
+                self.child.try_wait().ok().flatten()
+            })?;
+        match status.code() {
+            Some(code) => Ok(code),
+            None => bail!("relay ended by a signal: {status}"),
+        }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- relay's log ---\n{}", self.log());
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,93 @@
+//! Debian packages: installed without recommendations, and without starting any of their services.
+
+use std::fs::{self, Permissions};
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::shell;
+
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// Installs the packages whose command is missing.
+pub fn require(wanted: &[(&str, &'static str)]) -> Result<()> {
+    install(&super::missing(wanted))
+}
+
+/// Installs `packages`; does nothing for none.
+pub fn install(packages: &[&str]) -> Result<()> {
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let list = packages.join(" ");
+    if !shell::has("apt-get") {
+        bail!("this machine has no apt-get; install by hand what Debian calls: {list}");
+    }
+    if !shell::is_root() {
+        bail!(
+            "not root, so nothing is installed; as root run: apt-get install --no-install-recommends {list}"
+        );
+    }
+    let _quiet = NoServices::new()?;
+    if !known(packages) {
+        shell::step("apt-get update", Command::new("apt-get").arg("update"))?;
+    }
+    let mut command = Command::new("apt-get");
+    command
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .args(["install", "-y", "--no-install-recommends"])
+        .args(packages);
+    shell::step(&format!("apt-get install {list}"), &mut command)
+}
+
+/// True if the package lists name all of them already.
+fn known(packages: &[&str]) -> bool {
+    packages.iter().all(|package| {
+        let versions = shell::read("apt-cache", &["madison", package]);
+        versions.is_some_and(|versions| !versions.trim().is_empty())
+    })
+}
+
+/// While it lives, installed packages may not start services: a coturn would take the relay's ports.
+struct NoServices {
+    previous: Option<Vec<u8>>,
+}
+
+impl NoServices {
+    fn new() -> Result<Self> {
+        let previous = match fs::read(POLICY) {
+            Ok(text) => Some(text),
+            Err(fault) if fault.kind() == ErrorKind::NotFound => None,
+            Err(fault) => return Err(fault).context(format!("read {POLICY}")),
+        };
+        let guard = Self { previous };
+        write(b"#!/bin/sh\nexit 101\n")?;
+        Ok(guard)
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        let restored = match &self.previous {
+            Some(text) => write(text),
+            None => fs::remove_file(POLICY).context("remove"),
+        };
+        if let Err(fault) = restored {
+            shell::say(&format!(
+                "warning: {POLICY} could not be restored: {fault:#}"
+            ));
+        }
+    }
+}
+
+fn write(text: &[u8]) -> Result<()> {
+    if let Some(folder) = Path::new(POLICY).parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(POLICY, text).with_context(|| format!("write {POLICY}"))?;
+    fs::set_permissions(POLICY, Permissions::from_mode(0o755))
+        .with_context(|| format!("make {POLICY} executable"))
+}

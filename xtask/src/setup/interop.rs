@@ -1,0 +1,73 @@
+//! Software that nobody here wrote, for the interop tests: coturn's clients, aioice and aiortc, headless Chromium.
+
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::apt;
+use crate::{shell, tree};
+
+const PACKAGES: [(&str, &str); 5] = [
+    ("turnserver", "coturn"),
+    ("python3", "python3-venv"),
+    ("chromium", "chromium"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
+];
+const PYTHON: [&str; 2] = ["aioice", "aiortc"];
+const NODE: &str = "puppeteer-core";
+
+pub fn require() -> Result<()> {
+    apt::require(&PACKAGES)?;
+    python()?;
+    node()
+}
+
+/// A virtual environment in `target/venv`.
+fn python() -> Result<()> {
+    let venv = tree::target().join("venv");
+    let pip = venv.join("bin/pip");
+    if !pip.exists() {
+        if shell::read("python3", &["-c", "import ensurepip"]).is_none() {
+            apt::install(&["python3-venv"])?;
+        }
+        shell::step(
+            "make a Python environment",
+            Command::new("python3").args(["-m", "venv"]).arg(&venv),
+        )?;
+    }
+    let there = |module: &str| {
+        let versions = std::fs::read_dir(venv.join("lib"));
+        versions.is_ok_and(|mut all| {
+            all.any(|v| v.is_ok_and(|v| v.path().join("site-packages").join(module).exists()))
+        })
+    };
+    if PYTHON.iter().all(|module| there(module)) {
+        return Ok(());
+    }
+    let mut command = Command::new(pip);
+    command
+        .args(["install", "--quiet", "--disable-pip-version-check"])
+        .args(PYTHON);
+    shell::step("install aioice and aiortc", &mut command)
+}
+
+/// `target/node/node_modules/puppeteer-core`; it drives Debian's Chromium and downloads none.
+fn node() -> Result<()> {
+    let prefix = tree::target().join("node");
+    if prefix
+        .join("node_modules")
+        .join(NODE)
+        .join("package.json")
+        .exists()
+    {
+        return Ok(());
+    }
+    std::fs::create_dir_all(&prefix).with_context(|| format!("create {}", prefix.display()))?;
+    let mut command = Command::new("npm");
+    command
+        .args(["install", "--no-audit", "--no-fund", "--prefix"])
+        .arg(&prefix)
+        .arg(NODE);
+    shell::step("install puppeteer-core", &mut command)
+}
