@@ -1,12 +1,16 @@
 //! The sessions of one forward on one worker, as a state machine: who may have one, where it goes, when it ends.
 //! No sockets, no clock: datagrams and `now` in, verdicts and commands out.
 
+mod answer;
+
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
+
+pub use answer::{Client, Command, Opening, Refusal, Unheard, Verdict};
 
 use super::rate::SourceRate;
 use super::shared::SharedLimit;
@@ -15,58 +19,6 @@ use crate::fastpath::{Leg, SessionId, SessionSpec};
 
 /// How many times an idle period a session's counters are looked at: it lives at most a quarter longer than asked.
 const CHECKS_PER_IDLE: u32 = 4;
-
-/// One client as a worker sees it: the same host on another address of ours is another client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Client {
-    pub remote: SocketAddr,
-    pub server: SocketAddr,
-}
-
-/// What to do with a client's datagram.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    Relay {
-        session: SessionId,
-        destination: SocketAddr,
-    },
-    /// Bind a relay port, then call `opened` or `not_opened`.
-    Open(Opening),
-    Refused(Refusal),
-}
-
-/// A session that waits for its relay port. Holds one place of `max_sessions`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Opening {
-    pub client: Client,
-    pub destination: SocketAddr,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// Not in the allow list.
-    Allow,
-    /// `max_sessions` of the forward are open.
-    Full,
-    /// Its source prefix opens sessions too fast.
-    Rate,
-    /// The destination has no address now.
-    NoTarget,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Command {
-    Install {
-        session: SessionId,
-        spec: SessionSpec,
-    },
-    Extend {
-        session: SessionId,
-        deadline: Instant,
-    },
-    /// From the kernel first, then its socket.
-    Remove { session: SessionId },
-}
 
 /// One client's way to the destination.
 #[derive(Debug, Clone, Copy)]
@@ -314,13 +266,6 @@ impl Table {
         self.limit.give_back();
         self.commands.push_back(Command::Remove { session: id });
     }
-}
-
-/// Why a datagram at a relay port is not relayed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unheard {
-    Expired,
-    NotTheDestination,
 }
 
 fn count(traffic: &mut Traffic, bytes: usize) {

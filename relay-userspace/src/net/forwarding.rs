@@ -1,5 +1,7 @@
 //! The forwards of one worker: sockets and kernel entries around the state machines in `forward::table`.
 
+mod forward;
+
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -7,21 +9,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::task::AbortHandle;
+use forward::Forward;
 
-use super::batch::{Batch, Datagram};
-use super::ports::{Bound, PortFault};
-use super::receive::{self, Role};
-use super::shared::Shared;
-use super::socket::{Route, Socket};
+use super::batch::Batch;
+use super::socket::Socket;
 use super::stats::Stat;
 use super::worker::{Context, Worker};
 use crate::api;
 use crate::fastpath::SessionId;
 use crate::forward::shared::SharedLimit;
-use crate::forward::table::{
-    Client, Command, Opening, Refusal, Rules, Session, Table, Unheard, Verdict,
-};
+use crate::forward::table::{Client, Refusal, Rules, Session, Unheard, Verdict};
 
 /// Names a forward for as long as it exists; a name may be given again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,33 +40,6 @@ pub struct Forwarding {
     id_stride: u64,
 }
 
-struct Forward {
-    name: Arc<str>,
-    table: Table,
-    listener: Rc<Socket>,
-    listener_task: AbortHandle,
-    ports: HashMap<SessionId, Port>,
-}
-
-/// The relay port of one client. Dropping it closes the socket.
-struct Port {
-    socket: Rc<Socket>,
-    local: SocketAddr,
-    task: AbortHandle,
-}
-
-impl Drop for Port {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-impl Drop for Forward {
-    fn drop(&mut self) {
-        self.listener_task.abort();
-    }
-}
-
 impl Forwarding {
     /// Session ids are `first`, `first + stride`, …: nobody else's.
     pub fn new(first: u64, stride: u64) -> Forwarding {
@@ -81,18 +51,7 @@ impl Forwarding {
     }
 
     pub fn add(&mut self, worker: &Rc<Worker>, new: NewForward) -> io::Result<()> {
-        let listener = Rc::new(Socket::new(new.listener)?);
-        let listener_task =
-            receive::spawn(worker, Rc::clone(&listener), Role::ForwardListener(new.key));
-        let table = Table::new(new.rules, new.limit, new.targets);
-        let forward = Forward {
-            name: new.name,
-            table,
-            listener,
-            listener_task,
-            ports: HashMap::new(),
-        };
-        self.forwards.insert(new.key, forward);
+        self.forwards.insert(new.key, Forward::new(worker, new)?);
         Ok(())
     }
 
@@ -237,129 +196,10 @@ impl Forwarding {
         let sessions: usize = self
             .forwards
             .values()
-            .map(|forward| forward.ports.len())
+            .map(|forward| forward.sessions())
             .sum();
         context.stats.set(Stat::ForwardSessions, sessions as u64);
     }
-}
-
-impl Forward {
-    /// Binds the client's relay port and relays the datagram that asked for it.
-    fn open(
-        &mut self,
-        context: &mut Context<'_>,
-        key: ForwardKey,
-        session: SessionId,
-        opening: Opening,
-        datagram: &Datagram<'_>,
-    ) {
-        let bound = bind(context.shared, opening.destination)
-            .map_err(io::Error::other)
-            .and_then(|bound| Ok((bound.address, Rc::new(Socket::of_pool(bound)?))));
-        let (local, socket) = match bound {
-            Ok(bound) => bound,
-            Err(error) => {
-                tracing::debug!(%error, forward = &*self.name, "no relay port for a client");
-                context.stats.add(Stat::ForwardRefusedNoPort, 1);
-                return self.table.not_opened(opening);
-            }
-        };
-        let task = receive::spawn(
-            context.worker,
-            Rc::clone(&socket),
-            Role::ForwardPort(key, session),
-        );
-        context.shared.fastpath.open_flow_port(local);
-        self.ports.insert(
-            session,
-            Port {
-                socket,
-                local,
-                task,
-            },
-        );
-        self.table.opened(
-            context.now.mono,
-            session,
-            opening,
-            local,
-            datagram.bytes.len(),
-        );
-        context.stats.add(Stat::ForwardOpened, 1);
-        self.to_destination(context, session, opening.destination, datagram);
-        self.carry_out(context);
-    }
-
-    fn to_destination(
-        &self,
-        context: &mut Context<'_>,
-        session: SessionId,
-        to: SocketAddr,
-        datagram: &Datagram<'_>,
-    ) {
-        let Some(port) = self.ports.get(&session) else {
-            return;
-        };
-        let route = Route {
-            to,
-            from: None,
-            ecn: datagram.ecn,
-            dont_fragment: false,
-        };
-        context.outbox.push(&port.socket, route, datagram.bytes);
-        context.stats.add(Stat::PacketsToPeer, 1);
-        context
-            .stats
-            .add(Stat::BytesToPeer, datagram.bytes.len() as u64);
-    }
-
-    fn to_client(&self, context: &mut Context<'_>, client: Client, datagram: &Datagram<'_>) {
-        let from = self
-            .listener
-            .local()
-            .ip()
-            .is_unspecified()
-            .then(|| client.server.ip());
-        let route = Route {
-            to: client.remote,
-            from,
-            ecn: datagram.ecn,
-            dont_fragment: false,
-        };
-        context.outbox.push(&self.listener, route, datagram.bytes);
-        context.stats.add(Stat::PacketsToClient, 1);
-        context
-            .stats
-            .add(Stat::BytesToClient, datagram.bytes.len() as u64);
-    }
-
-    fn carry_out(&mut self, context: &mut Context<'_>) {
-        while let Some(command) = self.table.next_command() {
-            let fastpath = &context.shared.fastpath;
-            match command {
-                Command::Install { session, spec } => fastpath.install(session, spec),
-                Command::Extend { session, deadline } => {
-                    fastpath.extend(session, deadline, deadline)
-                }
-                Command::Remove { session } => {
-                    fastpath.remove(session);
-                    if let Some(port) = self.ports.remove(&session) {
-                        fastpath.close_port(port.local);
-                    }
-                    context.stats.add(Stat::ForwardEnded, 1);
-                }
-            }
-        }
-    }
-}
-
-fn bind(shared: &Shared, destination: SocketAddr) -> Result<Bound, PortFault> {
-    let address = shared.addresses.for_destination(destination);
-    let address = address.map_err(|source| PortFault::Bind {
-        address: destination.ip(),
-        source,
-    })?;
-    shared.pool.bind(address)
 }
 
 fn stat_of(refusal: Refusal) -> Stat {

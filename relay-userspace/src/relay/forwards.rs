@@ -1,13 +1,17 @@
 //! The forwards that exist: their names, their destinations' addresses, and the watch over those names.
 
+mod resolved;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
+
+use resolved::{Resolved, lock, look_up, renew};
 
 use super::error::ForwardError;
 use super::listen::bind_for_workers;
@@ -15,7 +19,7 @@ use super::workers::Workers;
 use crate::api::ForwardView;
 use crate::config::{Destination, Forward};
 use crate::fastpath::FastPath;
-use crate::forward::destination::{RESOLVE_EVERY, is_literal, permitted, resolve};
+use crate::forward::destination::{RESOLVE_EVERY, is_literal};
 use crate::forward::shared::SharedLimit;
 use crate::forward::table::Rules;
 use crate::net::control::Request;
@@ -41,12 +45,6 @@ struct Entry {
     limit: Arc<SharedLimit>,
     resolved: Arc<Mutex<Resolved>>,
     watch: Option<AbortHandle>,
-}
-
-#[derive(Debug, Clone, Default)]
-struct Resolved {
-    addresses: Vec<SocketAddr>,
-    fault: Option<String>,
 }
 
 /// What to do when the destination's name does not resolve at first.
@@ -232,39 +230,6 @@ impl Forwards {
     }
 }
 
-async fn look_up(to: &Destination, policy: &PeerPolicy) -> Result<Vec<SocketAddr>, ForwardError> {
-    permitted(resolve(to).await?, |address| {
-        policy
-            .check(address)
-            .err()
-            .map(|refusal| refusal.to_string())
-    })
-}
-
-/// Takes an answer over. The new addresses, if they are others than before. A name that does not resolve keeps its
-/// last ones; a name that points to denied addresses has none.
-fn renew(
-    resolved: &mut Resolved,
-    answer: Result<Vec<SocketAddr>, ForwardError>,
-) -> Option<Vec<SocketAddr>> {
-    let addresses = match answer {
-        Ok(addresses) => {
-            resolved.fault = None;
-            addresses
-        }
-        Err(error) => {
-            resolved.fault = Some(error.to_string());
-            if error.is_about_names() {
-                return None;
-            }
-            Vec::new()
-        }
-    };
-    let changed = resolved.addresses != addresses;
-    resolved.addresses = addresses;
-    changed.then(|| resolved.addresses.clone())
-}
-
 impl Entry {
     fn view(&self) -> ForwardView {
         let resolved = lock(&self.resolved).clone();
@@ -280,62 +245,5 @@ impl Entry {
             sessions: self.limit.sessions() as u64,
             refused: self.limit.refused(),
         }
-    }
-}
-
-fn lock(resolved: &Mutex<Resolved>) -> MutexGuard<'_, Resolved> {
-    resolved.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn addr(text: &str) -> SocketAddr {
-        text.parse().expect("an address")
-    }
-
-    fn known() -> Resolved {
-        Resolved {
-            addresses: vec![addr("192.0.2.1:1")],
-            fault: None,
-        }
-    }
-
-    #[test]
-    fn a_name_that_stops_resolving_keeps_its_address_and_shows_the_fault() {
-        let mut resolved = known();
-        assert_eq!(
-            renew(
-                &mut resolved,
-                Err(ForwardError::NoAddress {
-                    host: "x".to_string()
-                })
-            ),
-            None
-        );
-        assert_eq!(resolved.addresses, [addr("192.0.2.1:1")]);
-        assert!(resolved.fault.is_some());
-        assert_eq!(renew(&mut resolved, Ok(vec![addr("192.0.2.1:1")])), None);
-        assert_eq!(resolved.fault, None);
-    }
-
-    #[test]
-    fn a_name_that_moves_to_a_denied_address_has_no_address() {
-        let (mut resolved, address) = (known(), addr("127.0.0.1:1"));
-        let denied = ForwardError::Denied {
-            address,
-            rule: "loopback".to_string(),
-        };
-        assert_eq!(renew(&mut resolved, Err(denied)), Some(Vec::new()));
-    }
-
-    #[test]
-    fn only_other_addresses_are_news() {
-        let mut resolved = known();
-        assert_eq!(
-            renew(&mut resolved, Ok(vec![addr("192.0.2.2:1")])),
-            Some(vec![addr("192.0.2.2:1")])
-        );
     }
 }
