@@ -1,8 +1,10 @@
-//! Every metric of the relay, declared once: name, type, labels and meaning. `docs/metrics.md` is printed from it.
+//! Every metric of the relay in one list: name, type, labels and meaning. `docs/metrics.md` is printed from it.
 
 use relay_common::Counter;
 
-use crate::relay::Kind;
+use crate::net::stats;
+use crate::relay::{Kind, sample};
+use crate::turn;
 
 pub const PREFIX: &str = "relay";
 
@@ -15,34 +17,6 @@ pub struct Metric {
     pub help: &'static str,
 }
 
-macro_rules! metrics {
-    ($($kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
-        pub const METRICS: &[Metric] = &[$(Metric {
-            name: $name,
-            kind: Kind::$kind,
-            labels: &[$($label),*],
-            help: $help,
-        }),*];
-    };
-}
-
-metrics! {
-    Gauge "uptime_seconds" [] "Seconds since the relay started.";
-    Gauge "workers" [] "Slow-path threads.";
-    Gauge "allocations" [] "TURN allocations that are alive.";
-    Gauge "forwards" [] "Forwards that are configured or were added.";
-    Gauge "sessions" [] "Sessions that are alive: TURN channels and clients of forwards.";
-    Gauge "kernel_sessions" [] "Sessions the kernel relays.";
-    Gauge "kernel_capacity" [] "Sessions the kernel tables have room for.";
-    Counter "relayed_packets" ["path"] "Packets relayed, by path: kernel or userspace.";
-    Counter "relayed_bytes" ["path"] "Payload bytes relayed, by path: kernel or userspace.";
-    Counter "kernel_packets" ["verdict"] "What the XDP program did with each packet it saw; the verdicts are listed below.";
-}
-
-pub fn find(name: &str) -> Option<&'static Metric> {
-    METRICS.iter().find(|metric| metric.name == name)
-}
-
 impl Metric {
     /// As it stands in `/metrics`.
     pub fn full_name(&self) -> String {
@@ -53,10 +27,61 @@ impl Metric {
     }
 }
 
+/// Names described by those who count them; what is not a plain counter stands in `SHAPES`.
+pub fn all() -> Vec<Metric> {
+    let described = stats::DESCRIPTIONS
+        .iter()
+        .chain(sample::DESCRIPTIONS)
+        .copied();
+    let turn = turn::Counter::ALL
+        .iter()
+        .map(|counter| (counter.name(), counter.describe()));
+    let metric = |(name, help)| {
+        let shape = SHAPES.iter().find(|(shaped, ..)| *shaped == name);
+        let (kind, labels) = shape.map_or((Kind::Counter, &[][..]), |(_, kind, labels)| {
+            (*kind, *labels)
+        });
+        Metric {
+            name,
+            kind,
+            labels,
+            help,
+        }
+    };
+    described.chain(turn).map(metric).collect()
+}
+
+pub fn find(name: &str) -> Option<Metric> {
+    all().into_iter().find(|metric| metric.name == name)
+}
+
+const SHAPES: &[(&str, Kind, &[&str])] = &[
+    ("userspace_packets", Kind::Counter, &["direction"]),
+    ("userspace_bytes", Kind::Counter, &["direction"]),
+    ("userspace_dropped", Kind::Counter, &["reason"]),
+    ("send_errors", Kind::Counter, &["kind"]),
+    ("receive_errors", Kind::Counter, &["kind"]),
+    ("forward_refused", Kind::Counter, &["reason"]),
+    ("turn_refused_peers", Kind::Counter, &["rule"]),
+    ("kernel_packets", Kind::Counter, &["verdict"]),
+    ("allocations", Kind::Gauge, &[]),
+    ("forward_sessions", Kind::Gauge, &[]),
+    ("channel_sessions", Kind::Gauge, &[]),
+    ("kernel_wanted_sessions", Kind::Gauge, &[]),
+    ("kernel_installed_sessions", Kind::Gauge, &[]),
+    ("kernel_capacity", Kind::Gauge, &[]),
+    ("kernel_next_hops", Kind::Gauge, &[]),
+    ("kernel_next_hops_unresolved", Kind::Gauge, &[]),
+    ("ports_in_use", Kind::Gauge, &[]),
+    ("ports_configured", Kind::Gauge, &[]),
+    ("forwards", Kind::Gauge, &[]),
+    ("workers", Kind::Gauge, &[]),
+];
+
 /// The tables of `docs/metrics.md`.
 pub fn markdown() -> String {
     let mut text = String::from("| metric | type | labels | meaning |\n|---|---|---|---|\n");
-    for metric in METRICS {
+    for metric in all() {
         let kind = match metric.kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
