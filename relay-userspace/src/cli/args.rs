@@ -36,7 +36,7 @@ pub struct Global {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Relay until SIGTERM
-    Serve(ServeFlags),
+    Serve(Box<ServeFlags>),
     /// What the running relay does and where
     Status(Read),
     /// Sessions: TURN channels and clients of forwards
@@ -152,7 +152,7 @@ pub enum Config {
     /// What file, environment and flags add up to, secrets as ***
     Show {
         #[command(flatten)]
-        flags: ServeFlags,
+        flags: Box<ServeFlags>,
         #[command(flatten)]
         read: Read,
     },

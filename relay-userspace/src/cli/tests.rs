@@ -16,7 +16,7 @@ fn parse(words: &str) -> Cli {
 fn serve(words: &str) -> (Global, ServeFlags) {
     let cli = parse(words);
     match cli.command {
-        Command::Serve(flags) => (cli.global, flags),
+        Command::Serve(flags) => (cli.global, *flags),
         other => panic!("{other:?}"),
     }
 }

@@ -36,7 +36,7 @@ impl Collector for Snapshot {
             let help = registry::find(name).map_or("Not described.", |metric| metric.help);
             match samples[0].kind {
                 Kind::Counter => {
-                    family(&mut encoder, name, help, &samples, |v| ConstCounter::new(v))?
+                    family(&mut encoder, name, help, &samples, ConstCounter::new)?
                 }
                 Kind::Gauge => family(&mut encoder, name, help, &samples, |v| {
                     ConstGauge::new(i64::try_from(v).unwrap_or(i64::MAX))
