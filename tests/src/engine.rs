@@ -166,7 +166,7 @@ struct MemoryFrame {
 }
 
 impl Frame for MemoryFrame {
-    fn len(&self) -> usize {
+    fn length(&self) -> usize {
         self.bytes.len()
     }
     fn ingress(&self) -> u32 {

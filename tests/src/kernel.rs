@@ -18,6 +18,9 @@ pub struct KernelEngine {
     sessions: u32,
 }
 
+/// Counters and legs that moved, and by how much.
+pub type Moved = (Vec<(Counter, u64)>, Vec<Charge>);
+
 /// Counters of one moment.
 pub struct Snapshot {
     counters: Vec<u64>,
@@ -125,7 +128,7 @@ impl KernelEngine {
     }
 
     /// What moved since: counters, and charges of legs.
-    pub fn moved_since(&mut self, before: &Snapshot) -> Result<(Vec<(Counter, u64)>, Vec<Charge>)> {
+    pub fn moved_since(&mut self, before: &Snapshot) -> Result<Moved> {
         let after = self.snapshot()?;
         let counters = Counter::ALL.iter().map(|c| {
             (

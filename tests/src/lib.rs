@@ -14,4 +14,6 @@ pub mod relay;
 pub mod topology;
 pub mod wire;
 
+pub mod interop;
+
 pub mod bench;

@@ -310,6 +310,51 @@ fn set_option(socket: &UdpSocket, level: i32, name: i32, value: &[u8]) {
 }
 
 #[test]
+fn two_clients_of_the_relay_meet_in_the_kernel_in_one_pass() {
+    let Some(lab) = lab("native") else { return };
+    let allocate = || {
+        let socket = lab
+            .topology
+            .client
+            .enter(|| Ok(UdpSocket::bind((CLIENT_V4, 0))?));
+        let server = SocketAddr::new(EDGE_V4.parse().unwrap(), 3478);
+        TurnClient::allocate(socket.unwrap(), server, "user", "password").unwrap()
+    };
+    let (mut a, mut b) = (allocate(), allocate());
+    a.bind(CHANNEL, b.relayed).unwrap();
+    b.bind(CHANNEL + 1, a.relayed).unwrap();
+    for client in [&a, &b] {
+        client
+            .socket
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .unwrap();
+    }
+    lab.wait_for_kernel();
+    let before = lab.packets();
+    let mut buffer = [0; 64];
+    for i in 0..100u32 {
+        a.send(CHANNEL, &i.to_be_bytes()).unwrap();
+        let length = b.socket.recv(&mut buffer).unwrap();
+        assert_eq!(
+            &buffer[..length],
+            channel_data(CHANNEL + 1, &i.to_be_bytes(), 0)
+        );
+        b.send(CHANNEL + 1, &i.to_le_bytes()).unwrap();
+        let length = a.socket.recv(&mut buffer).unwrap();
+        assert_eq!(
+            &buffer[..length],
+            channel_data(CHANNEL, &i.to_le_bytes(), 0)
+        );
+    }
+    let after = lab.packets();
+    assert!(
+        (199..=201).contains(&(after.0 - before.0)),
+        "one pass each: {before:?} {after:?}"
+    );
+    assert!(after.1 - before.1 <= 2, "{before:?} {after:?}");
+}
+
+#[test]
 fn a_forward_runs_in_the_kernel_with_one_port_per_client_and_ends_when_idle() {
     let Some(lab) = lab("native") else { return };
     let destination = lab
