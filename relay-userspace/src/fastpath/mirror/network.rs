@@ -56,15 +56,14 @@ impl<M: Memory> Mirror<M> {
         self.kernel.update_all_hops(&self.network);
     }
 
-    /// Next hops in use whose neighbour is not resolved.
+    /// Next hops in use whose neighbour the kernel has to resolve.
     pub fn unresolved(&self) -> Vec<HopKey> {
-        let hops = self.kernel.hops();
-        hops.filter(|(_, resolved)| !resolved)
-            .map(|(hop, _)| *hop)
+        let hops = self.kernel.hops().map(|(hop, _)| *hop);
+        hops.filter(|hop| self.network.lacks_neighbour(hop))
             .collect()
     }
 
-    /// Next hops in use that nobody confirmed for a while, or ever.
+    /// Next hops in use that nobody confirmed for a while.
     pub fn stale(&self) -> Vec<HopKey> {
         let hops = self.kernel.hops().map(|(hop, _)| *hop);
         hops.filter(|hop| self.network.is_stale(hop)).collect()
