@@ -9,7 +9,9 @@ pub mod kernel;
 
 pub mod eventually;
 pub mod netns;
+pub mod client;
 pub mod relay;
+pub mod residue;
 pub mod topology;
 
 pub mod bench;
