@@ -1,7 +1,42 @@
-//! The kernel's mirror of the sessions userspace wants relayed. A cache: nothing here decides what is allowed.
+//! The kernel's mirror of the sessions userspace wants relayed. A cache: nothing here decides what is allowed,
+//! and nothing here is called per packet.
+
+mod hairpin;
+mod reconcile;
+
+mod clock;
+mod next_hop;
+
+mod hop_table;
+mod memory;
+mod ports;
+mod shared;
+mod table;
+
+mod mirror;
+
+mod netlink;
+mod resolver;
+
+mod attachment;
+mod loader;
+mod object;
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread::JoinHandle;
 use std::time::Instant;
+
+use attachment::Attachment;
+use loader::Loaded;
+use mirror::Mirror;
+use resolver::Core;
+use shared::SharedMemory;
+
+pub use object::bpf_object;
+
+use crate::api;
+use crate::config;
 
 /// Names a session for its whole life, in the API and in the kernel mirror.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,4 +60,276 @@ pub struct SessionSpec {
     pub near: Leg,
     /// The peer's or destination's side.
     pub far: Leg,
+}
+
+/// What the kernel relayed of one session, by the leg it arrived on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LegTraffic {
+    /// Arrived on the near leg, left by the far one.
+    pub near: api::Traffic,
+    /// Arrived on the far leg, left by the near one.
+    pub far: api::Traffic,
+}
+
+/// Where a session runs, why not in the kernel, and what the kernel relayed of it so far.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Placement {
+    pub in_kernel: bool,
+    pub reason: Option<String>,
+    pub traffic: LegTraffic,
+}
+
+/// State of the mirror as numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Gauges {
+    /// Sessions userspace wants relayed.
+    pub wanted: u64,
+    /// Of these, how many run in the kernel.
+    pub installed: u64,
+    /// Sessions the kernel tables have room for.
+    pub capacity: u64,
+    /// Next hops in use, and of these how many wait for their neighbour.
+    pub next_hops: u64,
+    pub next_hops_unresolved: u64,
+    /// Installs the tables refused (full, or the same match twice); monotone.
+    pub failed_installs: u64,
+    /// Words of kernel memory found different from what was written, and repaired; monotone.
+    pub drift: u64,
+    /// Packets and bytes relayed in the kernel, removed sessions included; monotone.
+    pub traffic: api::Traffic,
+}
+
+/// Handle of the mirror. Clones are the same mirror.
+#[derive(Clone)]
+pub struct FastPath {
+    inner: Arc<Inner>,
+}
+
+enum Inner {
+    /// Every session stays in userspace, for this reason.
+    Off(String),
+    On(Kernel),
+}
+
+struct Kernel {
+    core: Arc<Core<SharedMemory>>,
+    /// `None` once closed.
+    attachment: Arc<Mutex<Option<Attachment>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl FastPath {
+    /// Loads and attaches what can be. Never fails: the last rung is userspace only, with the reason.
+    pub fn open(kernel: &config::Kernel) -> (Self, Vec<api::Card>) {
+        let without = |reason: String| {
+            let card = |name: &String| api::Card {
+                name: name.clone(),
+                mode: "none".to_owned(),
+                reason: Some(reason.clone()),
+            };
+            let cards = kernel.interfaces.iter().map(card).collect();
+            (Self::off(reason.clone()), cards)
+        };
+        if kernel.xdp == config::XdpMode::Off {
+            return without("turned off (--xdp off)".to_owned());
+        }
+        if kernel.interfaces.is_empty() {
+            return without("no card is named (--interface)".to_owned());
+        }
+        let opened = Loaded::new(kernel.max_sessions).and_then(|(mut loaded, memory, key)| {
+            let clock = loaded.clock()?;
+            Ok((loaded, memory, key, clock))
+        });
+        let (loaded, memory, key, clock) = match opened {
+            Ok(opened) => opened,
+            Err(fault) => return without(fault.to_string()),
+        };
+        let (attachment, numbers, cards) = Attachment::new(loaded, &kernel.interfaces, kernel.xdp);
+        if numbers.is_empty() {
+            return (Self::off("the XDP program is on none of the cards"), cards);
+        }
+        let core = Core::new(Mirror::new(memory, key, clock, numbers));
+        let attachment = Arc::new(Mutex::new(Some(attachment)));
+        let again = Arc::downgrade(&attachment);
+        match core.start(move || read_clock(&again)) {
+            Ok(thread) => {
+                let kernel = Kernel {
+                    core,
+                    attachment,
+                    thread: Mutex::new(Some(thread)),
+                };
+                (
+                    Self {
+                        inner: Arc::new(Inner::On(kernel)),
+                    },
+                    cards,
+                )
+            }
+            Err(e) => without(format!("start the next-hop thread: {e}")),
+        }
+    }
+
+    /// A mirror without a kernel: every session stays in userspace for `reason`.
+    pub fn off(reason: impl Into<String>) -> Self {
+        Self {
+            inner: Arc::new(Inner::Off(reason.into())),
+        }
+    }
+
+    /// Why no session can run in the kernel, when none can.
+    pub fn why_off(&self) -> Option<String> {
+        match &*self.inner {
+            Inner::Off(reason) => Some(reason.clone()),
+            Inner::On(kernel) if kernel.is_closed() => Some("closed".to_owned()),
+            Inner::On(_) => None,
+        }
+    }
+
+    /// Clients speak TURN to `local`: ChannelData may arrive there. Counted by family and port.
+    pub fn open_control_port(&self, local: SocketAddr) {
+        self.with(|mirror| mirror.open_control_port(canonical(local)));
+    }
+
+    /// Plain UDP of sessions may arrive at `local` (relayed addresses, forward listeners and their far sides).
+    pub fn open_flow_port(&self, local: SocketAddr) {
+        self.with(|mirror| mirror.open_flow_port(canonical(local)));
+    }
+
+    /// Takes the last `open_*_port` of `local` back.
+    pub fn close_port(&self, local: SocketAddr) {
+        self.with(|mirror| mirror.close_port(canonical(local)));
+    }
+
+    /// Wants `spec` relayed in the kernel, now or as soon as its next hops are known. Replaces what `id` was.
+    pub fn install(&self, id: SessionId, spec: SessionSpec) {
+        let leg = |leg: Leg| Leg {
+            remote: canonical(leg.remote),
+            local: canonical(leg.local),
+            ..leg
+        };
+        let spec = SessionSpec {
+            near: leg(spec.near),
+            far: leg(spec.far),
+        };
+        self.with(|mirror| mirror.install(id, spec));
+    }
+
+    /// Moves the deadlines of a session, either way.
+    pub fn extend(&self, id: SessionId, near_deadline: Instant, far_deadline: Instant) {
+        self.with(|mirror| mirror.extend(id, near_deadline, far_deadline));
+    }
+
+    /// When it returns, the kernel matches no further packet of the session. `None`: not a session of the mirror.
+    pub fn remove(&self, id: SessionId) -> Option<LegTraffic> {
+        self.with(|mirror| mirror.remove(id)).flatten()
+    }
+
+    /// Where the session runs.
+    pub fn session(&self, id: SessionId) -> Placement {
+        match self.why_off() {
+            None => self.with(|mirror| mirror.session(id)).unwrap_or_default(),
+            reason => {
+                let kept = self.with(|mirror| mirror.session(id).traffic);
+                Placement {
+                    in_kernel: false,
+                    reason,
+                    traffic: kept.unwrap_or_default(),
+                }
+            }
+        }
+    }
+
+    /// Kernel verdicts by name, summed over CPUs.
+    pub fn counters(&self) -> Vec<(&'static str, u64)> {
+        let values = match &*self.inner {
+            Inner::Off(_) => None,
+            Inner::On(kernel) => {
+                let attachment = kernel
+                    .attachment
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
+                attachment
+                    .as_ref()
+                    .and_then(|attachment| attachment.loaded.counters())
+            }
+        };
+        let value = |i: usize| values.as_ref().map_or(0, |values| values[i]);
+        let all = relay_common::Counter::ALL.iter().enumerate();
+        all.map(|(i, counter)| (counter.name(), value(i))).collect()
+    }
+
+    /// State of the mirror as numbers.
+    pub fn gauges(&self) -> Gauges {
+        self.with(|mirror| mirror.gauges()).unwrap_or_default()
+    }
+
+    /// Detaches from the cards and ends the background thread. Every session is userspace's again.
+    pub fn close(&self) {
+        let Inner::On(kernel) = &*self.inner else {
+            return;
+        };
+        kernel.close();
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut Mirror<SharedMemory>) -> T) -> Option<T> {
+        match &*self.inner {
+            Inner::Off(_) => None,
+            Inner::On(kernel) => Some(kernel.core.with(change)),
+        }
+    }
+}
+
+impl std::fmt::Debug for FastPath {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FastPath")
+            .field("off", &self.why_off())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Kernel {
+    fn is_closed(&self) -> bool {
+        self.attachment
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_none()
+    }
+
+    fn close(&self) {
+        let attachment = self
+            .attachment
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        drop(attachment);
+        self.core.stop();
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(thread) = thread
+            && thread.join().is_err()
+        {
+            tracing::error!("the next-hop thread panicked");
+        }
+    }
+}
+
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Dual-stack sockets report IPv4 addresses in IPv6 clothes.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+fn read_clock(attachment: &Weak<Mutex<Option<Attachment>>>) -> Option<clock::Clock> {
+    let attachment = attachment.upgrade()?;
+    let mut attachment = attachment.lock().unwrap_or_else(PoisonError::into_inner);
+    let sample = attachment.as_mut()?.loaded.sample().ok()?;
+    clock::Clock::from_sample(sample).ok()
 }

@@ -1,3 +1,4 @@
 //! Measurements: figures as ratios and nanoseconds, printed as JSON, never asserted on a clock.
 
 pub mod packet;
+pub mod veth;

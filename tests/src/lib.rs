@@ -7,11 +7,12 @@ pub mod cases;
 pub mod engine;
 pub mod kernel;
 
+pub mod client;
 pub mod eventually;
 pub mod netns;
-pub mod client;
 pub mod relay;
 pub mod residue;
 pub mod topology;
 
 pub mod bench;
+pub mod lab;

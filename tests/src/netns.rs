@@ -1,6 +1,8 @@
 //! Network namespaces that vanish with their owner, whatever happens to it.
 
 use std::fs::File;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -21,7 +23,11 @@ pub struct NetNs {
 impl NetNs {
     /// A new one, loopback up.
     pub fn new(label: &str) -> Result<Self> {
-        let name = format!("{PREFIX}{}-{}-{label}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "{PREFIX}{}-{}-{label}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
         ip(&["netns", "add", &name])?;
         let namespace = Self { name };
         namespace.ip(&["link", "set", "lo", "up"])?;
@@ -44,10 +50,13 @@ impl NetNs {
         output(self.command(program).args(arguments))
     }
 
-    /// A command that will run inside and die with this process.
+    /// A command that will run inside and die with the thread that starts it. A group of its own keeps the
+    /// terminal's Ctrl-C from it.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.name, program]);
+        command
+            .args(["netns", "exec", &self.name, program])
+            .process_group(0);
         die_with_parent(&mut command);
         command
     }
@@ -60,7 +69,9 @@ impl NetNs {
                 setns(&file, CloneFlags::CLONE_NEWNET).context("enter the namespace")?;
                 work()
             });
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
 }
@@ -71,24 +82,37 @@ impl Drop for NetNs {
     }
 }
 
-/// Removes namespaces whose process is gone.
+/// Namespaces of the lab whose process is gone.
+pub fn stale() -> Vec<String> {
+    let entries = std::fs::read_dir("/run/netns")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names
+        .filter(|name| owner(name).is_some_and(|pid| !Path::new("/proc").join(pid).exists()))
+        .collect()
+}
+
+/// Removes them.
 pub fn remove_stale() {
-    let Ok(entries) = std::fs::read_dir("/run/netns") else { return };
-    for name in entries.flatten().filter_map(|e| e.file_name().into_string().ok()) {
-        let pid = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
-        if let Some(pid) = pid.and_then(|p| p.parse::<u32>().ok())
-            && !std::path::Path::new(&format!("/proc/{pid}")).exists()
-        {
-            remove(&name);
-        }
-    }
+    stale().iter().for_each(|name| remove(name));
+}
+
+/// The process that made the namespace `relay-PID-N-LABEL`.
+fn owner(name: &str) -> Option<&str> {
+    let pid = name.strip_prefix(PREFIX)?.split('-').next()?;
+    pid.bytes().all(|byte| byte.is_ascii_digit()).then_some(pid)
 }
 
 fn remove(name: &str) {
     // Processes first: a namespace lives on while anything runs in it.
     if let Ok(pids) = output(Command::new("ip").args(["netns", "pids", name])) {
         for pid in pids.split_whitespace().filter_map(|p| p.parse().ok()) {
-            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+            let _ = nix::sys::signal::kill(
+                nix::unistd::Pid::from_raw(pid),
+                nix::sys::signal::Signal::SIGKILL,
+            );
         }
     }
     let _ = ip(&["netns", "del", name]);
@@ -96,8 +120,8 @@ fn remove(name: &str) {
 
 /// Makes the child get SIGKILL when the thread that starts it ends.
 pub fn die_with_parent(command: &mut Command) {
-    use std::os::unix::process::CommandExt;
-    let set = || nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).map_err(Into::into);
+    let set =
+        || nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).map_err(Into::into);
     // SAFETY: prctl is async-signal-safe and touches no memory of this process.
     unsafe { command.pre_exec(set) };
 }
@@ -108,8 +132,17 @@ fn ip(arguments: &[&str]) -> Result<()> {
 
 /// Runs to the end; stdout, or an error with everything it said.
 pub fn output(command: &mut Command) -> Result<String> {
-    let out = command.stdin(Stdio::null()).output().with_context(|| format!("start {command:?}"))?;
+    let out = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("start {command:?}"))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    ensure!(out.status.success(), "{command:?}: {}\n{}{}", out.status, text(&out.stdout), text(&out.stderr));
+    ensure!(
+        out.status.success(),
+        "{command:?}: {}\n{}{}",
+        out.status,
+        text(&out.stdout),
+        text(&out.stderr)
+    );
     Ok(text(&out.stdout))
 }

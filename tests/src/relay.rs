@@ -22,29 +22,56 @@ pub struct Relay {
 
 /// Where the command is: `RELAY_BIN`, or what `cargo xtask build` made.
 pub fn binary() -> PathBuf {
-    std::env::var_os("RELAY_BIN").map_or_else(|| target_directory().join("release/relay"), PathBuf::from)
+    std::env::var_os("RELAY_BIN")
+        .map_or_else(|| target_directory().join("release/relay"), PathBuf::from)
 }
 
 impl Relay {
     /// Starts it in `namespace` and waits for its readiness line.
     pub fn start(namespace: &NetNs, arguments: &[&str]) -> Result<Self> {
         let path = binary();
-        Self::spawn(namespace.command(path.to_str().context("path of the command")?), arguments)
+        Self::spawn(
+            namespace.command(path.to_str().context("path of the command")?),
+            arguments,
+        )
     }
 
     /// Starts whatever `command` is, with `serve` and its arguments behind it.
     pub fn spawn(mut command: Command, arguments: &[&str]) -> Result<Self> {
         let directory = tempfile::tempdir()?;
-        std::fs::set_permissions(directory.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777))?;
+        std::fs::set_permissions(
+            directory.path(),
+            std::os::unix::fs::PermissionsExt::from_mode(0o777),
+        )?;
         let admin = directory.path().join("admin.sock");
         let log = std::fs::File::create(directory.path().join("log"))?;
-        command.arg("serve").arg("--admin-socket").arg(&admin).args(["--metrics", "off"]).args(arguments);
-        command.env("XDG_STATE_HOME", directory.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
-        let mut child = command.spawn().with_context(|| format!("start {command:?}"))?;
+        command
+            .arg("serve")
+            .arg("--admin-socket")
+            .arg(&admin)
+            .args(["--metrics", "off"])
+            .args(arguments);
+        command
+            .env("XDG_STATE_HOME", directory.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log);
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("start {command:?}"))?;
         let mut ready = String::new();
         BufReader::new(child.stdout.take().context("its stdout")?).read_line(&mut ready)?;
-        let relay = Self { child, admin, directory, ready: ready.trim().to_owned() };
-        ensure!(relay.ready.starts_with("relay ready"), "relay did not start:\n{}", relay.log());
+        let relay = Self {
+            child,
+            admin,
+            directory,
+            ready: ready.trim().to_owned(),
+        };
+        ensure!(
+            relay.ready.starts_with("relay ready"),
+            "relay did not start:\n{}",
+            relay.log()
+        );
         Ok(relay)
     }
 
@@ -55,7 +82,12 @@ impl Relay {
 
     /// Runs a `relay` subcommand against it.
     pub fn cli(&self, arguments: &[&str]) -> Result<String> {
-        output(Command::new(binary()).arg("--admin-socket").arg(&self.admin).args(arguments))
+        output(
+            Command::new(binary())
+                .arg("--admin-socket")
+                .arg(&self.admin)
+                .args(arguments),
+        )
     }
 
     fn json<T: DeserializeOwned>(&self, arguments: &[&str]) -> Result<T> {
@@ -79,9 +111,10 @@ impl Relay {
     pub fn stop(&mut self) -> Result<i32> {
         let pid = nix::unistd::Pid::from_raw(self.child.id() as i32);
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM)?;
-        let status = crate::eventually::within(Duration::from_secs(10), "relay ends after SIGTERM", || {
-            self.child.try_wait().ok().flatten()
-        })?;
+        let status =
+            crate::eventually::within(Duration::from_secs(10), "relay ends after SIGTERM", || {
+                self.child.try_wait().ok().flatten()
+            })?;
         match status.code() {
             Some(code) => Ok(code),
             None => bail!("relay ended by a signal: {status}"),

@@ -12,7 +12,10 @@ pub fn find() -> Vec<String> {
 
 /// Namespaces whose lab is gone.
 fn namespaces() -> Vec<String> {
-    crate::netns::stale().map(|name| format!("namespace {name}")).collect()
+    crate::netns::stale()
+        .iter()
+        .map(|name| format!("namespace {name}"))
+        .collect()
 }
 
 /// Commands of this tree whose parent is gone.
@@ -22,27 +25,42 @@ fn processes() -> Vec<String> {
         let process = Path::new("/proc").join(pid);
         let program = fs::read_link(process.join("exe")).ok()?;
         let status = fs::read_to_string(process.join("status")).ok()?;
-        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim();
+        let parent = status
+            .lines()
+            .find_map(|line| line.strip_prefix("PPid:"))?
+            .trim();
         let ours = program.starts_with(&target) && program.ends_with("relay");
         (ours && parent == "1").then(|| format!("process {pid}: {}", program.display()))
     };
-    names("/proc").iter().filter(|name| name.bytes().all(|b| b.is_ascii_digit())).filter_map(|pid| orphan(pid)).collect()
+    names("/proc")
+        .iter()
+        .filter(|name| name.bytes().all(|b| b.is_ascii_digit()))
+        .filter_map(|pid| orphan(pid))
+        .collect()
 }
 
 /// Cards of the lab outside its namespaces.
 fn interfaces() -> Vec<String> {
     let lab = [crate::topology::CLIENT_CARD, crate::topology::SERVER_CARD];
-    let names = names("/sys/class/net").into_iter().filter(|name| lab.contains(&name.as_str()));
+    let names = names("/sys/class/net")
+        .into_iter()
+        .filter(|name| lab.contains(&name.as_str()));
     names.map(|name| format!("interface {name}")).collect()
 }
 
 /// Pinned BPF objects of the relay.
 fn pins() -> Vec<String> {
-    let names = names("/sys/fs/bpf").into_iter().filter(|name| name.starts_with("relay"));
-    names.map(|name| format!("pin /sys/fs/bpf/{name}")).collect()
+    let names = names("/sys/fs/bpf")
+        .into_iter()
+        .filter(|name| name.starts_with("relay"));
+    names
+        .map(|name| format!("pin /sys/fs/bpf/{name}"))
+        .collect()
 }
 
 fn names(folder: &str) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
 }

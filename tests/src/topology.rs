@@ -36,22 +36,70 @@ impl Topology {
     /// Everything up and reachable, neighbours not resolved yet.
     pub fn new() -> Result<Self> {
         crate::netns::remove_stale();
-        let (client, edge, server) = (NetNs::new("client")?, NetNs::new("edge")?, NetNs::new("server")?);
-        link(&client, &edge, CLIENT_CARD, [CLIENT_V4, CLIENT_V6], [EDGE_V4, EDGE_V6])?;
-        link(&server, &edge, SERVER_CARD, [SERVER_V4, SERVER_V6], [EDGE_SERVER_V4, EDGE_SERVER_V6])?;
-        let pass = [&client, &server].into_iter().map(|n| attach(n, OUTER_CARD, "pass")).collect::<Result<_>>()?;
-        Ok(Self { client, edge, server, _pass: pass })
+        let (client, edge, server) = (
+            NetNs::new("client")?,
+            NetNs::new("edge")?,
+            NetNs::new("server")?,
+        );
+        link(
+            &client,
+            &edge,
+            CLIENT_CARD,
+            [CLIENT_V4, CLIENT_V6],
+            [EDGE_V4, EDGE_V6],
+        )?;
+        link(
+            &server,
+            &edge,
+            SERVER_CARD,
+            [SERVER_V4, SERVER_V6],
+            [EDGE_SERVER_V4, EDGE_SERVER_V6],
+        )?;
+        let pass = [&client, &server]
+            .into_iter()
+            .map(|n| attach(n, OUTER_CARD, "pass"))
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            client,
+            edge,
+            server,
+            _pass: pass,
+        })
     }
 }
 
 /// Name of the card of the client and of the server.
 pub const OUTER_CARD: &str = "eth0";
 
-fn link(outer: &NetNs, edge: &NetNs, card: &str, outer_ips: [&str; 2], edge_ips: [&str; 2]) -> Result<()> {
-    outer.ip(&["link", "add", OUTER_CARD, "type", "veth", "peer", "name", card, "netns", edge.name()])?;
+fn link(
+    outer: &NetNs,
+    edge: &NetNs,
+    card: &str,
+    outer_ips: [&str; 2],
+    edge_ips: [&str; 2],
+) -> Result<()> {
+    outer.ip(&[
+        "link",
+        "add",
+        OUTER_CARD,
+        "type",
+        "veth",
+        "peer",
+        "name",
+        card,
+        "netns",
+        edge.name(),
+    ])?;
     for (namespace, card, ips) in [(outer, OUTER_CARD, outer_ips), (edge, card, edge_ips)] {
         namespace.ip(&["addr", "add", &format!("{}/24", ips[0]), "dev", card])?;
-        namespace.ip(&["addr", "add", &format!("{}/64", ips[1]), "dev", card, "nodad"])?;
+        namespace.ip(&[
+            "addr",
+            "add",
+            &format!("{}/64", ips[1]),
+            "dev",
+            card,
+            "nodad",
+        ])?;
         namespace.ip(&["link", "set", card, "up"])?;
         // With transmit offload on, socket senders leave half-made checksums that only userspace can complete.
         namespace.run("ethtool", &["-K", card, "tx", "off"])?;
@@ -65,9 +113,13 @@ pub fn attach(namespace: &NetNs, card: &str, program: &str) -> Result<aya::Ebpf>
     let object = privileged::object("lab-xdp.o").context("the lab's XDP object")?;
     namespace.enter(move || {
         let mut ebpf = EbpfLoader::new().load(&object)?;
-        let xdp: &mut Xdp = ebpf.program_mut(program).with_context(|| format!("program {program}"))?.try_into()?;
+        let xdp: &mut Xdp = ebpf
+            .program_mut(program)
+            .with_context(|| format!("program {program}"))?
+            .try_into()?;
         xdp.load()?;
-        xdp.attach(card, XdpMode::Driver).with_context(|| format!("attach {program} to {card}"))?;
+        xdp.attach(card, XdpMode::Driver)
+            .with_context(|| format!("attach {program} to {card}"))?;
         Ok(ebpf)
     })
 }

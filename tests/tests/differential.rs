@@ -9,27 +9,39 @@ use relay_tests::kernel::{KernelEngine, TEST_RUN_INGRESS};
 
 /// A case's packet with some bytes changed, cut short or padded.
 fn mutated() -> impl Strategy<Value = Vec<u8>> {
-    let packets: Vec<Vec<u8>> = cases().into_iter().map(|c| c.packet).filter(|p| p.len() >= 14).collect();
+    let packets: Vec<Vec<u8>> = cases()
+        .into_iter()
+        .map(|c| c.packet)
+        .filter(|p| p.len() >= 14)
+        .collect();
     let packet = prop::sample::select(packets);
     let edits = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4);
-    (packet, edits, prop::option::weighted(0.2, 14usize..120)).prop_map(|(mut packet, edits, length)| {
-        for (at, byte) in edits {
-            let at = at.index(packet.len());
-            packet[at] = byte;
-        }
-        if let Some(length) = length {
-            packet.resize(length, 0);
-        }
-        packet
-    })
+    (packet, edits, prop::option::weighted(0.2, 14usize..120)).prop_map(
+        |(mut packet, edits, length)| {
+            for (at, byte) in edits {
+                let at = at.index(packet.len());
+                packet[at] = byte;
+            }
+            if let Some(length) = length {
+                packet.resize(length, 0);
+            }
+            packet
+        },
+    )
 }
 
 #[test]
 fn the_kernel_and_the_host_agree_on_every_mutated_packet() {
-    let Some(object) = relay_tests::privileged::xdp_object() else { return };
+    let Some(object) = relay_tests::privileged::xdp_object() else {
+        return;
+    };
     let world = world();
     let mut kernel = KernelEngine::new(&object, &world.tables).unwrap();
-    let mut runner = TestRunner::new(Config { cases: 400, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config {
+        cases: 400,
+        failure_persistence: None,
+        ..Config::default()
+    });
     let kernel = std::cell::RefCell::new(&mut kernel);
     runner
         .run(&mutated(), |packet| {

@@ -31,13 +31,34 @@ pub fn harness(ctx: XdpContext) -> u32 {
     xdp_action::XDP_ABORTED
 }
 
+/// Packets `generate` sent.
+#[map]
+static SENT: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
+
 /// The same packets, sent out of the interface of a live-frames test run: a generator.
 #[xdp]
 pub fn generate(ctx: XdpContext) -> u32 {
-    match prepare(&ctx) {
-        Some(()) => xdp_action::XDP_TX,
-        None => xdp_action::XDP_DROP,
+    match emit(&ctx) {
+        Some(true) => xdp_action::XDP_TX,
+        _ => xdp_action::XDP_DROP,
     }
+}
+
+#[inline(always)]
+fn emit(ctx: &XdpContext) -> Option<bool> {
+    let (sent, turns) = (SENT.get_ptr_mut(0)?, SENT.get_ptr_mut(1)?);
+    // SAFETY: this CPU's values; test runs of one CPU do not overlap.
+    unsafe {
+        *turns += 1;
+        if *turns < HARNESS.get(0)?.one_in as u64 {
+            return Some(false);
+        }
+        *turns = 0;
+    }
+    prepare(ctx)?;
+    // SAFETY: as above.
+    unsafe { *sent += 1 };
+    Some(true)
 }
 
 /// The empty target.

@@ -23,6 +23,6 @@ pub struct Harness {
     pub shift: i32,
     /// 1 for IPv6.
     pub is_v6: u32,
-    /// Zero.
-    pub _pad: u32,
+    /// `generate` sends one packet in so many and drops the rest: a pace without a clock. 0 is 1.
+    pub one_in: u32,
 }

@@ -18,7 +18,7 @@ use crate::kernel::{KernelEngine, TEST_RUN_INGRESS};
 use crate::packet::{channel_data, udp};
 
 #[path = "../../../relay-ebpf/src/lab/shared.rs"]
-mod shared;
+pub mod shared;
 use shared::{HEADER_WORDS, Harness};
 
 // SAFETY: integers only; 72 + 8 * 4 bytes make 104, without padding.
@@ -315,7 +315,7 @@ fn packets(path: Path, flows: u32, payload: usize) -> (Harness, Vec<u8>) {
         port_mask: if path.arrives == 0 { PORTS - 1 } else { 0 },
         shift: if path.arrives != 0 { 4 } else { 0 } - if path.leaves != 0 { 4 } else { 0 },
         is_v6: u32::from(path.v6),
-        _pad: 0,
+        one_in: 1,
     };
     (harness, frame)
 }

@@ -6,24 +6,11 @@ use std::net::SocketAddr;
 use anyhow::{Context, Result};
 use stun_types::attribute::{ErrorCode, Nonce, Realm, Username};
 use stun_types::message::{
-    IntegrityAlgorithm, LongTermKeyCredentials, Message, MessageClass, MessageIntegrityCredentials, MessageWriteVec,
-    Method, TransactionId,
+    IntegrityAlgorithm, LongTermKeyCredentials, Message, MessageClass, MessageIntegrityCredentials,
+    MessageWriteVec, Method, TransactionId,
 };
 use stun_types::prelude::*;
 use turn_types::attribute::XorPeerAddress;
-
-/// Long-term credentials.
-#[derive(Debug, Clone)]
-pub struct Credentials {
-    pub user: String,
-    pub password: String,
-}
-
-impl Credentials {
-    pub fn new(user: &str, password: &str) -> Self {
-        Self { user: user.to_owned(), password: password.to_owned() }
-    }
-}
 
 /// The server's error answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,33 +27,43 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// Credentials, and what the server's challenge adds to them.
+/// Long-term credentials, and what the server's challenge adds to them.
 pub(super) struct Login {
-    credentials: Credentials,
+    user: String,
+    password: String,
     challenge: Option<(String, String)>,
 }
 
 impl Login {
-    pub(super) fn new(credentials: Credentials) -> Self {
-        Self { credentials, challenge: None }
+    pub(super) fn new(user: &str, password: &str) -> Self {
+        Self {
+            user: user.to_owned(),
+            password: password.to_owned(),
+            challenge: None,
+        }
     }
 
     /// Remembers realm and nonce of a 401 or 438.
     pub(super) fn challenge(&mut self, message: &Message<'_>) -> Result<()> {
-        let realm = message.attribute::<Realm>().context("a challenge without REALM")?;
-        let nonce = message.attribute::<Nonce>().context("a challenge without NONCE")?;
+        let realm = message
+            .attribute::<Realm>()
+            .context("a challenge without REALM")?;
+        let nonce = message
+            .attribute::<Nonce>()
+            .context("a challenge without NONCE")?;
         self.challenge = Some((realm.realm().to_owned(), nonce.nonce().to_owned()));
         Ok(())
     }
 
     /// True if `message` is signed with our key, or no key is agreed yet.
     pub(super) fn signed(&self, message: &Message<'_>) -> bool {
-        self.key().is_none_or(|key| message.validate_integrity(&key).is_ok())
+        self.key()
+            .is_none_or(|key| message.validate_integrity(&key).is_ok())
     }
 
     fn key(&self) -> Option<MessageIntegrityCredentials> {
         let (realm, _) = self.challenge.as_ref()?;
-        let Credentials { user, password } = self.credentials.clone();
+        let (user, password) = (self.user.clone(), self.password.clone());
         Some(LongTermKeyCredentials::new(user, password, realm.clone()).into())
     }
 }
@@ -81,7 +78,10 @@ pub(super) struct Request {
 
 impl Request {
     pub(super) fn new(method: Method) -> Self {
-        Self { method, attributes: Vec::new() }
+        Self {
+            method,
+            attributes: Vec::new(),
+        }
     }
 
     pub(super) fn method(&self) -> Method {
@@ -90,7 +90,9 @@ impl Request {
 
     pub(super) fn add<A: AttributeWrite + Clone + 'static>(&mut self, attribute: &A) -> Result<()> {
         let attribute = attribute.clone();
-        self.attributes.push(Box::new(move |message, _| Ok(message.add_attribute(&attribute)?)));
+        self.attributes.push(Box::new(move |message, _| {
+            Ok(message.add_attribute(&attribute)?)
+        }));
         Ok(())
     }
 
@@ -110,7 +112,7 @@ impl Request {
             write(&mut message, transaction)?;
         }
         if let (Some((realm, nonce)), Some(key)) = (&login.challenge, login.key()) {
-            message.add_attribute(&Username::new(&login.credentials.user)?)?;
+            message.add_attribute(&Username::new(&login.user)?)?;
             message.add_attribute(&Realm::new(realm)?)?;
             message.add_attribute(&Nonce::new(nonce)?)?;
             message.add_message_integrity(&key, IntegrityAlgorithm::Sha1)?;
@@ -137,8 +139,13 @@ impl Answer {
             if !message.has_class(MessageClass::Error) {
                 return Ok(None);
             }
-            let error = message.attribute::<ErrorCode>().context("an error answer without ERROR-CODE")?;
-            Ok(Some(Refused { code: error.code(), reason: error.reason().to_owned() }))
+            let error = message
+                .attribute::<ErrorCode>()
+                .context("an error answer without ERROR-CODE")?;
+            Ok(Some(Refused {
+                code: error.code(),
+                reason: error.reason().to_owned(),
+            }))
         })
     }
 }

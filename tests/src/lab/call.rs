@@ -12,7 +12,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 
 use super::ledger::Ledger;
 use super::video::roomy_socket;
-use crate::client::{Credentials, FromPeer, TurnClient};
+use crate::client::{FromPeer, TurnClient};
 use crate::netns::NetNs;
 
 /// What a call sends in each direction.
@@ -27,6 +27,7 @@ pub struct Media {
 #[derive(Debug, Clone, Copy)]
 pub struct Ends<'a> {
     pub client: &'a NetNs,
+    pub client_ip: &'a str,
     pub peer: &'a NetNs,
     pub peer_ip: &'a str,
     pub turn: SocketAddr,
@@ -52,30 +53,59 @@ pub struct Call {
 
 impl Call {
     /// Allocates, permits, binds a channel and starts both directions.
-    pub fn start(ends: Ends<'_>, credentials: Credentials, media: Media) -> Result<Self> {
-        ensure!(media.bytes >= HEADER, "media packets carry {HEADER} bytes of their own");
+    pub fn start(ends: Ends<'_>, login: (&str, &str), media: Media) -> Result<Self> {
+        ensure!(
+            media.bytes >= HEADER,
+            "media packets carry {HEADER} bytes of their own"
+        );
         let peer = ends.peer.enter(|| roomy_socket(ends.peer_ip))?;
         let peer_address = peer.local_addr()?;
-        let mut client = ends.client.enter(|| TurnClient::new(ends.turn, credentials))?;
-        let relayed = client.allocate().context("allocate")?;
+        let socket = ends.client.enter(|| roomy_socket(ends.client_ip))?;
+        let mut client =
+            TurnClient::allocate(socket, ends.turn, login.0, login.1).context("allocate")?;
+        let relayed = client.relayed;
         client.permit(peer_address).context("permit the peer")?;
-        client.bind_channel(CHANNEL, peer_address).context("bind the channel")?;
+        client
+            .bind(CHANNEL, peer_address)
+            .context("bind the channel")?;
         // Connected: a packet that does not come from the relayed address never arrives, and counts as lost.
-        peer.connect(relayed).with_context(|| format!("connect the peer to {relayed}"))?;
+        peer.connect(relayed)
+            .with_context(|| format!("connect the peer to {relayed}"))?;
 
         let epoch = Instant::now();
         let sending = Arc::new(AtomicBool::new(true));
         let (to_peer, to_client) = (Ledger::default(), Ledger::default());
         let requests = Arc::new(AtomicU64::new(client.requests_sent()));
-        let mut near = ClientEnd { client, peer_address, renew: epoch + RENEW, requests: requests.clone() };
+        let mut near = ClientEnd {
+            client,
+            peer_address,
+            renew: epoch + RENEW,
+            requests: requests.clone(),
+        };
         let mut far = PeerEnd(peer);
-        let out = Pace { media, epoch, sending: sending.clone(), sent: to_peer.clone(), received: to_client.clone() };
-        let back = Pace { sent: to_client.clone(), received: to_peer.clone(), ..out.clone() };
+        let out = Pace {
+            media,
+            epoch,
+            sending: sending.clone(),
+            sent: to_peer.clone(),
+            received: to_client.clone(),
+        };
+        let back = Pace {
+            sent: to_client.clone(),
+            received: to_peer.clone(),
+            ..out.clone()
+        };
         let threads = vec![
             std::thread::spawn(move || out.run(&mut near)),
             std::thread::spawn(move || back.run(&mut far)),
         ];
-        Ok(Self { to_peer, to_client, requests, sending, threads })
+        Ok(Self {
+            to_peer,
+            to_client,
+            requests,
+            sending,
+            threads,
+        })
     }
 
     /// An error if an end gave up.
@@ -89,7 +119,10 @@ impl Call {
     /// Stops sending and waits for what is under way.
     pub fn stop(&mut self) -> Result<()> {
         self.sending.store(false, Ordering::Relaxed);
-        let ends = self.threads.drain(..).map(|t| t.join().unwrap_or_else(|_| Err(anyhow!("an end of a call panicked"))));
+        let ends = self.threads.drain(..).map(|t| {
+            t.join()
+                .unwrap_or_else(|_| Err(anyhow!("an end of a call panicked")))
+        });
         ends.collect::<Vec<_>>().into_iter().collect()
     }
 
@@ -123,19 +156,22 @@ struct ClientEnd {
 
 impl End for ClientEnd {
     fn send(&mut self, data: &[u8]) -> Result<()> {
-        self.client.send_channel(CHANNEL, data)
+        self.client.send(CHANNEL, data)
     }
 
     fn receive(&mut self, limit: Duration) -> Result<Option<Vec<u8>>> {
-        Ok(self.client.receive(limit)?.map(|FromPeer::Channel { data, .. } | FromPeer::Indication { data, .. }| data))
+        Ok(self.client.receive(limit)?.map(FromPeer::into_data))
     }
 
     fn keep_alive(&mut self) -> Result<()> {
         if Instant::now() >= self.renew {
             self.renew += RENEW;
             self.client.refresh(600).context("refresh the allocation")?;
-            self.client.bind_channel(CHANNEL, self.peer_address).context("renew the channel")?;
-            self.requests.store(self.client.requests_sent(), Ordering::Relaxed);
+            self.client
+                .bind(CHANNEL, self.peer_address)
+                .context("renew the channel")?;
+            self.requests
+                .store(self.client.requests_sent(), Ordering::Relaxed);
         }
         Ok(())
     }
@@ -157,7 +193,9 @@ impl End for PeerEnd {
                 buffer.truncate(length);
                 Ok(Some(buffer))
             }
-            Err(fault) if matches!(fault.kind(), WouldBlock | Interrupted | ConnectionRefused) => Ok(None),
+            Err(fault) if matches!(fault.kind(), WouldBlock | Interrupted | ConnectionRefused) => {
+                Ok(None)
+            }
             Err(fault) => Err(fault).context("peer receives"),
         }
     }
@@ -207,12 +245,21 @@ impl Pace {
     /// A packet that was changed on its way does not count as received.
     fn take(&self, packet: Option<Vec<u8>>) {
         let now = self.epoch.elapsed().as_nanos() as u64;
-        let Some((header, rest)) = packet.as_ref().and_then(|p| p.split_first_chunk::<HEADER>()) else { return };
+        let Some((header, rest)) = packet
+            .as_ref()
+            .and_then(|p| p.split_first_chunk::<HEADER>())
+        else {
+            return;
+        };
         if header.len() + rest.len() != self.media.bytes || rest.iter().any(|&byte| byte != 0x55) {
             return;
         }
         let (number, time) = header.split_at(8);
-        let read = |bytes: &[u8]| bytes.iter().fold(0u64, |value, &byte| value << 8 | u64::from(byte));
+        let read = |bytes: &[u8]| {
+            bytes
+                .iter()
+                .fold(0u64, |value, &byte| value << 8 | u64::from(byte))
+        };
         let mut stream = self.received.lock();
         stream.arrived(read(number), self.media.bytes);
         stream.delay.add(now.saturating_sub(read(time)));

@@ -13,7 +13,10 @@ pub struct Histogram {
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self { buckets: vec![0; (STEPS * OCTAVES) as usize], count: 0 }
+        Self {
+            buckets: vec![0; (STEPS * OCTAVES) as usize],
+            count: 0,
+        }
     }
 }
 
@@ -39,7 +42,9 @@ impl Histogram {
             seen += bucket;
             seen >= rank
         });
-        reached.map_or(0.0, |index| (upper_bound(index as u64) as f64 / 100.0).round() / 10.0)
+        reached.map_or(0.0, |index| {
+            (upper_bound(index as u64) as f64 / 100.0).round() / 10.0
+        })
     }
 }
 
@@ -66,7 +71,10 @@ mod tests {
     fn every_delay_is_below_its_buckets_bound_and_near_it() {
         for nanoseconds in (0..10_000_000).step_by(977) {
             let bound = upper_bound(bucket(nanoseconds) as u64);
-            assert!(bound >= nanoseconds && bound <= nanoseconds + nanoseconds / STEPS + 1, "{nanoseconds} in {bound}");
+            assert!(
+                bound >= nanoseconds && bound <= nanoseconds + nanoseconds / STEPS + 1,
+                "{nanoseconds} in {bound}"
+            );
         }
     }
 

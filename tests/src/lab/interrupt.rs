@@ -15,10 +15,17 @@ impl Interrupt {
     pub fn catch() -> Result<Self> {
         let interrupt = Self::default();
         let flag = interrupt.0.clone();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("signals")?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("signals")?;
         let (mut interrupted, mut terminated, mut hung_up) = {
             let _inside = runtime.enter();
-            let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+            let kinds = [
+                SignalKind::interrupt(),
+                SignalKind::terminate(),
+                SignalKind::hangup(),
+            ];
             let [one, two, three] = kinds.map(signal);
             (one?, two?, three?)
         };

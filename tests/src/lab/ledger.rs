@@ -22,7 +22,9 @@ pub struct Stream {
 
 impl Ledger {
     pub fn lock(&self) -> MutexGuard<'_, Stream> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Packets that were sent and did not arrive, those under way included.

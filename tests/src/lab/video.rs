@@ -47,7 +47,12 @@ impl Receiver {
                 }
             }
         });
-        Ok(Self { address, ledger, stop, thread: Some(thread) })
+        Ok(Self {
+            address,
+            ledger,
+            stop,
+            thread: Some(thread),
+        })
     }
 }
 
@@ -74,20 +79,58 @@ impl Sender {
         let log = directory.path().join("ffmpeg.log");
         let mut command: Command = namespace.command("ffmpeg");
         command.args(["-hide_banner", "-nostdin", "-loglevel", "error", "-re"]);
-        command.args(["-f", "lavfi", "-i", "testsrc2=size=960x540:rate=30", "-pix_fmt", "yuv420p", "-an"]);
-        command.args(["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "60"]);
-        command.args(["-b:v", "3M", "-minrate", "3M", "-maxrate", "3M", "-bufsize", "600k"]);
-        command.args(["-x264-params", "nal-hrd=cbr", "-f", "rtp", "-seq", "0", "-rtpflags", "skip_rtcp"]);
+        command.args([
+            "-f",
+            "lavfi",
+            "-i",
+            "testsrc2=size=960x540:rate=30",
+            "-pix_fmt",
+            "yuv420p",
+            "-an",
+        ]);
+        command.args([
+            "-c:v",
+            "libx264",
+            "-preset",
+            "ultrafast",
+            "-tune",
+            "zerolatency",
+            "-g",
+            "60",
+        ]);
+        command.args([
+            "-b:v", "3M", "-minrate", "3M", "-maxrate", "3M", "-bufsize", "600k",
+        ]);
+        command.args([
+            "-x264-params",
+            "nal-hrd=cbr",
+            "-f",
+            "rtp",
+            "-seq",
+            "0",
+            "-rtpflags",
+            "skip_rtcp",
+        ]);
         command.arg(format!("rtp://{to}?pkt_size=1200"));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log)?);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(&log)?);
         let child = command.spawn().context("start ffmpeg")?;
-        Ok(Self { child, log, _directory: directory })
+        Ok(Self {
+            child,
+            log,
+            _directory: directory,
+        })
     }
 
     /// An error if it ended by itself.
     pub fn check(&mut self) -> Result<()> {
         match self.child.try_wait()? {
-            Some(status) => bail!("ffmpeg ended ({status}): {}", std::fs::read_to_string(&self.log)?),
+            Some(status) => bail!(
+                "ffmpeg ended ({status}): {}",
+                std::fs::read_to_string(&self.log)?
+            ),
             None => Ok(()),
         }
     }
@@ -96,7 +139,9 @@ impl Sender {
     pub fn stop(&mut self) -> Result<()> {
         self.check()?;
         kill(Pid::from_raw(self.child.id() as i32), Signal::SIGINT)?;
-        crate::eventually::within(Duration::from_secs(10), "ffmpeg ends", || self.child.try_wait().ok().flatten())?;
+        crate::eventually::within(Duration::from_secs(10), "ffmpeg ends", || {
+            self.child.try_wait().ok().flatten()
+        })?;
         Ok(())
     }
 }
@@ -112,16 +157,24 @@ impl Drop for Sender {
 pub fn datagrams_sent(namespace: &NetNs) -> Result<u64> {
     let v4 = column(&namespace.run("cat", &["/proc/net/snmp"])?)?;
     let v6 = namespace.run("cat", &["/proc/net/snmp6"])?;
-    let v6 = v6.lines().find_map(|line| line.strip_prefix("Udp6OutDatagrams")).context("Udp6OutDatagrams")?;
+    let v6 = v6
+        .lines()
+        .find_map(|line| line.strip_prefix("Udp6OutDatagrams"))
+        .context("Udp6OutDatagrams")?;
     Ok(v4 + v6.trim().parse::<u64>()?)
 }
 
 /// `OutDatagrams` of the `Udp:` pair of lines.
 fn column(snmp: &str) -> Result<u64> {
     let mut lines = snmp.lines().filter_map(|line| line.strip_prefix("Udp:"));
-    let (names, values) = (lines.next().context("Udp: names")?, lines.next().context("Udp: values")?);
+    let (names, values) = (
+        lines.next().context("Udp: names")?,
+        lines.next().context("Udp: values")?,
+    );
     let mut columns = names.split_whitespace().zip(values.split_whitespace());
-    let (_, value) = columns.find(|(name, _)| *name == "OutDatagrams").context("OutDatagrams")?;
+    let (_, value) = columns
+        .find(|(name, _)| *name == "OutDatagrams")
+        .context("OutDatagrams")?;
     Ok(value.parse()?)
 }
 
@@ -129,7 +182,8 @@ fn column(snmp: &str) -> Result<u64> {
 pub(super) fn roomy_socket(ip: &str) -> Result<UdpSocket> {
     let ip: std::net::IpAddr = ip.parse()?;
     let socket = UdpSocket::bind((ip, 0)).with_context(|| format!("bind {ip}"))?;
-    setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).context("enlarge the receive buffer")?;
+    setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER)
+        .context("enlarge the receive buffer")?;
     Ok(socket)
 }
 

@@ -1,0 +1,242 @@
+//! Loads the XDP program and attaches it to cards by the ladder native → generic → none. Every rung not taken has
+//! its reason. This is where pinning will go: the links kept here are `bpf_link`s, never netlink attachments.
+
+use std::io;
+
+use aya::maps::{DevMap, Map, MapData, PerCpuArray};
+use aya::programs::links::FdLink;
+use aya::programs::{ProgramError, TestRun, TestRunOptions, Xdp, XdpMode as AyaMode};
+use aya::{Ebpf, EbpfError, EbpfLoader};
+use relay_common::{
+    Counter, HashKey, MAX_NEXT_HOPS, MAX_SESSIONS, PORT_ENTRIES, buckets_for, maps, programs,
+};
+
+use super::clock::{Clock, Sample};
+use super::memory::{BUCKET_WORDS, NEXT_HOP_WORDS, PORT_WORDS, SESSION_WORDS};
+use super::object;
+use super::shared::{MappedWords, SharedMemory};
+
+/// Why the kernel path is off altogether.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadFault {
+    #[error("built without the XDP program (cargo xtask build)")]
+    NoObject,
+    #[error("loading BPF needs CAP_BPF and CAP_NET_ADMIN: run as root, or grant them")]
+    NotPermitted,
+    #[error("the kernel refused the XDP program: {0}")]
+    Refused(String),
+    #[error(
+        "the XDP program was built for ABI {found}, this relay has {}: rebuild (cargo xtask build)",
+        relay_common::ABI_VERSION
+    )]
+    Abi { found: u32 },
+    #[error("the XDP program has no `{0}`: rebuild (cargo xtask build)")]
+    Missing(&'static str),
+    #[error("map `{name}`: {source}")]
+    Mapping {
+        name: &'static str,
+        source: io::Error,
+    },
+    #[error("no randomness for the hash key: {0}")]
+    Random(getrandom::Error),
+    #[error("cannot read jiffies: {0}")]
+    Clock(String),
+    #[error(transparent)]
+    Unrelated(#[from] super::clock::Unrelated),
+}
+
+/// The program in the kernel, not yet attached, and its tables.
+pub struct Loaded {
+    ebpf: Ebpf,
+}
+
+impl Loaded {
+    /// Loads and verifies the program; tables for `sessions` sessions.
+    pub fn new(sessions: u32) -> Result<(Self, SharedMemory, HashKey), LoadFault> {
+        let object = object::bpf_object().ok_or(LoadFault::NoObject)?;
+        check_abi(object)?;
+        raise_memlock();
+        let sessions = sessions.clamp(1, MAX_SESSIONS);
+        let buckets = buckets_for(sessions);
+        let (key, mask) = (random_key()?, buckets - 1);
+        let mut ebpf = EbpfLoader::new()
+            .map_max_entries(maps::BUCKETS, buckets)
+            .map_max_entries(maps::SESSIONS, sessions)
+            .override_global(maps::HASH_KEY, &key, true)
+            .override_global(maps::BUCKET_MASK, &mask, true)
+            .load(object)
+            .map_err(refused)?;
+        for name in [programs::RELAY, programs::CLOCK] {
+            program(&mut ebpf, name)?.load().map_err(refused)?;
+        }
+        let memory = SharedMemory {
+            ports: map_words(&ebpf, maps::PORTS, PORT_ENTRIES as usize * PORT_WORDS)?,
+            buckets: map_words(&ebpf, maps::BUCKETS, buckets as usize * BUCKET_WORDS)?,
+            sessions: map_words(&ebpf, maps::SESSIONS, sessions as usize * SESSION_WORDS)?,
+            next_hops: map_words(
+                &ebpf,
+                maps::NEXT_HOPS,
+                MAX_NEXT_HOPS as usize * NEXT_HOP_WORDS,
+            )?,
+        };
+        Ok((Self { ebpf }, memory, key))
+    }
+
+    /// Learns how jiffies relate to `Instant`.
+    pub fn clock(&mut self) -> Result<Clock, LoadFault> {
+        let first = self.sample()?;
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        Ok(Clock::learn(first, self.sample()?)?)
+    }
+
+    /// Reads both clocks.
+    pub fn sample(&mut self) -> Result<Sample, LoadFault> {
+        let program = program(&mut self.ebpf, programs::CLOCK)?;
+        let (packet, mut out) = ([0; 64], [0; 64]);
+        let options = TestRunOptions {
+            data_in: Some(&packet),
+            data_out: Some(&mut out),
+            ..TestRunOptions::default()
+        };
+        program
+            .test_run(options)
+            .map_err(|e| LoadFault::Clock(chain(&e)))?;
+        let after = std::time::Instant::now();
+        let word = |i: usize| {
+            out[i * 8..][..8]
+                .try_into()
+                .map(u64::from_ne_bytes)
+                .unwrap_or(0)
+        };
+        Ok(Sample {
+            jiffies: word(0),
+            monotonic: word(1),
+            after,
+        })
+    }
+
+    /// Attaches the program to a card; the link detaches it when dropped.
+    pub fn attach(&mut self, ifindex: u32, mode: AyaMode) -> Result<FdLink, String> {
+        let program = program(&mut self.ebpf, programs::RELAY).map_err(|e| e.to_string())?;
+        let id = program
+            .attach_to_if_index(ifindex, mode)
+            .map_err(|e| attach_reason(&e))?;
+        let link = program.take_link(id).map_err(|e| chain(&e))?;
+        // aya falls back to a netlink attachment, which would stay behind when this process is killed.
+        FdLink::try_from(link)
+            .map_err(|_| "the kernel has no bpf_link for XDP (before 5.9)".to_owned())
+    }
+
+    /// Makes a card a target of redirects.
+    pub fn set_card(&mut self, index: u32, ifindex: u32) -> Result<(), String> {
+        let map = self
+            .ebpf
+            .map_mut(maps::CARDS)
+            .ok_or_else(|| format!("no map `{}`", maps::CARDS))?;
+        let mut cards: DevMap<&mut MapData> =
+            map.try_into().map_err(|e: aya::maps::MapError| chain(&e))?;
+        cards.set(index, ifindex, None, 0).map_err(|e| chain(&e))
+    }
+
+    /// Kernel verdicts, summed over CPUs, in the order of `Counter::ALL`.
+    pub fn counters(&self) -> Option<Vec<u64>> {
+        let map: PerCpuArray<&MapData, u64> = self.ebpf.map(maps::COUNTERS)?.try_into().ok()?;
+        let sum = |c: &Counter| Some(map.get(&(*c as u32), 0).ok()?.iter().sum());
+        Counter::ALL.iter().map(sum).collect()
+    }
+}
+
+fn program<'e>(ebpf: &'e mut Ebpf, name: &'static str) -> Result<&'e mut Xdp, LoadFault> {
+    let program = ebpf.program_mut(name).ok_or(LoadFault::Missing(name))?;
+    program.try_into().map_err(|_| LoadFault::Missing(name))
+}
+
+fn map_words(ebpf: &Ebpf, name: &'static str, words: usize) -> Result<MappedWords, LoadFault> {
+    let Some(Map::Array(data)) = ebpf.map(name) else {
+        return Err(LoadFault::Missing(name));
+    };
+    use std::os::fd::AsFd;
+    MappedWords::new(&data.fd().as_fd(), words)
+        .map_err(|source| LoadFault::Mapping { name, source })
+}
+
+/// The version is a global of the object's read-only data, where `override_global` would find it as well.
+fn check_abi(object: &[u8]) -> Result<(), LoadFault> {
+    let found = super::object::global_u32(object, maps::PROGRAM_ABI)
+        .ok_or(LoadFault::Missing(maps::PROGRAM_ABI))?;
+    if found == relay_common::ABI_VERSION {
+        Ok(())
+    } else {
+        Err(LoadFault::Abi { found })
+    }
+}
+
+fn random_key() -> Result<HashKey, LoadFault> {
+    let mut key = HashKey([0; 14]);
+    for word in &mut key.0 {
+        *word = getrandom::u32().map_err(LoadFault::Random)?;
+    }
+    Ok(key)
+}
+
+/// Kernels before 5.11 account BPF memory here.
+fn raise_memlock() {
+    use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
+    if let Err(e) = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY) {
+        tracing::debug!("raise RLIMIT_MEMLOCK: {e}");
+    }
+}
+
+fn refused(error: impl Into<EbpfError>) -> LoadFault {
+    let error = error.into();
+    match errno(&error) {
+        Some(libc::EPERM | libc::EACCES) if !chain(&error).contains("verifier") => {
+            LoadFault::NotPermitted
+        }
+        _ => LoadFault::Refused(chain(&error)),
+    }
+}
+
+fn attach_reason(error: &ProgramError) -> String {
+    match errno(error) {
+        Some(libc::EBUSY | libc::EEXIST) => {
+            "another XDP program is attached: remove it (`ip link set CARD xdp off`, or stop its owner)".to_owned()
+        }
+        Some(libc::EPERM) => "not permitted: needs CAP_NET_ADMIN".to_owned(),
+        Some(libc::EOPNOTSUPP) => "the driver does not support it".to_owned(),
+        _ => chain(error),
+    }
+}
+
+fn errno(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(code) = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::raw_os_error)
+        {
+            return Some(code);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// An error and its causes, on one line, of which a verifier's log keeps the end.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    const LONGEST: usize = 600;
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        next = cause.source();
+    }
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().rev().nth(LONGEST) {
+        Some((start, _)) => format!("… {}", &line[start..]),
+        None => line,
+    }
+}

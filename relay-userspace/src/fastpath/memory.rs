@@ -1,0 +1,82 @@
+//! The mapped tables as 64-bit words: where each field lies, and who may be relied on to read it in between.
+//!
+//! Everything is written in words because a word changes in one store. The kernel reads at any time and adds to the
+//! packet and byte words of live sessions; nothing else of it is ever written by the kernel.
+
+use std::sync::atomic::AtomicU64;
+
+/// Words of a `PortEntry`: kind and slot, generation and leg.
+pub const PORT_WORDS: usize = 2;
+/// Words of a `Bucket`: one `IndexEntry` each.
+pub const BUCKET_WORDS: usize = 8;
+/// Words of a `Session`; the first holds the generation.
+pub const SESSION_WORDS: usize = 26;
+/// Words of a `NextHop`; the third holds interface and card.
+pub const NEXT_HOP_WORDS: usize = 4;
+
+/// Word of a session that holds next hop and checksum deltas of `leg`.
+pub const fn next_hop_word(leg: usize) -> usize {
+    8 + 12 * leg
+}
+/// Word of a session that holds the deadline of `leg`.
+pub const fn deadline_word(leg: usize) -> usize {
+    9 + 12 * leg
+}
+/// Word of a session that counts packets of `leg`; the kernel's while the session is live.
+pub const fn packets_word(leg: usize) -> usize {
+    10 + 12 * leg
+}
+/// Word of a session that counts bytes of `leg`; the kernel's while the session is live.
+pub const fn bytes_word(leg: usize) -> usize {
+    11 + 12 * leg
+}
+
+/// The tables, wherever they lie.
+pub trait Memory: Send {
+    /// `PORTS`.
+    fn ports(&self) -> &[AtomicU64];
+    /// `BUCKETS`; a power of two of them.
+    fn buckets(&self) -> &[AtomicU64];
+    /// `SESSIONS`.
+    fn sessions(&self) -> &[AtomicU64];
+    /// `NEXT_HOPS`.
+    fn next_hops(&self) -> &[AtomicU64];
+}
+
+/// Tables nobody else sees, for tests.
+#[cfg(test)]
+pub struct PlainMemory {
+    ports: Vec<AtomicU64>,
+    buckets: Vec<AtomicU64>,
+    sessions: Vec<AtomicU64>,
+    next_hops: Vec<AtomicU64>,
+}
+
+#[cfg(test)]
+impl PlainMemory {
+    pub fn new(sessions: u32, buckets: u32) -> Self {
+        let words = |n: usize| (0..n).map(|_| AtomicU64::new(0)).collect();
+        Self {
+            ports: words(relay_common::PORT_ENTRIES as usize * PORT_WORDS),
+            buckets: words(buckets as usize * BUCKET_WORDS),
+            sessions: words(sessions as usize * SESSION_WORDS),
+            next_hops: words(64 * NEXT_HOP_WORDS),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Memory for PlainMemory {
+    fn ports(&self) -> &[AtomicU64] {
+        &self.ports
+    }
+    fn buckets(&self) -> &[AtomicU64] {
+        &self.buckets
+    }
+    fn sessions(&self) -> &[AtomicU64] {
+        &self.sessions
+    }
+    fn next_hops(&self) -> &[AtomicU64] {
+        &self.next_hops
+    }
+}

@@ -1,0 +1,282 @@
+//! `bench veth`: packets per second and CPU per packet of this relay, a bare XDP_TX reflector and Debian's coturn, in
+//! turn, on one veth pair with one generator.
+//!
+//! The generator (live frames) has CPU 0; whatever relays has CPU 1, and so has the receiver, an XDP program that
+//! counts and drops. Rates are what arrived, under as much as the generator gives for the two in the kernel, and under
+//! a pace for coturn, which loses most of a flood. CPU is the run time of the relay side's NAPI thread, receiver
+//! included, and of the relaying process, per packet that arrived.
+
+mod generator;
+mod subject;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use serde::Serialize;
+
+use super::packet::{cpu_model, kernel_release};
+use crate::netns::NetNs;
+use crate::topology::attach;
+use generator::Generator;
+use subject::{Cpu, Subject};
+
+/// What to measure.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    #[arg(long, value_delimiter = ',', default_values_t = [160, 1200])]
+    pub payloads: Vec<usize>,
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 1000])]
+    pub sessions: Vec<u32>,
+    /// Rounds, each subject once a round; ratios are of the same round, medians are printed.
+    #[arg(long, default_value_t = 5)]
+    pub rounds: usize,
+    #[arg(long, default_value_t = 1.0)]
+    pub seconds: f64,
+    /// Who takes part.
+    #[arg(long, value_delimiter = ',', default_values_t = SUBJECTS.map(String::from))]
+    pub subjects: Vec<String>,
+    /// Packets per second offered to coturn.
+    #[arg(long, default_value_t = 130_000)]
+    pub coturn_pace: u64,
+}
+
+/// The printed object.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    pub kernel: String,
+    pub cpu: String,
+    pub rows: Vec<Row>,
+    pub ratios: Vec<Ratio>,
+}
+
+/// One subject in one setting: medians over the rounds.
+#[derive(Debug, Serialize)]
+pub struct Row {
+    pub subject: &'static str,
+    pub payload: usize,
+    pub sessions: u32,
+    pub offered_pps: f64,
+    pub pps: f64,
+    pub cpu_ns: f64,
+}
+
+/// This relay against the others, medians of the ratios of each round.
+#[derive(Debug, Serialize)]
+pub struct Ratio {
+    pub payload: usize,
+    pub sessions: u32,
+    /// Packets per second, relay over reflector.
+    pub pps_to_reflector: f64,
+    /// CPU per packet, coturn over relay.
+    pub cpu_coturn_to_relay: f64,
+    /// Packets per second, relay over coturn.
+    pub pps_to_coturn: f64,
+}
+
+/// One measurement.
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    offered: f64,
+    pps: f64,
+    cpu_ns: f64,
+}
+
+/// Addresses of the pair: who generates and receives, who relays.
+pub const OUTER: &str = "10.72.0.2";
+pub const RELAY: &str = "10.72.0.1";
+
+const SUBJECTS: [&str; 3] = ["reflector", "relay", "coturn"];
+
+pub fn run(options: &Options) -> Result<Report> {
+    crate::netns::remove_stale();
+    let lab = Lab::new()?;
+    let mut samples: BTreeMap<(u32, usize, &'static str), Vec<Sample>> = BTreeMap::new();
+    for sessions in &options.sessions {
+        for round in 0..options.rounds {
+            for name in SUBJECTS
+                .into_iter()
+                .filter(|s| options.subjects.iter().any(|o| o == s))
+            {
+                let subject = Subject::start(name, &lab.outer, &lab.inner, &lab.card, *sessions)
+                    .with_context(|| format!("start {name}"))?;
+                for payload in &options.payloads {
+                    let sample = lab.measure(&subject, *payload, options)?;
+                    eprintln!(
+                        "round {round}: {name:<10} {sessions:>5} sessions {payload:>5} B: {:>10.0} pps of {:>10.0}, {:>6.0} ns CPU",
+                        sample.pps, sample.offered, sample.cpu_ns
+                    );
+                    samples
+                        .entry((*sessions, *payload, name))
+                        .or_default()
+                        .push(sample);
+                }
+            }
+        }
+    }
+    Ok(report(&samples, options))
+}
+
+fn report(
+    samples: &BTreeMap<(u32, usize, &'static str), Vec<Sample>>,
+    options: &Options,
+) -> Report {
+    let mut rows = Vec::new();
+    let mut ratios = Vec::new();
+    for ((sessions, payload, subject), of) in samples {
+        let take = |f: fn(&Sample) -> f64| median(of.iter().map(f));
+        let (offered_pps, pps, cpu_ns) = (take(|s| s.offered), take(|s| s.pps), take(|s| s.cpu_ns));
+        rows.push(Row {
+            subject,
+            payload: *payload,
+            sessions: *sessions,
+            offered_pps,
+            pps,
+            cpu_ns,
+        });
+    }
+    for sessions in &options.sessions {
+        for payload in &options.payloads {
+            let of = |subject| {
+                samples
+                    .get(&(*sessions, *payload, subject))
+                    .into_iter()
+                    .flatten()
+            };
+            let pair = |other, f: fn(&Sample, &Sample) -> f64| {
+                median(of("relay").zip(of(other)).map(|(r, o)| f(r, o)))
+            };
+            ratios.push(Ratio {
+                payload: *payload,
+                sessions: *sessions,
+                pps_to_reflector: pair("reflector", |r, o| r.pps / o.pps),
+                cpu_coturn_to_relay: pair("coturn", |r, o| o.cpu_ns / r.cpu_ns),
+                pps_to_coturn: pair("coturn", |r, o| r.pps / o.pps),
+            });
+        }
+    }
+    Report {
+        kernel: kernel_release(),
+        cpu: cpu_model(),
+        rows,
+        ratios,
+    }
+}
+
+/// The pair of namespaces, with the receiver attached.
+struct Lab {
+    outer: NetNs,
+    inner: NetNs,
+    /// Name of the relay side's card.
+    card: String,
+    sink: aya::Ebpf,
+}
+
+/// Name of the generator's card.
+const OUTER_CARD: &str = "gen0";
+
+impl Lab {
+    fn new() -> Result<Self> {
+        let (outer, inner) = (NetNs::new("gen")?, NetNs::new("dut")?);
+        // The NAPI thread is found by the card's name, which therefore must be unlike any other's.
+        let card = format!("dut{}", std::process::id() % 1_000_000);
+        outer.ip(&[
+            "link",
+            "add",
+            OUTER_CARD,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            &card,
+            "netns",
+            inner.name(),
+        ])?;
+        for (namespace, card, address) in
+            [(&outer, OUTER_CARD, OUTER), (&inner, card.as_str(), RELAY)]
+        {
+            namespace.ip(&["addr", "add", &format!("{address}/24"), "dev", card])?;
+            namespace.ip(&["link", "set", card, "up"])?;
+            namespace.run("ethtool", &["-K", card, "tx", "off", "gro", "on"])?;
+        }
+        let sink = attach(&outer, OUTER_CARD, "sink")?;
+        inner.run(
+            "sh",
+            &["-c", &format!("echo 1 > /sys/class/net/{card}/threaded")],
+        )?;
+        subject::pin_napi(&card, 1)?;
+        namespace_neighbours(&outer, &inner, &card)?;
+        Ok(Self {
+            outer,
+            inner,
+            card,
+            sink,
+        })
+    }
+
+    fn measure(&self, subject: &Subject, payload: usize, options: &Options) -> Result<Sample> {
+        let pace = (subject.name() == "coturn").then_some(options.coturn_pace);
+        let mut generator =
+            Generator::new(&self.outer, OUTER_CARD, subject.packet(payload)?, pace)?;
+        generator.run(Duration::from_millis(200))?;
+        let cpu = Cpu::of(&self.card, subject.pid())?;
+        let (sent, received, start) = (generator.sent()?, self.received()?, Instant::now());
+        generator.run(Duration::from_secs_f64(options.seconds))?;
+        let seconds = start.elapsed().as_secs_f64();
+        let (sent, received) = (generator.sent()? - sent, self.received()? - received);
+        let busy = cpu.since()?;
+        ensure!(
+            received > 0,
+            "{} relayed nothing of {sent} packets",
+            subject.name()
+        );
+        Ok(Sample {
+            offered: sent as f64 / seconds,
+            pps: received as f64 / seconds,
+            cpu_ns: busy.as_nanos() as f64 / received as f64,
+        })
+    }
+
+    fn received(&self) -> Result<u64> {
+        generator::per_cpu_sum(&self.sink, "RECEIVED")
+    }
+}
+
+/// Resolves both ends once and for good, so that no round begins with ARP.
+fn namespace_neighbours(outer: &NetNs, inner: &NetNs, card: &str) -> Result<()> {
+    let mac = |namespace: &NetNs, card: &str| {
+        namespace.run("cat", &[&format!("/sys/class/net/{card}/address")])
+    };
+    let (outer_mac, inner_mac) = (mac(outer, OUTER_CARD)?, mac(inner, card)?);
+    outer.ip(&[
+        "neigh",
+        "replace",
+        RELAY,
+        "lladdr",
+        inner_mac.trim(),
+        "dev",
+        OUTER_CARD,
+        "nud",
+        "permanent",
+    ])?;
+    inner.ip(&[
+        "neigh",
+        "replace",
+        OUTER,
+        "lladdr",
+        outer_mac.trim(),
+        "dev",
+        card,
+        "nud",
+        "permanent",
+    ])
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}

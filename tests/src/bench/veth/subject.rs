@@ -1,0 +1,281 @@
+//! What is measured: the reflector, this relay, coturn; each with its sessions set up by real TURN clients.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+
+use super::generator::Template;
+use super::{OUTER, RELAY};
+use crate::bench::packet::shared::{HEADER_WORDS, Harness};
+use crate::client::TurnClient;
+use crate::eventually::{eventually, within};
+use crate::netns::NetNs;
+use crate::packet::{channel_data, udp};
+use crate::relay::Relay;
+use crate::topology::attach;
+
+/// A running subject with its sessions.
+pub struct Subject {
+    name: &'static str,
+    running: Running,
+    sessions: u32,
+    macs: ([u8; 6], [u8; 6]),
+    _clients: Vec<TurnClient>,
+}
+
+enum Running {
+    Reflector(#[expect(dead_code, reason = "attached while it lives")] aya::Ebpf),
+    Relay(Relay),
+    Coturn(Coturn),
+}
+
+/// coturn, with the program that lets its veth receive live frames.
+struct Coturn {
+    child: Child,
+    _pass: aya::Ebpf,
+}
+
+impl Drop for Coturn {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+const FIRST_PORT: u16 = 20_000;
+const CHANNEL: u16 = 0x4000;
+const USER: (&str, &str) = ("bench", "bench-password");
+
+impl Subject {
+    pub fn start(
+        name: &'static str,
+        outer: &NetNs,
+        inner: &NetNs,
+        card: &str,
+        sessions: u32,
+    ) -> Result<Self> {
+        let running = match name {
+            "reflector" => Running::Reflector(attach(inner, card, "reflect")?),
+            "relay" => {
+                let user = format!("{}:{}", USER.0, USER.1);
+                let listen = format!("udp/{RELAY}:3478");
+                let arguments = [
+                    "--interface",
+                    card,
+                    "--xdp",
+                    "native",
+                    "--listen",
+                    &listen,
+                    "--relay-address",
+                    RELAY,
+                    "--user",
+                    &user,
+                    "--realm",
+                    "bench",
+                    "--allow-peer",
+                    "10.72.0.0/24",
+                ];
+                Running::Relay(Relay::start(inner, &arguments)?)
+            }
+            "coturn" => Running::Coturn(coturn(inner, card)?),
+            other => bail!("no subject {other}"),
+        };
+        let clients = match &running {
+            Running::Reflector(_) => Vec::new(),
+            _ => outer.enter(|| allocate(sessions))?,
+        };
+        if let Running::Relay(relay) = &running {
+            eventually("all sessions run in the kernel", || {
+                relay
+                    .status()
+                    .is_ok_and(|s| s.kernel_sessions >= u64::from(sessions))
+            })?;
+        }
+        let mac = |n: &NetNs, card: &str| -> Result<[u8; 6]> {
+            let text = n.run("cat", &[&format!("/sys/class/net/{card}/address")])?;
+            let bytes: Vec<u8> = text
+                .trim()
+                .split(':')
+                .map(|b| u8::from_str_radix(b, 16))
+                .collect::<Result<_, _>>()?;
+            bytes.try_into().ok().context("a MAC address")
+        };
+        let macs = (mac(inner, card)?, mac(outer, super::OUTER_CARD)?);
+        Ok(Self {
+            name,
+            running,
+            sessions,
+            macs,
+            _clients: clients,
+        })
+    }
+
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    pub fn pid(&self) -> Option<u32> {
+        match &self.running {
+            Running::Reflector(_) => None,
+            Running::Relay(relay) => Some(relay.pid()),
+            Running::Coturn(coturn) => Some(coturn.child.id()),
+        }
+    }
+
+    /// What the generator sends to this subject.
+    pub fn packet(&self, payload: usize) -> Result<Template> {
+        let data = vec![0x55; payload];
+        let from = SocketAddr::new(OUTER.parse()?, FIRST_PORT);
+        let packet = match self.running {
+            Running::Reflector(_) => udp(from, SocketAddr::new(RELAY.parse()?, 9), &data),
+            _ => udp(
+                from,
+                SocketAddr::new(RELAY.parse()?, 3478),
+                &channel_data(CHANNEL, &data, 0),
+            ),
+        };
+        let frame = crate::packet::Udp {
+            macs: self.macs,
+            ..packet
+        }
+        .bytes();
+        let mut header = [0; HEADER_WORDS];
+        for (word, bytes) in header.iter_mut().zip(frame.chunks_exact(8)) {
+            *word = u64::from_ne_bytes(bytes.try_into()?);
+        }
+        let harness = Harness {
+            header,
+            length: frame.len() as u32,
+            flows: self.sessions,
+            address_mask: 0,
+            source_port_mask: 0xffff,
+            port_mask: 0,
+            shift: 0,
+            is_v6: 0,
+            one_in: 1,
+        };
+        Ok((harness, frame))
+    }
+}
+
+fn allocate(sessions: u32) -> Result<Vec<TurnClient>> {
+    let server = SocketAddr::new(RELAY.parse()?, 3478);
+    let peer = SocketAddr::new(OUTER.parse()?, 9);
+    (0..sessions as u16)
+        .map(|i| {
+            let socket = UdpSocket::bind((OUTER, FIRST_PORT + i))?;
+            let mut client = TurnClient::allocate(socket, server, USER.0, USER.1)?;
+            client.bind(CHANNEL, peer)?;
+            Ok(client)
+        })
+        .collect()
+}
+
+fn coturn(inner: &NetNs, card: &str) -> Result<Coturn> {
+    let pass = attach(inner, card, "pass")?;
+    let user = format!("{}:{}", USER.0, USER.1);
+    let mut command = inner.command("taskset");
+    command.args([
+        "-c",
+        "1",
+        "turnserver",
+        "-n",
+        "-L",
+        RELAY,
+        "-E",
+        RELAY,
+        "-m",
+        "1",
+        "-a",
+        "-u",
+        &user,
+        "-r",
+        "bench",
+    ]);
+    command.args([
+        "--no-tls",
+        "--no-dtls",
+        "--no-cli",
+        "--log-file",
+        "stdout",
+        "--simple-log",
+        "--pidfile",
+        "/dev/null",
+    ]);
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let coturn = Coturn { child, _pass: pass };
+    within(Duration::from_secs(10), "coturn listens", || {
+        let table = inner.run("cat", &["/proc/net/udp"]).ok()?;
+        table.contains(":0D96 ").then_some(())
+    })?;
+    Ok(coturn)
+}
+
+/// Run time of the NAPI thread of a card and of a process, from now on.
+pub struct Cpu {
+    tasks: Vec<u32>,
+    start: u64,
+}
+
+impl Cpu {
+    pub fn of(card: &str, pid: Option<u32>) -> Result<Self> {
+        let mut tasks = napi_threads(card)?;
+        if let Some(pid) = pid {
+            for task in std::fs::read_dir(format!("/proc/{pid}/task"))?.flatten() {
+                tasks.push(task.file_name().to_string_lossy().parse()?);
+            }
+        }
+        let start = run_time(&tasks);
+        Ok(Self { tasks, start })
+    }
+
+    pub fn since(&self) -> Result<Duration> {
+        let now = run_time(&self.tasks);
+        ensure!(now >= self.start, "a task ended while it was measured");
+        Ok(Duration::from_nanos(now - self.start))
+    }
+}
+
+/// Gives the NAPI threads of a card to one CPU.
+pub fn pin_napi(card: &str, cpu: usize) -> Result<()> {
+    let threads = napi_threads(card)?;
+    ensure!(!threads.is_empty(), "{card} has no NAPI thread");
+    let mut set = CpuSet::new();
+    set.set(cpu)?;
+    for thread in threads {
+        sched_setaffinity(Pid::from_raw(thread as i32), &set)?;
+    }
+    Ok(())
+}
+
+fn napi_threads(card: &str) -> Result<Vec<u32>> {
+    let prefix = format!("napi/{card}-");
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc")?.flatten() {
+        let Ok(pid) = entry.file_name().to_string_lossy().parse() else {
+            continue;
+        };
+        let name = std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+        // The kernel keeps fifteen characters of a name.
+        if name.trim().starts_with(&prefix[..prefix.len().min(15)]) {
+            found.push(pid);
+        }
+    }
+    Ok(found)
+}
+
+fn run_time(tasks: &[u32]) -> u64 {
+    let of = |task: &u32| -> Option<u64> {
+        let text = std::fs::read_to_string(format!("/proc/{task}/schedstat")).ok()?;
+        text.split_whitespace().next()?.parse().ok()
+    };
+    tasks.iter().filter_map(of).sum()
+}
