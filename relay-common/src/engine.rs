@@ -21,7 +21,7 @@ use ip::Ip;
 /// A packet in memory, starting at its Ethernet header.
 pub trait Frame {
     /// Bytes from the first to the last.
-    fn len(&self) -> usize;
+    fn length(&self) -> usize;
     /// Interface it came in by.
     fn ingress(&self) -> u32;
     /// The header at `offset`, if all of it is there.
@@ -217,7 +217,7 @@ fn classify<H: Ip, const L3: usize>(
     let udp_length = u16::from_be(udp.length);
     if udp_length < UDP_LEN
         || udp_length != ip.payload_length()
-        || frame.len() < L3 + H::LEN + udp_length as usize
+        || frame.length() < L3 + H::LEN + udp_length as usize
     {
         return Err(Counter::BadLength);
     }

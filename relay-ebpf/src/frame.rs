@@ -29,7 +29,7 @@ impl XdpFrame {
 
 impl Frame for XdpFrame {
     #[inline(always)]
-    fn len(&self) -> usize {
+    fn length(&self) -> usize {
         // SAFETY: as in `at`.
         unsafe { ((*self.ctx).data_end - (*self.ctx).data) as usize }
     }

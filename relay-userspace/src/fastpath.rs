@@ -13,6 +13,7 @@ mod ports;
 mod shared;
 mod table;
 
+mod installer;
 mod mirror;
 
 mod netlink;
@@ -39,7 +40,7 @@ use crate::api;
 use crate::config;
 
 /// Names a session for its whole life, in the API and in the kernel mirror.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(pub u64);
 
 /// One end of a session: who sends, to which of our addresses, in which framing, until when.
@@ -333,3 +334,6 @@ fn read_clock(attachment: &Weak<Mutex<Option<Attachment>>>) -> Option<clock::Clo
     let sample = attachment.as_mut()?.loaded.sample().ok()?;
     clock::Clock::from_sample(sample).ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,7 @@ pub struct Case {
 
 /// The table, for the sessions of [`world`].
 pub fn cases() -> Vec<Case> {
-    let w = world();
+    let w = world(crate::kernel::TEST_RUN_INGRESS);
     let mut cases = relayed(&w);
     cases.extend(passed(&w));
     cases

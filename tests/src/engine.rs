@@ -8,15 +8,18 @@ use relay_common::{
     PORT_IS_FLOW, Pod, PortEntry, Session, buckets_for, port_index,
 };
 
-/// What both engines report about one packet.
+/// `(slot, leg, packets, bytes)`.
+pub type Charge = (u32, u32, u64, u64);
+
+/// What every engine report about one packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     pub verdict: Verdict,
     pub frame: Vec<u8>,
     /// Counters that moved, and by how much.
     pub counters: Vec<(Counter, u64)>,
-    /// `(slot, leg, packets, bytes)` that moved.
-    pub charged: Vec<(u32, u32, u64, u64)>,
+    /// Legs whose counters moved, and by how much.
+    pub charged: Vec<Charge>,
 }
 
 /// The shared tables in memory; also the source the kernel's maps are filled from.
@@ -28,7 +31,7 @@ pub struct MemoryTables {
     pub key: HashKey,
     pub jiffies: u64,
     counters: Vec<Cell<u64>>,
-    charged: RefCell<Vec<(u32, u32, u64, u64)>>,
+    charged: RefCell<Vec<Charge>>,
 }
 
 impl MemoryTables {
@@ -163,7 +166,7 @@ struct MemoryFrame {
 }
 
 impl Frame for MemoryFrame {
-    fn len(&self) -> usize {
+    fn length(&self) -> usize {
         self.bytes.len()
     }
     fn ingress(&self) -> u32 {

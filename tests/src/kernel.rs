@@ -7,7 +7,7 @@ use aya::{Ebpf, EbpfLoader};
 use relay_common::engine::Verdict;
 use relay_common::{Bucket, Counter, NextHop, PortEntry, Session, maps, programs};
 
-use crate::engine::{MemoryTables, Outcome};
+use crate::engine::{Charge, MemoryTables, Outcome};
 
 /// Loopback: what `BPF_PROG_TEST_RUN` says packets came in by.
 pub const TEST_RUN_INGRESS: u32 = 1;
@@ -16,6 +16,15 @@ pub const TEST_RUN_INGRESS: u32 = 1;
 pub struct KernelEngine {
     ebpf: Ebpf,
     sessions: u32,
+}
+
+/// Counters and legs that moved, and by how much.
+pub type Moved = (Vec<(Counter, u64)>, Vec<Charge>);
+
+/// Counters of one moment.
+pub struct Snapshot {
+    counters: Vec<u64>,
+    charges: Vec<Charge>,
 }
 
 impl KernelEngine {
@@ -62,9 +71,7 @@ impl KernelEngine {
         for (i, next_hop) in tables.next_hops.iter().enumerate() {
             next_hops.set(i as u32, next_hop, 0)?;
         }
-        let mut cards: DevMap<&mut MapData> = self.map(maps::CARDS)?.try_into()?;
-        cards.set(1, TEST_RUN_INGRESS, None, 0)?;
-        Ok(())
+        self.set_card(1, TEST_RUN_INGRESS)
     }
 
     fn map(&mut self, name: &str) -> Result<&mut aya::maps::Map> {
@@ -83,7 +90,7 @@ impl KernelEngine {
 
     /// Runs one packet once.
     pub fn run(&mut self, frame: &[u8]) -> Result<Outcome> {
-        let before = (self.counters()?, self.charges()?);
+        let before = self.snapshot()?;
         let mut out = vec![0; frame.len() + 256];
         let options = TestRunOptions {
             data_in: Some(frame),
@@ -95,28 +102,55 @@ impl KernelEngine {
             .test_run(options)
             .context("BPF_PROG_TEST_RUN")?;
         out.truncate(result.data_size_out as usize);
-        let after = (self.counters()?, self.charges()?);
-        let counters = Counter::ALL
-            .iter()
-            .map(|c| (*c, after.0[*c as usize] - before.0[*c as usize]));
-        let charged = after
-            .1
-            .iter()
-            .zip(&before.1)
-            .map(|(a, b)| (a.0, a.1, a.2 - b.2, a.3 - b.3));
+        let (counters, charged) = self.moved_since(&before)?;
+        let verdict = match result.return_value {
+            1 => Verdict::Drop,
+            2 => Verdict::Pass,
+            3 => Verdict::Transmit,
+            // The card is not in the return value; every case's other card is the one of `fill`.
+            4 => Verdict::Redirect(1),
+            other => anyhow::bail!("XDP action {other}"),
+        };
         Ok(Outcome {
-            verdict: match result.return_value {
-                1 => Verdict::Drop,
-                2 => Verdict::Pass,
-                3 => Verdict::Transmit,
-                // The card is not in the return value; every case's other card is the one of `fill`.
-                4 => Verdict::Redirect(1),
-                other => anyhow::bail!("XDP action {other}"),
-            },
+            verdict,
             frame: out,
-            counters: counters.filter(|c| c.1 > 0).collect(),
-            charged: charged.filter(|c| c.2 > 0 || c.3 > 0).collect(),
+            counters,
+            charged,
         })
+    }
+
+    /// All counters now.
+    pub fn snapshot(&mut self) -> Result<Snapshot> {
+        Ok(Snapshot {
+            counters: self.counters()?,
+            charges: self.charges()?,
+        })
+    }
+
+    /// What moved since: counters, and charges of legs.
+    pub fn moved_since(&mut self, before: &Snapshot) -> Result<Moved> {
+        let after = self.snapshot()?;
+        let counters = Counter::ALL.iter().map(|c| {
+            (
+                *c,
+                after.counters[*c as usize] - before.counters[*c as usize],
+            )
+        });
+        let charged = after
+            .charges
+            .iter()
+            .zip(&before.charges)
+            .map(|(a, b)| (a.0, a.1, a.2 - b.2, a.3 - b.3));
+        Ok((
+            counters.filter(|c| c.1 > 0).collect(),
+            charged.filter(|c| c.2 > 0 || c.3 > 0).collect(),
+        ))
+    }
+
+    /// Puts an interface into `CARDS`.
+    pub fn set_card(&mut self, card: u32, ifindex: u32) -> Result<()> {
+        let mut cards: DevMap<&mut MapData> = self.map(maps::CARDS)?.try_into()?;
+        Ok(cards.set(card, ifindex, None, 0)?)
     }
 
     /// One counter, summed over CPUs.
@@ -132,7 +166,7 @@ impl KernelEngine {
             .collect()
     }
 
-    fn charges(&mut self) -> Result<Vec<(u32, u32, u64, u64)>> {
+    fn charges(&mut self) -> Result<Vec<Charge>> {
         let count = self.sessions;
         let map: Array<&mut MapData, Session> = self.map(maps::SESSIONS)?.try_into()?;
         let mut charges = Vec::new();

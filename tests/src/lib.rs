@@ -13,6 +13,9 @@ pub mod netns;
 pub mod relay;
 pub mod residue;
 pub mod topology;
+pub mod wire;
+
+pub mod interop;
 
 pub mod bench;
 pub mod lab;

@@ -95,6 +95,17 @@ impl Relay {
         serde_json::from_str(&text).with_context(|| format!("{arguments:?} printed {text}"))
     }
 
+    /// GET of an admin path, as it is.
+    pub fn admin(&self, path: &str) -> Result<String> {
+        let socket = self.admin.to_str().context("path of the admin socket")?;
+        output(Command::new("curl").args([
+            "-sS",
+            "--unix-socket",
+            socket,
+            &format!("http://relay{path}"),
+        ]))
+    }
+
     pub fn status(&self) -> Result<api::Status> {
         self.json(&["status", "--json"])
     }

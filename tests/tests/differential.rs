@@ -35,7 +35,7 @@ fn the_kernel_and_the_host_agree_on_every_mutated_packet() {
     let Some(object) = relay_tests::privileged::xdp_object() else {
         return;
     };
-    let world = world();
+    let world = world(TEST_RUN_INGRESS);
     let mut kernel = KernelEngine::new(&object, &world.tables).unwrap();
     let mut runner = TestRunner::new(Config {
         cases: 400,
@@ -56,7 +56,7 @@ fn the_kernel_and_the_host_agree_on_every_mutated_packet() {
 proptest! {
     #[test]
     fn the_host_engine_never_panics_and_never_touches_what_it_passes(packet in prop::collection::vec(any::<u8>(), 0..200)) {
-        let world = world();
+        let world = world(TEST_RUN_INGRESS);
         let outcome = world.tables.run(&packet, TEST_RUN_INGRESS);
         if outcome.verdict == relay_common::engine::Verdict::Pass {
             prop_assert_eq!(outcome.frame, packet);

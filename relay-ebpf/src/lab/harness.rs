@@ -82,7 +82,7 @@ fn prepare(ctx: &XdpContext) -> Option<()> {
     let harness = HARNESS.get(0)?;
     let mut frame = XdpFrame::new(ctx);
     // Hidden from the compiler, which would subtract the pointers in 32 bits; the verifier forbids that.
-    let extra = core::hint::black_box(frame.len()) as i32 - harness.length as i32;
+    let extra = core::hint::black_box(frame.length()) as i32 - harness.length as i32;
     if extra != 0 {
         frame.move_start(extra);
     }

@@ -25,7 +25,7 @@ pub fn sink(ctx: XdpContext) -> u32 {
         // SAFETY: this CPU's values, and an XDP program is not preempted by another on its CPU.
         unsafe {
             *packets += 1;
-            *bytes += core::hint::black_box(frame.len()) as u64;
+            *bytes += core::hint::black_box(frame.length()) as u64;
         }
     }
     xdp_action::XDP_DROP

@@ -120,6 +120,18 @@ mod tests {
         }
     }
 
+    impl Clock {
+        /// A clock of 1000 ticks a second that is at `jiffies` now.
+        pub fn at(jiffies: u64, now: Instant) -> Self {
+            let sample = Sample {
+                jiffies,
+                monotonic: 0,
+                after: now,
+            };
+            Self { hz: 1000, sample }
+        }
+    }
+
     #[test]
     fn a_deadline_in_the_past_is_in_the_past() {
         let now = Instant::now();

@@ -190,9 +190,7 @@ fn raise_memlock() {
 fn refused(error: impl Into<EbpfError>) -> LoadFault {
     let error = error.into();
     match errno(&error) {
-        Some(libc::EPERM | libc::EACCES) if !chain(&error).contains("verifier") => {
-            LoadFault::NotPermitted
-        }
+        Some(libc::EPERM) => LoadFault::NotPermitted,
         _ => LoadFault::Refused(chain(&error)),
     }
 }

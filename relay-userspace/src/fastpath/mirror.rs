@@ -3,46 +3,48 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Bound;
 use std::time::Instant;
 
-use relay_common::{HashKey, Match, PORT_IS_CONTROL, PORT_IS_FLOW, Session};
+use relay_common::{HashKey, Match, PORT_IS_CONTROL, PORT_IS_FLOW};
 
 use super::clock::Clock;
 use super::hairpin::{self, Pairs};
-use super::hop_table::HopTable;
+use super::installer::{Installer, Retired};
 use super::memory::Memory;
 use super::next_hop::{HopKey, Link, Neighbour, Network, Obstacle, Route, RouteKey};
-use super::ports::{Hint, Ports};
 use super::reconcile::{KernelSession, Op, Unit, diff};
-use super::table::{Table, TableFault};
+use super::table::TableFault;
 use super::{Gauges, LegTraffic, Placement, SessionId, SessionSpec};
 use crate::api::Traffic;
 
-/// Slots and next hops that no packet may still be reading when they come back.
-#[derive(Debug, Default)]
-pub struct Retired {
-    slots: Vec<u32>,
-    hops: Vec<u32>,
-}
-
 /// See the module.
 pub struct Mirror<M> {
-    table: Table<M>,
-    ports: Ports,
-    hops: HopTable,
+    kernel: Installer<M>,
     network: Network,
     clock: Clock,
     pairs: Pairs,
-    sessions: HashMap<SessionId, Entry>,
-    installed: BTreeMap<Unit, KernelSession>,
-    slots: HashMap<Unit, (u32, u32)>,
+    sessions: BTreeMap<SessionId, Entry>,
     failed_installs: u64,
+    /// A session waits for room.
+    starved: bool,
     drift: u64,
     /// Traffic of sessions that left the kernel.
     gone: Traffic,
     /// Something waits for the resolver.
     pub needs_resolver: bool,
 }
+
+/// How far a comparison of everything got.
+#[derive(Debug, Default)]
+pub struct Sweep {
+    started: bool,
+    session: SessionId,
+    slot: usize,
+}
+
+/// Sessions and slots compared under one hold of the lock.
+const STEP: usize = 512;
 
 struct Entry {
     spec: SessionSpec,
@@ -54,18 +56,14 @@ struct Entry {
 impl<M: Memory> Mirror<M> {
     /// Over empty tables; `cards` maps interfaces to their index in `CARDS`.
     pub fn new(memory: M, key: HashKey, clock: Clock, cards: HashMap<u32, u32>) -> Self {
-        let hops = HopTable::new(&memory);
         Self {
-            table: Table::new(memory, key),
-            ports: Ports::default(),
-            hops,
+            kernel: Installer::new(memory, key),
             network: Network::new(cards),
             clock,
             pairs: Pairs::default(),
-            sessions: HashMap::new(),
-            installed: BTreeMap::new(),
-            slots: HashMap::new(),
+            sessions: BTreeMap::new(),
             failed_installs: 0,
+            starved: false,
             drift: 0,
             gone: Traffic::default(),
             needs_resolver: false,
@@ -73,15 +71,15 @@ impl<M: Memory> Mirror<M> {
     }
 
     pub fn open_control_port(&mut self, local: SocketAddr) {
-        self.ports.open(&self.table.memory, local, PORT_IS_CONTROL);
+        self.kernel.open_port(local, PORT_IS_CONTROL);
     }
 
     pub fn open_flow_port(&mut self, local: SocketAddr) {
-        self.ports.open(&self.table.memory, local, PORT_IS_FLOW);
+        self.kernel.open_port(local, PORT_IS_FLOW);
     }
 
     pub fn close_port(&mut self, local: SocketAddr) {
-        self.ports.close(&self.table.memory, local);
+        self.kernel.close_port(local);
     }
 
     pub fn install(&mut self, id: SessionId, spec: SessionSpec) {
@@ -119,9 +117,7 @@ impl<M: Memory> Mirror<M> {
         // Its traffic is credited to it while it is still here, then its partner goes on alone.
         let (own, partner): (Vec<_>, Vec<_>) = units.into_iter().partition(|unit| unit.has(id));
         for unit in own {
-            if self.installed.contains_key(&unit) {
-                self.uninstall(unit);
-            }
+            self.uninstall(unit);
         }
         let entry = self.sessions.remove(&id)?;
         self.refresh(partner);
@@ -138,14 +134,11 @@ impl<M: Memory> Mirror<M> {
             traffic: entry.carried,
         };
         for unit in self.units_of(id).into_iter().filter(|unit| unit.has(id)) {
-            let Some(installed) = self.installed.get(&unit) else {
+            if self.kernel.get(unit).is_none() {
                 continue;
-            };
-            credit(&mut placement.traffic, unit, id, self.traffic(unit));
-            let waiting = installed
-                .hops
-                .iter()
-                .find(|hop| !self.hops.is_resolved(hop));
+            }
+            credit(&mut placement.traffic, unit, id, self.kernel.traffic(unit));
+            let waiting = self.kernel.waiting_for(unit);
             placement.in_kernel = waiting.is_none();
             placement.reason = waiting.map(|hop| {
                 let card = self.network.name(hop.oif);
@@ -156,46 +149,73 @@ impl<M: Memory> Mirror<M> {
     }
 
     pub fn gauges(&self) -> Gauges {
-        let mut traffic = self.gone;
-        let mut installed = 0;
-        for (unit, session) in &self.installed {
-            for leg in self.traffic(*unit) {
-                add(&mut traffic, leg);
-            }
-            if session.hops.iter().all(|hop| self.hops.is_resolved(hop)) {
-                installed += unit.sessions().count() as u64;
-            }
-        }
-        Gauges {
+        let mut gauges = Gauges {
             wanted: self.sessions.len() as u64,
-            installed,
-            capacity: self.table.capacity() as u64,
-            next_hops: self.hops.keys().count() as u64,
-            next_hops_unresolved: self
-                .hops
-                .keys()
-                .filter(|hop| !self.hops.is_resolved(hop))
-                .count() as u64,
+            capacity: self.kernel.capacity() as u64,
             failed_installs: self.failed_installs,
             drift: self.drift,
-            traffic,
+            traffic: self.gone,
+            ..Gauges::default()
+        };
+        for unit in self.kernel.units() {
+            for leg in self.kernel.traffic(unit) {
+                add(&mut gauges.traffic, leg);
+            }
+            if self.kernel.waiting_for(unit).is_none() {
+                gauges.installed += unit.sessions().count() as u64;
+            }
         }
+        for (_, resolved) in self.kernel.hops() {
+            gauges.next_hops += 1;
+            gauges.next_hops_unresolved += u64::from(!resolved);
+        }
+        gauges
     }
 
-    /// Everything again: what userspace wants against what is installed, and that against the memory.
-    pub fn reconcile(&mut self, clock: Option<Clock>) {
-        self.clock = clock.unwrap_or(self.clock);
-        let mut units: BTreeSet<Unit> = self.installed.keys().copied().collect();
-        for id in self.sessions.keys() {
-            units.extend(self.units_of(*id));
-        }
+    /// Takes the clock anew; deadlines follow with the next sweep.
+    pub fn set_clock(&mut self, clock: Clock) {
+        self.clock = clock;
+    }
+
+    /// Goes on with a comparison of everything: what userspace wants against what is installed, and that against the
+    /// memory. In steps, because the lock is held meanwhile. True once it is through.
+    pub fn sweep(&mut self, sweep: &mut Sweep) -> bool {
+        let range = (Bound::Excluded(sweep.session), Bound::Unbounded);
+        let from = if sweep.started {
+            range
+        } else {
+            (Bound::Unbounded, Bound::Unbounded)
+        };
+        let ids: Vec<SessionId> = self
+            .sessions
+            .range(from)
+            .map(|(id, _)| *id)
+            .take(STEP)
+            .collect();
+        let units: BTreeSet<Unit> = ids.iter().flat_map(|id| self.units_of(*id)).collect();
         self.refresh(units);
-        let memory = &self.table.memory;
-        self.drift += self.ports.verify(memory) + self.hops.verify(memory) + self.table.verify();
+        sweep.started = true;
+        sweep.session = ids.last().copied().unwrap_or(sweep.session);
+        self.drift += self.kernel.verify_slots(sweep.slot..sweep.slot + STEP);
+        sweep.slot += STEP;
+        let through = ids.len() < STEP && sweep.slot >= self.kernel.capacity();
+        if through {
+            self.drift += self.kernel.verify_rest();
+        }
+        through
     }
 
+    /// A whole sweep at once.
+    pub fn reconcile(&mut self) {
+        let mut sweep = Sweep::default();
+        while !self.sweep(&mut sweep) {}
+    }
+
+    /// Some of the routes to look up; the resolver is woken again for the rest.
     pub fn take_wanted_routes(&mut self) -> Vec<RouteKey> {
-        self.network.take_wanted()
+        let (routes, more) = self.network.take_wanted(STEP);
+        self.needs_resolver |= more;
+        routes
     }
 
     pub fn doubt_routes(&mut self) {
@@ -210,16 +230,13 @@ impl<M: Memory> Mirror<M> {
 
     pub fn set_link(&mut self, index: u32, link: Option<Link>) {
         if self.network.set_link(index, link) {
-            self.hops
-                .update_all(&self.table.memory, |key| self.network.next_hop(key));
+            self.kernel.update_all_hops(&self.network);
         }
     }
 
     pub fn set_neighbour(&mut self, oif: u32, ip: IpAddr, neighbour: Option<Neighbour>) {
         if self.network.set_neighbour(oif, ip, neighbour) {
-            self.hops.update(&self.table.memory, oif, ip, |key| {
-                self.network.next_hop(key)
-            });
+            self.kernel.update_hops(oif, ip, &self.network);
         }
     }
 
@@ -236,40 +253,43 @@ impl<M: Memory> Mirror<M> {
         for (oif, ip, neighbour) in neighbours {
             self.network.set_neighbour(oif, ip, Some(neighbour));
         }
-        self.hops
-            .update_all(&self.table.memory, |key| self.network.next_hop(key));
+        self.kernel.update_all_hops(&self.network);
     }
 
     /// Next hops in use whose neighbour is not resolved.
     pub fn unresolved(&self) -> Vec<HopKey> {
-        self.hops
-            .keys()
-            .filter(|hop| !self.hops.is_resolved(hop))
-            .copied()
+        let hops = self.kernel.hops();
+        hops.filter(|(_, resolved)| !resolved)
+            .map(|(hop, _)| *hop)
             .collect()
     }
 
     /// Next hops in use that nobody confirmed for a while, or ever.
     pub fn stale(&self) -> Vec<HopKey> {
-        self.hops
-            .keys()
-            .filter(|hop| self.network.is_stale(hop))
-            .copied()
-            .collect()
+        let hops = self.kernel.hops().map(|(hop, _)| *hop);
+        hops.filter(|hop| self.network.is_stale(hop)).collect()
     }
 
-    /// What was freed; give it back by `release` after a grace period. `None`: nothing.
     pub fn take_retired(&mut self) -> Option<Retired> {
-        let retired = Retired {
-            slots: self.table.take_retired(),
-            hops: self.hops.take_retired(),
-        };
-        (!retired.slots.is_empty() || !retired.hops.is_empty()).then_some(retired)
+        self.kernel.take_retired()
     }
 
     pub fn release(&mut self, retired: Retired) {
-        self.table.release(retired.slots);
-        self.hops.recycle(retired.hops);
+        self.kernel.release(retired);
+        if std::mem::take(&mut self.starved) {
+            self.reconcile();
+        }
+    }
+
+    /// Where frames to a neighbour go now, if they can.
+    #[cfg(test)]
+    pub fn next_hop_mac(&self, neighbour: IpAddr) -> Option<[u8; 6]> {
+        let (hop, _) = self
+            .kernel
+            .hops()
+            .find(|(hop, _)| hop.neighbour == neighbour)?;
+        let next_hop = self.network.next_hop(hop);
+        (next_hop.ifindex != 0).then_some(next_hop.destination)
     }
 
     /// The units whose place in the kernel depends on `id`.
@@ -287,7 +307,7 @@ impl<M: Memory> Mirror<M> {
         let mut desired = BTreeMap::new();
         let mut installed = BTreeMap::new();
         for unit in units {
-            if let Some(session) = self.installed.get(&unit) {
+            if let Some(session) = self.kernel.get(unit) {
                 installed.insert(unit, *session);
             }
             match self.desire(unit) {
@@ -331,7 +351,7 @@ impl<M: Memory> Mirror<M> {
         }
         let [near, far] = routes_of(spec).map(|key| self.network.hop(&key));
         let far = far.map_err(|obstacle| match obstacle {
-            Obstacle::Local(_) if single && self.ports.is_flow(spec.far.remote) => {
+            Obstacle::Local(_) if single && self.kernel.is_flow_port(spec.far.remote) => {
                 "the peer is a client of this relay without a channel back".to_owned()
             }
             Obstacle::Local(_) => "the peer is on this host".to_owned(),
@@ -352,71 +372,32 @@ impl<M: Memory> Mirror<M> {
     fn apply(&mut self, op: Op) {
         match op {
             Op::Remove(unit) => self.uninstall(unit),
+            Op::SetDeadlines(unit, deadlines) => self.kernel.set_deadlines(unit, deadlines),
+            Op::SetHops(unit, hops) => {
+                self.kernel.set_hops(unit, hops, &self.network);
+                self.needs_resolver |= self.kernel.waiting_for(unit).is_some();
+            }
             Op::Install(unit, session) => {
-                let fault = self.put(unit, session).err().map(|fault| fault.to_string());
-                let known = unit.sessions().all(|id| {
+                let fault = self.kernel.install(unit, session, &self.network).err();
+                self.starved |= fault == Some(TableFault::Full);
+                // Either a neighbour has to be resolved, or freed slots wait for their grace period.
+                self.needs_resolver |= fault.is_some() || self.kernel.waiting_for(unit).is_some();
+                let reason = fault.map(|fault| fault.to_string());
+                let known = |id| {
                     self.sessions
                         .get(&id)
-                        .is_some_and(|entry| entry.reason == fault)
-                });
-                self.failed_installs += u64::from(fault.is_some() && !known);
-                self.explain(unit, fault);
-            }
-            Op::SetDeadlines(unit, deadlines) => {
-                let slot = self.slots[&unit].0;
-                self.table.set_deadlines(slot, deadlines);
-                self.record(unit, |session| session.deadlines = deadlines);
-            }
-            Op::SetHops(unit, hops) => {
-                let (slot, old) = (self.slots[&unit].0, self.installed[&unit].hops);
-                let Some(indices) = self.acquire(hops) else {
-                    return;
+                        .is_some_and(|entry| entry.reason == reason)
                 };
-                for (leg, index) in indices.into_iter().enumerate() {
-                    self.table.set_next_hop(slot, leg, index);
-                    self.hops.release(&self.table.memory, &old[leg]);
-                }
-                self.record(unit, |session| session.hops = hops);
+                self.failed_installs += u64::from(reason.is_some() && !unit.sessions().all(known));
+                self.explain(unit, reason);
             }
         }
-    }
-
-    fn put(&mut self, unit: Unit, session: KernelSession) -> Result<(), TableFault> {
-        let indices = self.acquire(session.hops).ok_or(TableFault::Full)?;
-        let value = Session::new(session.legs, indices, session.deadlines);
-        let (slot, generation) = match self.table.install(&value) {
-            Ok(live) => live,
-            Err(fault) => {
-                // Freed slots may only be waiting for their grace period.
-                self.needs_resolver |= fault == TableFault::Full;
-                for hop in &session.hops {
-                    self.hops.release(&self.table.memory, hop);
-                }
-                return Err(fault);
-            }
-        };
-        self.slots.insert(unit, (slot, generation));
-        self.installed.insert(unit, session);
-        self.needs_resolver |= session.hops.iter().any(|hop| !self.hops.is_resolved(hop));
-        for (leg, hint) in plain_legs(&session, slot, generation) {
-            self.ports.add_leg(&self.table.memory, leg, hint);
-        }
-        Ok(())
     }
 
     fn uninstall(&mut self, unit: Unit) {
-        let (Some((slot, generation)), Some(session)) =
-            (self.slots.remove(&unit), self.installed.remove(&unit))
-        else {
+        let Some(traffic) = self.kernel.remove(unit) else {
             return;
         };
-        let traffic = self.table.remove(slot);
-        for (leg, hint) in plain_legs(&session, slot, generation) {
-            self.ports.remove_leg(&self.table.memory, leg, hint);
-        }
-        for hop in &session.hops {
-            self.hops.release(&self.table.memory, hop);
-        }
         for leg in traffic {
             add(&mut self.gone, leg);
         }
@@ -424,35 +405,6 @@ impl<M: Memory> Mirror<M> {
             if let Some(entry) = self.sessions.get_mut(&id) {
                 credit(&mut entry.carried, unit, id, traffic);
             }
-        }
-    }
-
-    fn acquire(&mut self, hops: [HopKey; 2]) -> Option<[u32; 2]> {
-        let memory = &self.table.memory;
-        let first = self
-            .hops
-            .acquire(memory, hops[0], || self.network.next_hop(&hops[0]))?;
-        match self
-            .hops
-            .acquire(memory, hops[1], || self.network.next_hop(&hops[1]))
-        {
-            Some(second) => Some([first, second]),
-            None => {
-                self.hops.release(memory, &hops[0]);
-                None
-            }
-        }
-    }
-
-    fn traffic(&self, unit: Unit) -> [Traffic; 2] {
-        self.slots
-            .get(&unit)
-            .map_or_else(Default::default, |(slot, _)| self.table.traffic(*slot))
-    }
-
-    fn record(&mut self, unit: Unit, change: impl FnOnce(&mut KernelSession)) {
-        if let Some(session) = self.installed.get_mut(&unit) {
-            change(session);
         }
     }
 
@@ -470,21 +422,6 @@ fn routes_of(spec: &SessionSpec) -> [RouteKey; 2] {
         remote: leg.remote.ip(),
         local: leg.local.ip(),
     })
-}
-
-fn plain_legs(
-    session: &KernelSession,
-    slot: u32,
-    generation: u32,
-) -> impl Iterator<Item = (&Match, Hint)> {
-    let hint = move |leg: usize| Hint {
-        slot,
-        generation,
-        leg: leg as u32,
-    };
-    let legs = session.legs.iter().enumerate();
-    legs.filter(|(_, m)| m.channel == 0)
-        .map(move |(leg, m)| (m, hint(leg)))
 }
 
 /// Adds a unit's traffic to one of its sessions: what arrived on B's side of a pair is A's far traffic.

@@ -7,7 +7,7 @@ use rtnetlink::packet_route::link::{
     InfoData, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
 };
 use rtnetlink::packet_route::neighbour::{
-    NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
+    NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
 };
 use rtnetlink::packet_route::route::{
     RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteType, RouteVia,
@@ -15,8 +15,11 @@ use rtnetlink::packet_route::route::{
 
 use super::next_hop::{Link, Neighbour, Route, RouteKey};
 
-/// An interface and its index.
-pub fn link(message: &LinkMessage) -> (u32, Link) {
+/// An interface and its index; `None` for what a bridge says about its port.
+pub fn link(message: &LinkMessage) -> Option<(u32, Link)> {
+    if message.header.interface_family != AddressFamily::Unspec {
+        return None;
+    }
     let mut link = Link {
         name: String::new(),
         mac: None,
@@ -40,7 +43,7 @@ pub fn link(message: &LinkMessage) -> (u32, Link) {
         }
     }
     link.vlan = below.zip(vlan_id);
-    (message.header.index, link)
+    Some((message.header.index, link))
 }
 
 fn vlan_of(info: &LinkInfo) -> Option<u16> {
@@ -55,6 +58,13 @@ fn vlan_of(info: &LinkInfo) -> Option<u16> {
 
 /// A neighbour, on which interface, and how it is reached; `None` for the last while it is not resolved.
 pub fn neighbour(message: &NeighbourMessage) -> Option<(u32, IpAddr, Option<Neighbour>)> {
+    let ours = matches!(
+        message.header.family,
+        AddressFamily::Inet | AddressFamily::Inet6
+    );
+    if !ours || message.header.flags.contains(NeighbourFlags::Proxy) {
+        return None;
+    }
     let (mut ip, mut mac) = (None, None);
     for attribute in &message.attributes {
         match attribute {
@@ -173,13 +183,16 @@ mod tests {
             up: true,
             vlan: Some((2, 100)),
         };
-        assert_eq!(link(&message), (7, expected));
+        assert_eq!(link(&message), Some((7, expected)));
+        message.header.interface_family = AddressFamily::Bridge;
+        assert_eq!(link(&message), None);
     }
 
     #[test]
     fn a_failed_neighbour_is_not_resolved_even_if_its_address_is_remembered() {
         let mut message = NeighbourMessage::default();
         message.header.ifindex = 3;
+        message.header.family = AddressFamily::Inet;
         message.header.state = NeighbourState::Stale;
         let ip = [192, 0, 2, 9].into();
         message.attributes = vec![

@@ -1,6 +1,6 @@
 //! Where frames go next: routes, neighbours and links as last heard, and what follows for `NEXT_HOPS`. No I/O.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use relay_common::{NextHop, VLAN_NONE};
@@ -28,7 +28,7 @@ pub struct Neighbour {
 }
 
 /// What a route lookup is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RouteKey {
     pub remote: IpAddr,
     pub local: IpAddr,
@@ -79,7 +79,7 @@ pub struct Network {
     links: HashMap<u32, Link>,
     neighbours: HashMap<(u32, IpAddr), Neighbour>,
     routes: HashMap<RouteKey, RouteUse>,
-    wanted: HashSet<RouteKey>,
+    wanted: BTreeSet<RouteKey>,
 }
 
 #[derive(Default)]
@@ -115,9 +115,13 @@ impl Network {
         }
     }
 
-    /// Routes to look up now.
-    pub fn take_wanted(&mut self) -> Vec<RouteKey> {
-        self.wanted.drain().collect()
+    /// At most `limit` routes to look up now, and whether there are more.
+    pub fn take_wanted(&mut self, limit: usize) -> (Vec<RouteKey>, bool) {
+        let taken: Vec<RouteKey> = self.wanted.iter().take(limit).copied().collect();
+        for key in &taken {
+            self.wanted.remove(key);
+        }
+        (taken, !self.wanted.is_empty())
     }
 
     /// Something about routing changed: every route has to be looked up again; until then the old ones stand.
@@ -266,7 +270,7 @@ mod tests {
         network.set_link(4, Some(link("eth0.100", Some((2, 100)))));
         assert!(network.use_route(key(), SessionId(1)));
         assert!(!network.use_route(key(), SessionId(2)));
-        assert_eq!(network.take_wanted(), [key()]);
+        assert_eq!(network.take_wanted(9), (vec![key()], false));
         let neighbour = "192.0.2.254".parse().unwrap();
         let route = Route::Via {
             oif,
@@ -333,10 +337,10 @@ mod tests {
         let mut network = network(2, 0);
         network.drop_route(key(), SessionId(1));
         network.doubt_routes();
-        assert_eq!(network.take_wanted(), [key()]);
+        assert_eq!(network.take_wanted(9), (vec![key()], false));
         network.drop_route(key(), SessionId(2));
         network.doubt_routes();
-        assert_eq!(network.take_wanted(), []);
+        assert_eq!(network.take_wanted(9), (vec![], false));
         assert_eq!(network.hop(&key()), Err(Obstacle::Pending(key().remote)));
     }
 }

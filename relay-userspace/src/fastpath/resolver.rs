@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::RouteNetlinkMessage;
@@ -17,7 +18,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
 use super::clock::Clock;
 use super::memory::Memory;
-use super::mirror::Mirror;
+use super::mirror::{Mirror, Sweep};
 use super::netlink;
 use super::next_hop::{HopKey, Route, RouteKey};
 use super::shared;
@@ -125,14 +126,18 @@ impl<M: Memory + 'static> Core<M> {
                     self.recycle();
                 }
                 event = events.next() => {
-                    let (message, _) = event.ok_or(Fault::Closed)?;
-                    match self.hear(message) {
-                        News::Nothing => {}
-                        News::Routes => doubt = doubt.or(Some(Instant::now() + SETTLE)),
-                        News::Lost => {
-                            self.read_all(&handle).await?;
-                            doubt = Some(Instant::now());
+                    let mut event = Some(event.ok_or(Fault::Closed)?);
+                    // A burst is heard to its end before anything else is begun.
+                    while let Some((message, _)) = event {
+                        match self.hear(message) {
+                            News::Nothing => {}
+                            News::Routes => doubt = doubt.or(Some(Instant::now() + SETTLE)),
+                            News::Lost => {
+                                self.read_all(&handle).await?;
+                                doubt = Some(Instant::now());
+                            }
                         }
+                        event = events.next().now_or_never().flatten();
                     }
                 }
                 () = sleep_until(doubt.unwrap_or_else(Instant::now)), if doubt.is_some() => {
@@ -147,8 +152,13 @@ impl<M: Memory + 'static> Core<M> {
                 }
                 _ = confirm.tick() => self.resolve(&handle, Mirror::stale).await,
                 _ = reconcile.tick() => {
-                    let clock = clock();
-                    self.with(|mirror| mirror.reconcile(clock));
+                    if let Some(clock) = clock() {
+                        self.with(|mirror| mirror.set_clock(clock));
+                    }
+                    let mut sweep = Sweep::default();
+                    while !self.with(|mirror| mirror.sweep(&mut sweep)) {
+                        tokio::task::yield_now().await;
+                    }
                 }
             }
         }
@@ -157,7 +167,7 @@ impl<M: Memory + 'static> Core<M> {
     async fn read_all(&self, handle: &Handle) -> Result<(), Fault> {
         let links: Vec<_> = handle.link().get().execute().try_collect().await?;
         let neighbours: Vec<_> = handle.neighbours().get().execute().try_collect().await?;
-        let links = links.iter().map(netlink::link).collect();
+        let links = links.iter().filter_map(netlink::link).collect();
         let neighbours = neighbours
             .iter()
             .filter_map(netlink::neighbour)
@@ -178,14 +188,13 @@ impl<M: Memory + 'static> Core<M> {
         };
         match message {
             RouteNetlinkMessage::NewLink(message) => {
-                let (index, link) = netlink::link(&message);
-                // Bridge ports and such are reported without what identifies a link.
-                if !link.name.is_empty() {
+                if let Some((index, link)) = netlink::link(&message) {
                     self.with(|mirror| mirror.set_link(index, Some(link)));
                 }
                 News::Routes
             }
-            RouteNetlinkMessage::DelLink(message) => {
+            // A bridge that lets go of a port says so in its own family; the link stays.
+            RouteNetlinkMessage::DelLink(message) if netlink::link(&message).is_some() => {
                 self.with(|mirror| mirror.set_link(message.header.index, None));
                 News::Routes
             }
@@ -299,6 +308,3 @@ async fn look_up(handle: Handle, key: RouteKey) -> (RouteKey, Route) {
     };
     (key, route)
 }
-
-#[cfg(test)]
-mod tests;

@@ -5,6 +5,7 @@
 //! every packet that may have read it is through: `take_retired`, wait for the kernel, `release`.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use relay_common::{HashKey, IndexEntry, Match, Session};
@@ -167,8 +168,8 @@ impl<M: Memory> Table<M> {
         self.free.extend(slots);
     }
 
-    /// Compares all live sessions and their index entries with what was written, and repairs. Returns words repaired.
-    pub fn verify(&self) -> u64 {
+    /// Compares live sessions and their index entries with what was written, and repairs. Returns words repaired.
+    pub fn verify(&self, slots: Range<usize>) -> u64 {
         let mut drift = 0;
         let mut check = |cell: &std::sync::atomic::AtomicU64, expected: u64| {
             if cell.load(Relaxed) != expected {
@@ -176,7 +177,13 @@ impl<M: Memory> Table<M> {
                 drift += 1;
             }
         };
-        for (slot, live) in self.slots.iter().enumerate() {
+        let wanted = self
+            .slots
+            .iter()
+            .enumerate()
+            .take(slots.end)
+            .skip(slots.start);
+        for (slot, live) in wanted {
             let Some(live) = &live.live else { continue };
             let base = slot * SESSION_WORDS;
             let counted =

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use relay_common::{Match, NextHop, Session, VLAN_NONE};
 
 use crate::engine::MemoryTables;
-use crate::kernel::TEST_RUN_INGRESS;
 
 /// Addresses of one session.
 pub struct Pair {
@@ -36,15 +35,15 @@ pub struct World {
 const NEVER: u64 = u64::MAX;
 const LONG_AGO: u64 = 1;
 
-/// Tables with all of them installed.
-pub fn world() -> World {
+/// Tables with all of them installed; `ingress` is the interface packets come in by.
+pub fn world(ingress: u32) -> World {
     let mut t = MemoryTables::new(64);
     let hop = NextHop {
         destination: [2; 6],
         source: [1; 6],
         vlan: VLAN_NONE,
         mtu: 1500,
-        ifindex: TEST_RUN_INGRESS,
+        ifindex: ingress,
         card: 0,
         _pad: [0; 2],
     };
@@ -53,7 +52,7 @@ pub fn world() -> World {
     let other = t.next_hop(NextHop {
         destination: [7; 6],
         source: [8; 6],
-        ifindex: 99,
+        ifindex: ingress + 1,
         card: 1,
         ..hop
     });

@@ -1,0 +1,142 @@
+// Headless Chromium, two RTCPeerConnections in one page, iceTransportPolicy "relay": data-channel ping-pongs.
+// Prints one JSON line: how many came back, and what the nominated pair was made of. Needs puppeteer-core.
+//
+// node chromium_channel.mjs --server HOST:PORT --user U --password P [--count 200] [--size 64] [--chromium PATH]
+
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+
+const { values: wish } = parseArgs({
+  options: {
+    server: { type: "string" },
+    user: { type: "string" },
+    password: { type: "string" },
+    count: { type: "string", default: "200" },
+    size: { type: "string", default: "64" },
+    timeout: { type: "string", default: "60" },
+    chromium: { type: "string", default: "/usr/bin/chromium" },
+    // An ES import ignores NODE_PATH, hence the folder by name.
+    modules: { type: "string", default: process.env.NODE_PATH ?? "." },
+  },
+});
+
+// Nothing but WebRTC may leave the browser: every other service it would look up is off.
+const FLAGS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--disable-dev-shm-usage",
+];
+
+// Runs inside the page.
+async function pingPong({ server, username, credential, count, size }) {
+  const configuration = {
+    iceTransportPolicy: "relay",
+    iceServers: [{ urls: `turn:${server}?transport=udp`, username, credential }],
+  };
+  const caller = new RTCPeerConnection(configuration);
+  const callee = new RTCPeerConnection(configuration);
+  const faults = [];
+  const candidates = [];
+  const introduce = (one, other) => {
+    one.onicecandidateerror = (e) => faults.push(`${e.errorCode} ${e.errorText}`);
+    one.onicecandidate = ({ candidate }) => {
+      if (candidate) candidates.push(candidate.type);
+      other.addIceCandidate(candidate ?? undefined).catch((e) => faults.push(String(e)));
+    };
+  };
+  callee.ondatachannel = ({ channel }) => {
+    channel.onmessage = ({ data }) => channel.send(data);
+  };
+  const channel = caller.createDataChannel("ping", { ordered: true });
+  const opened = new Promise((resolve, reject) => {
+    channel.onopen = resolve;
+    caller.oniceconnectionstatechange = () => {
+      if (caller.iceConnectionState === "failed") reject(new Error(`ICE failed: ${faults.join("; ")}`));
+    };
+  });
+  introduce(caller, callee);
+  introduce(callee, caller);
+  await caller.setLocalDescription();
+  await callee.setRemoteDescription(caller.localDescription);
+  await callee.setLocalDescription();
+  await caller.setRemoteDescription(callee.localDescription);
+  await opened;
+
+  const started = performance.now();
+  let echoed = 0;
+  for (let number = 0; number < count; number++) {
+    const message = `${number}`.padEnd(size, ".");
+    const answer = new Promise((resolve) => (channel.onmessage = ({ data }) => resolve(data)));
+    channel.send(message);
+    echoed += (await answer) === message ? 1 : 0;
+  }
+  const milliseconds = Math.round(performance.now() - started);
+
+  const report = [...(await caller.getStats()).values()];
+  const named = (id) => report.find((entry) => entry.id === id);
+  const transport = report.find((entry) => entry.type === "transport");
+  const pair = named(transport.selectedCandidatePairId);
+  const [local, remote] = [named(pair.localCandidateId), named(pair.remoteCandidateId)];
+  caller.close();
+  callee.close();
+  return {
+    ok: echoed === count && local.candidateType === "relay" && remote.candidateType === "relay",
+    echoed,
+    sent: count,
+    milliseconds,
+    local: local.candidateType,
+    remote: remote.candidateType,
+    relay_protocol: local.relayProtocol,
+    candidate_types: [...new Set(candidates)],
+    packets_sent: pair.packetsSent,
+    packets_received: pair.packetsReceived,
+    faults,
+  };
+}
+
+async function run() {
+  if (!existsSync(wish.chromium)) throw new Error(`no Chromium at ${wish.chromium}`);
+  const require = createRequire(join(wish.modules, "puppeteer-core", "package.json"));
+  const { default: puppeteer } = await import(require.resolve("puppeteer-core"));
+  const profile = mkdtempSync(join(tmpdir(), "relay-chromium-"));
+  let browser;
+  try {
+    browser = await puppeteer.launch({
+      executablePath: wish.chromium,
+      headless: true,
+      // A pipe, not a port: the client namespace is no place for another listener.
+      pipe: true,
+      userDataDir: profile,
+      args: FLAGS,
+    });
+    const page = await browser.newPage();
+    const late = Number(wish.timeout) * 1000;
+    return await Promise.race([
+      page.evaluate(pingPong, {
+        server: wish.server,
+        username: wish.user,
+        credential: wish.password,
+        count: Number(wish.count),
+        size: Number(wish.size),
+      }),
+      new Promise((_, reject) => {
+        setTimeout(() => reject(new Error(`nothing after ${wish.timeout} s`)), late).unref();
+      }),
+    ]);
+  } finally {
+    await browser?.close();
+    rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+const result = await run().catch((fault) => ({ ok: false, error: String(fault) }));
+console.log(JSON.stringify(result));
+process.exitCode = result.ok ? 0 : 1;

@@ -1,0 +1,12 @@
+//! Clients that nobody here wrote, run against a relay in the lab: what they need is found by `tools`,
+//! where they run is `stage`, what they answer is read by `client`.
+
+pub mod background;
+pub mod client;
+pub mod stage;
+pub mod tools;
+
+pub use background::Background;
+pub use client::{Before, Path};
+pub use stage::{Host, Stage, inside};
+pub use tools::Tools;
