@@ -7,6 +7,7 @@ pub mod call;
 pub mod video;
 
 pub mod interrupt;
+pub mod janitor;
 pub mod summary;
 pub mod table;
 

@@ -84,19 +84,31 @@ impl Drop for NetNs {
 
 /// Namespaces of the lab whose process is gone.
 pub fn stale() -> Vec<String> {
-    let entries = std::fs::read_dir("/run/netns")
-        .into_iter()
-        .flatten()
-        .flatten();
-    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    names
-        .filter(|name| owner(name).is_some_and(|pid| !Path::new("/proc").join(pid).exists()))
+    let gone = |pid: &str| !Path::new("/proc").join(pid).exists();
+    names()
+        .filter(|name| owner(name).is_some_and(gone))
         .collect()
 }
 
 /// Removes them.
 pub fn remove_stale() {
     stale().iter().for_each(|name| remove(name));
+}
+
+/// Removes what `pid` made, whether it still runs or not.
+pub fn remove_of(pid: u32) {
+    let pid = pid.to_string();
+    names()
+        .filter(|name| owner(name) == Some(&pid))
+        .for_each(|name| remove(&name));
+}
+
+fn names() -> impl Iterator<Item = String> {
+    let entries = std::fs::read_dir("/run/netns")
+        .into_iter()
+        .flatten()
+        .flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok())
 }
 
 /// The process that made the namespace `relay-PID-N-LABEL`.

@@ -1,7 +1,7 @@
 //! The lab's own parts: namespaces that vanish, media that counts right, a client that others' servers understand.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -73,6 +73,29 @@ fn a_namespace_whose_owner_was_killed_is_found_and_removed() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn even_a_killed_lab_is_swept() -> Result<()> {
+    if !privileged::is_root() {
+        return Ok(());
+    }
+    let mut owner = Command::new("sleep").arg("1000").spawn()?;
+    let name = format!("relay-{}-0-swept", owner.id());
+    Command::new("ip").args(["netns", "add", &name]).status()?;
+    let mut sweep = Command::new(env!("CARGO_BIN_EXE_lab"));
+    let mut sweep = sweep
+        .arg("sweep")
+        .arg(owner.id().to_string())
+        .stdin(Stdio::piped())
+        .spawn()?;
+    assert!(exists(&name));
+    drop(sweep.stdin.take());
+    assert!(sweep.wait()?.success());
+    assert!(!exists(&name));
+    owner.kill()?;
+    owner.wait()?;
+    Ok(())
+}
+
 /// A lab whose edge routes like any router, without a relay.
 fn routed() -> Result<Option<Topology>> {
     if privileged::object("lab-xdp.o").is_none() {
@@ -130,9 +153,7 @@ fn coturn(topology: &Topology) -> Result<std::process::Child> {
         "--pidfile",
         "/dev/null",
     ]);
-    command
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null());
+    command.stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().context("start turnserver")
 }
 

@@ -23,6 +23,9 @@ enum Command {
     Bench(Bench),
     /// Look for what a lab may not leave behind; fails if there is anything
     Residue,
+    /// Wait for the end of the input, then remove the namespaces that process PID made; `run` starts this
+    #[command(hide = true)]
+    Sweep { pid: u32 },
 }
 
 #[derive(Subcommand)]
@@ -39,6 +42,7 @@ fn main() -> Result<()> {
         Command::Bench(Bench::Packet(options)) => packet(&options),
         Command::Bench(Bench::Veth(options)) => print(&bench::veth::run(&options)?, options.json),
         Command::Residue => leftovers(),
+        Command::Sweep { pid } => lab::janitor::sweep(pid),
     }
 }
 

@@ -7,6 +7,7 @@ use anyhow::{Result, bail, ensure};
 use super::call::{Call, Ends, Media};
 use super::histogram::Histogram;
 use super::interrupt::Interrupt;
+use super::janitor::Janitor;
 use super::ledger::Ledger;
 use super::summary::{REAL_HOST, Summary};
 use super::table::{Receivers, Table};
@@ -53,6 +54,8 @@ const SIXTH: Media = Media {
 pub fn run(options: &Options) -> Result<()> {
     require_root("namespaces and XDP")?;
     let interrupt = Interrupt::catch()?;
+    // Before the namespaces, so that it ends after them.
+    let _janitor = Janitor::start()?;
     eprintln!("lab: three namespaces, client - edge - server; native XDP on the edge's two cards");
     let topology = Topology::new()?;
     let relay = start_relay(&topology)?;

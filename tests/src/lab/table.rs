@@ -92,12 +92,12 @@ impl Table {
     }
 
     fn redraw(&mut self, rows: &[String]) {
-        let up = if self.drawn > 0 {
-            format!("\x1b[{}A\x1b[J", self.drawn)
-        } else {
-            String::new()
+        let up = match self.drawn {
+            0 => String::new(),
+            lines => format!("\x1b[{lines}A\x1b[J"),
         };
-        eprintln!("{up}{}", rows.join("\n"));
+        // Without wrapping while drawing: a wrapped line would be two to overwrite.
+        eprintln!("{up}\x1b[?7l{}\x1b[?7h", rows.join("\n"));
         self.drawn = rows.len();
     }
 }
