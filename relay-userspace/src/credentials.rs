@@ -17,6 +17,7 @@ pub struct Credentials {
     realm: String,
     secrets: Vec<Secret<String>>,
     users: HashMap<String, Secret<IntegrityKey>>,
+    decoy: Secret<IntegrityKey>,
 }
 
 /// What a username could stand for.
@@ -44,11 +45,17 @@ impl Credentials {
             realm: auth.realm.clone(),
             secrets: auth.secrets.clone(),
             users,
+            decoy: Secret::new(long_term_key("", "", &auth.realm)),
         }
     }
 
     pub fn realm(&self) -> &str {
         &self.realm
+    }
+
+    /// A key of nobody, to spend on an unknown user the time a known one takes.
+    pub(crate) fn decoy(&self) -> &IntegrityKey {
+        self.decoy.expose()
     }
 
     /// A username and password for `name` that work for `ttl` from `now` (Unix seconds).

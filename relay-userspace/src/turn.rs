@@ -6,14 +6,34 @@
 
 mod command;
 mod config;
-mod hash;
+mod counters;
 mod identity;
 mod view;
 
 mod server;
 
-mod counters;
+mod answer;
+mod auth;
+mod message;
+mod nonce;
+
+mod allocate;
+mod binding;
+mod channel_bind;
+mod data;
+mod expiry;
+mod permission;
+mod refresh;
+
+mod allocation;
+mod channel;
+mod farewell;
+mod hash;
+mod refusals;
 mod shared;
+mod table;
+mod timer;
+mod token;
 
 pub use command::{BindFault, Command, Family, PortWish, ReservationToken, ToPeer};
 pub use config::{RelayFamilies, ServerConfig};

@@ -37,7 +37,7 @@ fn no_spelling_of_a_special_address_is_a_peer() {
         ("2002:7f00:1::", "loopback (127.0.0.0/8)"),
         ("2002:a9fe:a9fe::1", "cloud metadata (169.254.169.254/32)"),
         // Teredo by way of 10.0.0.1, and a Teredo client at 127.0.0.1.
-        ("2001:0:a00:1::", "private (10.0.0.0/8)"),
+        ("2001:0:a00:1::f7f7:f7f7", "private (10.0.0.0/8)"),
         ("2001:0:808:808::80ff:fffe", "loopback (127.0.0.0/8)"),
         ("2a00::5efe:10.0.0.1", "private (10.0.0.0/8)"),
         ("fe80::1", "link local (fe80::/10)"),
