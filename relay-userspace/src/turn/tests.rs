@@ -1,0 +1,13 @@
+//! The state machine under virtual time, told by what it orders. Each file tests one request or one property.
+
+mod harness;
+
+mod allocate;
+mod auth;
+mod channel;
+mod data;
+mod flood;
+mod permission;
+mod properties;
+mod refresh;
+mod vectors;
