@@ -23,6 +23,8 @@ pub(super) struct Channel {
     /// `None` in quarantine.
     pub session: Option<SessionId>,
     pub expires: Instant,
+    /// The deadlines the driver was last told, towards the peer and towards the client.
+    pub told: (Instant, Instant),
 }
 
 impl Channel {
