@@ -6,10 +6,7 @@ use std::time::{Duration, Instant};
 
 use stun_types::attribute::*;
 use stun_types::message::*;
-use turn_types::attribute::{
-    ChannelNumber, Lifetime, RequestedTransport, ReservationToken as Token, XorPeerAddress,
-    XorRelayedAddress,
-};
+use turn_types::attribute::{ChannelNumber, Lifetime, RequestedTransport, XorPeerAddress};
 use turn_types::message::*;
 
 use crate::config::{Auth, Limits, Peers, User};
@@ -61,7 +58,7 @@ pub struct TestServer {
     pub now: Now,
     pub transaction: u128,
     next_port: u16,
-    known: Vec<Client>,
+    pub known: Vec<Client>,
 }
 
 pub fn limits() -> Limits {
@@ -288,7 +285,7 @@ impl TestServer {
         relayed
     }
 
-    /// Exactly these commands, in this order; see [`Self::told`] for how they are written.
+    /// Exactly these commands, in this order; see `told.rs` for how they are written.
     #[track_caller]
     pub fn assert_commands(&mut self, expected: &[&str]) {
         let mut told = Vec::new();
@@ -300,110 +297,6 @@ impl TestServer {
 
     pub fn know(&mut self, client: &Client) {
         self.known.push(client.clone());
-    }
-
-    fn told(&self, command: &Command) -> String {
-        let at = |instant: Instant| match instant.checked_duration_since(self.start) {
-            Some(since) => since.as_secs().to_string(),
-            None => "never".into(),
-        };
-        match command {
-            Command::Send { to, bytes } => {
-                format!("{} {}", to.client.port(), self.told_answer(bytes))
-            }
-            Command::BindRelay {
-                family,
-                local_hint,
-                port,
-                ..
-            } => match port {
-                PortWish::EvenWithNext(_) => {
-                    format!("bind {family:?} at {local_hint} EvenWithNext")
-                }
-                port => format!("bind {family:?} at {local_hint} {port:?}"),
-            },
-            Command::ReleaseRelay { relayed, .. } => format!("release {relayed}"),
-            Command::InstallSession { session, spec, .. } => {
-                assert_eq!(spec.far.channel, None);
-                format!(
-                    "install {} {}>{} {:#x} until {}, {}>{} until {}",
-                    session.0,
-                    spec.near.remote,
-                    spec.near.local,
-                    spec.near.channel.unwrap(),
-                    at(spec.near.deadline),
-                    spec.far.remote,
-                    spec.far.local,
-                    at(spec.far.deadline)
-                )
-            }
-            Command::ExtendSession {
-                session,
-                near_deadline,
-                far_deadline,
-            } => {
-                format!(
-                    "extend {} {} {}",
-                    session.0,
-                    at(*near_deadline),
-                    at(*far_deadline)
-                )
-            }
-            Command::RemoveSession { session } => format!("remove {}", session.0),
-        }
-    }
-
-    fn told_answer(&self, bytes: &[u8]) -> String {
-        let message = Message::from_bytes(bytes).unwrap();
-        let transaction = message.transaction_id();
-        let mut told = match message.method() {
-            BINDING => "Binding",
-            ALLOCATE => "Allocate",
-            REFRESH => "Refresh",
-            CREATE_PERMISSION => "CreatePermission",
-            CHANNEL_BIND => "ChannelBind",
-            other => panic!("answer to {other}"),
-        }
-        .to_owned();
-        assert!(
-            message.attribute::<Software>().is_err(),
-            "SOFTWARE tells too much"
-        );
-        match message.attribute::<ErrorCode>() {
-            Ok(error) => told += &format!(" {}", error.code()),
-            Err(_) => told += " ok",
-        }
-        if let Ok(relayed) = message.attribute::<XorRelayedAddress>() {
-            told += &format!(" relayed {}", relayed.addr(transaction));
-        }
-        if let Ok(lifetime) = message.attribute::<Lifetime>() {
-            told += &format!(" lifetime {}", lifetime.seconds());
-        }
-        if message.attribute::<Token>().is_ok() {
-            told += " token";
-        }
-        if let Ok(mapped) = message.attribute::<XorMappedAddress>() {
-            told += &format!(" mapped {}", mapped.addr(transaction));
-        }
-        if let Some(unknown) = message.raw_attribute(UnknownAttributes::TYPE) {
-            told += &format!(" unknown {:x?}", &unknown.value[..]);
-        }
-        if message.attribute::<Nonce>().is_ok() {
-            told += " challenge";
-        }
-        let signed = message.has_attribute(MessageIntegrity::TYPE);
-        let proven = self
-            .known
-            .iter()
-            .any(|c| message.validate_integrity_with_key(&key(c)).is_ok());
-        assert_eq!(signed, proven, "integrity of nobody known: {told}");
-        if !signed {
-            told += " unsigned";
-        }
-        if message.has_attribute(Fingerprint::TYPE) {
-            told += " fingerprint";
-        }
-        told
     }
 }
 

@@ -1,7 +1,7 @@
 //! Refresh: longer, shorter, gone; the kernel hears of it before the client does.
 
 use turn_types::AddressFamily;
-use turn_types::attribute::{Lifetime, RequestedAddressFamily, RequestedTransport};
+use turn_types::attribute::{Lifetime, RequestedAddressFamily};
 use turn_types::message::REFRESH;
 
 use super::harness::*;
@@ -15,22 +15,15 @@ fn a_refresh_moves_the_end_and_the_sessions_deadlines() {
         "1000 ChannelBind ok",
     ]);
     s.advance(200);
-    s.expect_refresh(
-        &alice(),
-        1800,
-        &["extend 2 600 300", "1000 Refresh ok lifetime 1800"],
-    );
+    // The channel ends first: nothing moved.
+    s.expect_refresh(&alice(), 1800, &["1000 Refresh ok lifetime 1800"]);
     s.expect_bind(
         &alice(),
         0x4000,
         PEER,
         &["extend 2 800 500", "1000 ChannelBind ok"],
     );
-    s.expect_refresh(
-        &alice(),
-        60,
-        &["extend 2 800 500", "1000 Refresh ok lifetime 600"],
-    );
+    s.expect_refresh(&alice(), 60, &["1000 Refresh ok lifetime 600"]);
     s.advance(599);
     s.assert_commands(&[]);
     s.advance(1);
@@ -38,31 +31,50 @@ fn a_refresh_moves_the_end_and_the_sessions_deadlines() {
 }
 
 #[test]
-fn a_shorter_lifetime_is_ordered_before_it_is_answered() {
+fn a_longer_allocation_lets_its_sessions_run_longer() {
     let mut s = TestServer::new();
-    s.allocate_with(
-        &alice(),
-        &[&RequestedTransport::new(17), &Lifetime::new(3600)],
-    );
-    s.advance(100);
-    s.expect_bind(&alice(), 0x4000, PEER, &[
-        "install 2 192.0.2.1:1000>5.6.7.8:3478 0x4000 until 700, 8.8.8.8:1000>5.6.7.8:50000 until 400",
-        "1000 ChannelBind ok",
-    ]);
-    s.advance(50);
+    s.allocate(&alice());
+    s.advance(300);
     s.expect_bind(
         &alice(),
         0x4000,
         PEER,
-        &["extend 2 750 450", "1000 ChannelBind ok"],
+        &[
+            "install 2 192.0.2.1:1000>5.6.7.8:3478 0x4000 until 600, 8.8.8.8:1000>5.6.7.8:50000 until 600",
+            "1000 ChannelBind ok",
+        ],
     );
-    // The allocation ends before the channel would.
-    s.elapse(0);
+    s.expect_refresh(
+        &alice(),
+        600,
+        &["extend 2 900 600", "1000 Refresh ok lifetime 600"],
+    );
+}
+
+#[test]
+fn a_deletion_removes_sessions_before_it_is_answered() {
+    let mut s = TestServer::new();
+    s.allocate(&alice());
+    for (number, peer, install) in [
+        (
+            0x4001,
+            OTHER,
+            "install 2 192.0.2.1:1000>5.6.7.8:3478 0x4001 until 600, 9.9.9.9:2000>5.6.7.8:50000 until 300",
+        ),
+        (
+            0x4000,
+            PEER,
+            "install 3 192.0.2.1:1000>5.6.7.8:3478 0x4000 until 600, 8.8.8.8:1000>5.6.7.8:50000 until 300",
+        ),
+    ] {
+        s.expect_bind(&alice(), number, peer, &[install, "1000 ChannelBind ok"]);
+    }
     s.expect_refresh(
         &alice(),
         0,
         &[
             "remove 2",
+            "remove 3",
             "release 5.6.7.8:50000",
             "1000 Refresh ok lifetime 0",
         ],
