@@ -104,9 +104,8 @@ fn routed() -> Result<Option<Topology>> {
         return Ok(None);
     }
     let topology = Topology::new()?;
-    topology
-        .edge
-        .run("sysctl", &["-q", "-w", "net.ipv4.ip_forward=1"])?;
+    let routing = "echo 1 > /proc/sys/net/ipv4/ip_forward";
+    topology.edge.run("sh", &["-c", routing])?;
     Ok(Some(topology))
 }
 
