@@ -1,1 +1,25 @@
-//! (arrives with its concept)
+//! The operator's door: HTTP and JSON over a Unix socket. Whoever may open the socket may do everything; nobody else can reach it.
+//!
+//! | route | answers |
+//! |---|---|
+//! | `GET /v1/status` | [`api::StatusReport`](crate::api::StatusReport) |
+//! | `GET /v1/sessions`, `GET /v1/sessions/{id}` | [`api::Session`](crate::api::Session) |
+//! | `DELETE /v1/sessions/{id}` | 204 |
+//! | `GET /v1/forwards`, `POST /v1/forwards` | [`api::ForwardView`](crate::api::ForwardView) |
+//! | `DELETE /v1/forwards/{name}` | 204 |
+//! | `POST /v1/credentials` | list of [`api::IceServer`](crate::api::IceServer) |
+//! | `GET /v1/counters` | list of [`api::Count`](crate::api::Count) |
+//!
+//! Every other answer is an [`api::Fault`](crate::api::Fault) with its status code.
+
+pub mod client;
+pub mod ice;
+mod refusal;
+mod request;
+mod routes;
+pub mod socket;
+
+pub use routes::{Office, router, unix_now};
+
+#[cfg(test)]
+mod tests;

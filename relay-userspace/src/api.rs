@@ -90,3 +90,57 @@ pub struct ForwardView {
 pub struct Fault {
     pub error: String,
 }
+
+/// `relay status`: the relay's own view, with what the process around it knows.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StatusReport {
+    #[serde(flatten)]
+    pub status: Status,
+    pub admin_socket: String,
+    /// Where `/metrics` is served; `None`: off, or see `warnings`.
+    pub metrics: Option<SocketAddr>,
+    /// What does not work as configured while the relay runs on.
+    pub warnings: Vec<String>,
+}
+
+/// Body of `POST /v1/forwards`; values are spelled as in the configuration.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForwardRequest {
+    pub name: Option<String>,
+    /// `udp/PORT` or `udp/ADDRESS:PORT`.
+    pub listen: String,
+    /// `HOST:PORT`.
+    pub to: String,
+    #[serde(default)]
+    pub allow: Vec<String>,
+    /// Such as `60s`.
+    pub idle: Option<String>,
+    pub max_sessions: Option<usize>,
+}
+
+/// Body of `POST /v1/credentials`; answered with a list of [`IceServer`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CredentialsRequest {
+    pub user: String,
+    pub ttl_seconds: u64,
+    /// Host or address clients reach the relay at; `None`: the relay's own guess.
+    pub host: Option<String>,
+}
+
+/// One entry of `RTCConfiguration.iceServers`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IceServer {
+    pub urls: Vec<String>,
+    pub username: String,
+    pub credential: String,
+}
+
+/// One value of `GET /v1/counters`, named as in `/metrics` without prefix and suffix.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    pub name: String,
+    pub labels: std::collections::BTreeMap<String, String>,
+    pub value: u64,
+}

@@ -1,1 +1,41 @@
-//! (arrives with its concept)
+//! The `relay` command: words to actions. Parses, asks the relay or becomes it, prints, and says by its exit code how it went.
+
+mod args;
+mod client;
+mod configuration;
+mod exit;
+mod flags;
+mod hints;
+mod logging;
+mod output;
+mod serve;
+mod state;
+
+pub use args::Cli;
+pub use exit::{Exit, Failure};
+
+/// Does what was asked; the code of the process.
+pub async fn run(cli: Cli) -> Exit {
+    let done = dispatch(cli).await;
+    match done {
+        Ok(()) => Exit::Done,
+        Err(failure) => failure.tell(),
+    }
+}
+
+async fn dispatch(cli: Cli) -> Result<(), Failure> {
+    use args::Command;
+    let global = cli.global;
+    match cli.command {
+        Command::Serve(flags) => serve::serve(&global, &flags).await,
+        Command::Status(read) => client::status(&global, read).await,
+        Command::Session(command) => client::session(&global, command).await,
+        Command::Forward(command) => client::forward(&global, command).await,
+        Command::Credentials(wish) => client::credentials(&global, wish).await,
+        Command::Config(command) => configuration::run(&global, command),
+        Command::Version(read) => output::version(read.json),
+    }
+}
+
+#[cfg(test)]
+mod tests;

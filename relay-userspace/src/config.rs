@@ -1,5 +1,16 @@
 //! What the operator asked for, validated. Data only: reading and fault reports live in `config/`.
 
+pub mod defaults;
+mod env;
+pub mod fault;
+mod file;
+mod load;
+pub mod raw;
+mod reader;
+pub mod show;
+mod validate;
+pub mod value;
+
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -7,7 +18,20 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use fault::{Fault, Faults};
+pub use load::{Layers, load};
+pub use validate::forward_limits;
+
 use crate::secret::Secret;
+
+/// A validated configuration, with what only the process around the relay needs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub config: Config,
+    pub log: Log,
+    /// The file that was read, if any.
+    pub file: Option<PathBuf>,
+}
 
 /// Everything `relay serve` needs. Every field has a working default.
 #[derive(Debug, Clone)]
@@ -124,4 +148,18 @@ pub struct Admin {
 pub struct Metrics {
     /// Default `127.0.0.1:9478`; `None` turns it off.
     pub listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// Level or `tracing` filter directives. Default `info`.
+    pub level: String,
+    pub format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
 }

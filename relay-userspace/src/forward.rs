@@ -1,1 +1,6 @@
-//! (arrives with its concept)
+//! Forwards: a public UDP port to one destination, a session per client. Read in this order; sockets are in `net`.
+
+pub mod destination;
+pub mod rate;
+pub mod shared;
+pub mod table;

@@ -1,1 +1,22 @@
-//! (arrives with its concept)
+//! Sockets and threads: the slow path. Read in this order.
+
+pub mod thread;
+pub mod worker;
+
+pub mod receive;
+
+pub mod driver;
+pub mod forwarding;
+
+pub mod control;
+pub mod views;
+
+pub mod addresses;
+pub mod ports;
+pub mod shared;
+pub mod stats;
+
+pub mod batch;
+pub mod fragment;
+pub mod outbox;
+pub mod socket;

@@ -1,1 +1,127 @@
-//! (arrives with its concept)
+//! Which addresses may be peers or destinations: public unicast, plus what the operator allows, minus what they deny.
+//! Judges every spelling of an address; never resolves names, and knows no packets.
+
+mod builtin;
+mod faces;
+mod refusal;
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+
+use ipnet::IpNet;
+
+use crate::config::Peers;
+pub use refusal::{Refusal, Rule};
+
+#[derive(Debug, Clone, Default)]
+pub struct PeerPolicy {
+    allow: Vec<IpNet>,
+    deny: Vec<IpNet>,
+    listeners: Vec<SocketAddr>,
+    own: Vec<IpAddr>,
+    relayed: Option<Relayed>,
+}
+
+/// Where this relay's own relayed transport addresses are.
+#[derive(Debug, Clone)]
+struct Relayed {
+    addresses: Vec<IpAddr>,
+    ports: RangeInclusive<u16>,
+}
+
+impl PeerPolicy {
+    pub fn new(peers: &Peers) -> Self {
+        Self {
+            allow: peers.allow.clone(),
+            deny: peers.deny.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// The relay's listening and admin addresses: nothing ever reaches them. A wildcard stands for every own address.
+    pub fn with_listeners(mut self, listeners: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.listeners.extend(listeners);
+        self
+    }
+
+    /// Addresses of this host: denied, but for the relay ports, unless allowed.
+    pub fn with_own_addresses(mut self, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        self.own.extend(addresses);
+        self
+    }
+
+    /// Relayed transport addresses, which clients of this relay may always reach.
+    pub fn with_relayed(
+        mut self,
+        addresses: impl IntoIterator<Item = IpAddr>,
+        ports: RangeInclusive<u16>,
+    ) -> Self {
+        let addresses: Vec<_> = addresses.into_iter().collect();
+        self.own.extend(&addresses);
+        self.relayed = Some(Relayed { addresses, ports });
+        self
+    }
+
+    /// Whether `peer` may be reached.
+    pub fn check(&self, peer: SocketAddr) -> Result<(), Refusal> {
+        if peer.port() == 0 {
+            return Err(Refusal::new(peer, peer.ip(), Rule::PortZero));
+        }
+        self.judge(peer, Some(peer.port()))
+    }
+
+    /// Whether some port of `peer` may be reached: a permission names no port (RFC 8656 §9).
+    pub fn check_address(&self, peer: IpAddr) -> Result<(), Refusal> {
+        self.judge(SocketAddr::new(peer, 0), None)
+    }
+
+    fn judge(&self, peer: SocketAddr, port: Option<u16>) -> Result<(), Refusal> {
+        let faces = faces::of(peer.ip());
+        for face in faces.iter() {
+            self.never(face, port)
+                .map_or(Ok(()), |rule| Err(Refusal::new(peer, face, rule)))?;
+        }
+        if self.is_relayed(peer.ip(), port) {
+            return Ok(());
+        }
+        for face in faces.iter() {
+            if self.allow.iter().any(|net| net.contains(&face)) {
+                continue;
+            }
+            if self.own.contains(&face) {
+                return Err(Refusal::new(peer, face, Rule::OwnAddress));
+            }
+            if let Some(range) = builtin::covering(face) {
+                return Err(Refusal::new(peer, face, Rule::BuiltIn(range)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Rules no allow list overrides.
+    fn never(&self, face: IpAddr, port: Option<u16>) -> Option<Rule> {
+        if let Some(net) = self.deny.iter().find(|net| net.contains(&face)) {
+            return Some(Rule::Denied(*net));
+        }
+        if let Some(range) = builtin::never(face) {
+            return Some(Rule::BuiltIn(range));
+        }
+        let port = port?;
+        let listener = self.listeners.iter().find(|listener| {
+            let wildcard =
+                listener.ip().is_unspecified() && (face.is_loopback() || self.own.contains(&face));
+            listener.port() == port && (listener.ip() == face || wildcard)
+        });
+        listener.map(|listener| Rule::OwnListener(*listener))
+    }
+
+    fn is_relayed(&self, address: IpAddr, port: Option<u16>) -> bool {
+        self.relayed.as_ref().is_some_and(|relayed| {
+            relayed.addresses.contains(&address)
+                && port.is_none_or(|port| relayed.ports.contains(&port))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,169 @@
-//! (arrives with its concept)
+//! The running relay as one handle: start it, ask it, change its forwards, end it. Relays nothing itself.
+
+mod start;
+
+mod forwards;
+mod listen;
+mod workers;
+
+mod error;
+pub mod sample;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use tokio::task::AbortHandle;
+
+pub use error::{ForwardError, StartError};
+use forwards::{Forwards, Unresolved};
+pub use sample::{Kind, Sample};
+use workers::Workers;
+
+use crate::api;
+use crate::config::{Config, Forward};
+use crate::net::control::Request;
+use crate::net::shared::Shared;
+use crate::net::stats::{self, Stat};
+
+/// A cheap handle to everything that runs.
+#[derive(Clone)]
+pub struct Relay {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    started: Instant,
+    listen: Vec<SocketAddr>,
+    cards: Vec<api::Card>,
+    shared: Arc<Shared>,
+    workers: Arc<Workers>,
+    forwards: Forwards,
+    housekeeping: Mutex<Option<AbortHandle>>,
+}
+
+impl Relay {
+    /// Binds everything, then starts the workers. Inside a tokio runtime: names are resolved on it.
+    pub async fn start(config: Config) -> Result<Relay, StartError> {
+        let relay = start::start(&config).await?;
+        for forward in config.forwards {
+            let name = forward.name.clone();
+            if let Err(source) = relay
+                .inner
+                .forwards
+                .add(forward, Unresolved::KeepTrying)
+                .await
+            {
+                relay.shutdown().await;
+                return Err(StartError::Forward { name, source });
+            }
+        }
+        Ok(relay)
+    }
+
+    pub fn status(&self) -> api::Status {
+        let Inner {
+            shared, workers, ..
+        } = &*self.inner;
+        let gauges = shared.fastpath.gauges();
+        api::Status {
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            pid: std::process::id(),
+            uptime_seconds: self.inner.started.elapsed().as_secs(),
+            listen: self.inner.listen.clone(),
+            relay_addresses: shared.addresses.known(),
+            cards: self.inner.cards.clone(),
+            kernel_off: shared.fastpath.why_off(),
+            workers: workers.count(),
+            allocations: workers.total(Stat::Allocations),
+            forwards: self.inner.forwards.count(),
+            sessions: workers.total(Stat::ChannelSessions) + workers.total(Stat::ForwardSessions),
+            kernel_sessions: gauges.installed,
+            kernel_capacity: gauges.capacity,
+            kernel: gauges.traffic,
+            userspace: api::Traffic {
+                packets: workers.total(Stat::PacketsToPeer) + workers.total(Stat::PacketsToClient),
+                bytes: workers.total(Stat::BytesToPeer) + workers.total(Stat::BytesToClient),
+            },
+        }
+    }
+
+    /// By id, which is by age within a worker.
+    pub async fn sessions(&self) -> Vec<api::Session> {
+        let mut rows: Vec<_> = self
+            .inner
+            .workers
+            .ask(Request::Sessions)
+            .await
+            .into_iter()
+            .flatten()
+            .collect();
+        rows.sort_by_key(|row| row.id);
+        rows
+    }
+
+    pub async fn session(&self, id: api::SessionId) -> Option<api::Session> {
+        self.sessions()
+            .await
+            .into_iter()
+            .find(|session| session.id == id)
+    }
+
+    /// Ends a session at once: of a TURN session its whole allocation, of a forward that session.
+    pub async fn kill(&self, id: api::SessionId) -> bool {
+        self.inner
+            .workers
+            .ask(|reply| Request::Kill(id, reply))
+            .await
+            .contains(&true)
+    }
+
+    /// Resolves, checks and binds, then relays. A second forward of the same name is refused.
+    pub async fn forward_add(&self, forward: Forward) -> Result<api::ForwardView, ForwardError> {
+        self.inner.forwards.add(forward, Unresolved::Refuse).await
+    }
+
+    /// Ends the forward and all of its sessions. False: no forward has that name.
+    pub async fn forward_remove(&self, name: &str) -> bool {
+        self.inner.forwards.remove(name).await
+    }
+
+    pub async fn forwards(&self) -> Vec<api::ForwardView> {
+        self.inner.forwards.views().await
+    }
+
+    /// Everything counted, for `/metrics`: the names are described in [`sample::DESCRIPTIONS`], `net::stats`,
+    /// `turn::Counter` and `relay_common::Counter`.
+    pub async fn counters(&self) -> Vec<Sample> {
+        let Inner {
+            shared, workers, ..
+        } = &*self.inner;
+        let mut samples = stats::samples(workers.stats());
+        samples.extend(sample::of_turn(&workers.ask(Request::TurnCounters).await));
+        samples.extend(sample::of_fastpath(&shared.fastpath));
+        samples.push(Sample::gauge("ports_in_use", shared.pool.in_use()));
+        samples.push(Sample::gauge("ports_configured", shared.pool.size()));
+        samples.push(Sample::gauge("forwards", self.inner.forwards.count()));
+        samples.push(Sample::gauge("workers", workers.count() as u64));
+        samples
+    }
+
+    /// Ends every session in the kernel and in userspace, closes the sockets, joins the threads, leaves the cards.
+    pub async fn shutdown(self) {
+        if let Some(task) = self
+            .inner
+            .housekeeping
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+        {
+            task.abort();
+        }
+        self.inner.forwards.remove_all().await;
+        self.inner.workers.end().await;
+        for address in &self.inner.listen {
+            self.inner.shared.fastpath.close_port(*address);
+        }
+        self.inner.shared.fastpath.close();
+    }
+}

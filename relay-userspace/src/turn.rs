@@ -1,1 +1,44 @@
-//! The TURN server as a state machine: bytes and `Now` in, commands out. No socket, clock, randomness or task in here.
+//! The TURN server (RFC 8656 over RFC 8489) as a state machine: bytes and `Now` in, commands out.
+//! No socket, clock, randomness or task in here.
+//!
+//! The driver calls [`Server::handle_client`], [`Server::handle_peer`] and [`Server::handle_timeout`], drains
+//! [`Server::next_command`] after each, strictly in order, and sleeps until [`Server::poll_timeout`].
+
+mod command;
+mod config;
+mod counters;
+mod identity;
+mod view;
+
+mod server;
+
+mod answer;
+mod auth;
+mod message;
+mod nonce;
+
+mod allocate;
+mod binding;
+mod channel_bind;
+mod data;
+mod expiry;
+mod permission;
+mod refresh;
+
+mod allocation;
+mod channel;
+mod farewell;
+mod hash;
+mod refusals;
+mod shared;
+mod table;
+mod timer;
+mod token;
+
+pub use command::{BindFault, Command, Family, PortWish, ReservationToken, ToPeer};
+pub use config::{RelayFamilies, ServerConfig};
+pub use counters::{Counter, Counters};
+pub use identity::{AllocationId, FiveTuple, Now};
+pub use server::Server;
+pub use shared::Shared;
+pub use view::{AllocationView, ChannelView, PermissionView, RefusalView};

@@ -1,0 +1,60 @@
+//! Why a request is not done, as a status code and one sentence.
+
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, PathRejection};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use crate::api::Fault;
+use crate::config::fault::Wrong;
+use crate::relay::ForwardError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    #[error("no {kind} {id}: `{list}` shows those that exist")]
+    NotFound {
+        kind: &'static str,
+        id: String,
+        list: &'static str,
+    },
+    #[error("{key}: {wrong}")]
+    Wrong { key: &'static str, wrong: Wrong },
+    #[error(transparent)]
+    Body(#[from] JsonRejection),
+    #[error(transparent)]
+    Path(#[from] PathRejection),
+    #[error(transparent)]
+    Forward(#[from] ForwardError),
+    #[error(
+        "this relay has static users only: add auth.secrets (or --secret) to make time-limited credentials"
+    )]
+    NoSecret,
+    #[error("no such route: see docs/cli.md")]
+    NoRoute,
+}
+
+impl Refusal {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::NotFound { .. } | Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::Wrong { .. } => StatusCode::BAD_REQUEST,
+            Self::Body(rejection) => rejection.status(),
+            Self::Path(rejection) => rejection.status(),
+            Self::NoSecret => StatusCode::CONFLICT,
+            Self::Forward(error) => match error {
+                ForwardError::NameTaken { .. } | ForwardError::Listen { .. } => {
+                    StatusCode::CONFLICT
+                }
+                ForwardError::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+                _ => StatusCode::UNPROCESSABLE_ENTITY,
+            },
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let error = self.to_string();
+        (self.status(), Json(Fault { error })).into_response()
+    }
+}

@@ -1,0 +1,156 @@
+//! Routes of the admin socket. Each reads its request, asks the relay, answers; nothing is decided here.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, PathRejection};
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::StatusCode;
+use axum::routing::{delete, get, post};
+use axum::{Router, response::IntoResponse};
+
+use super::refusal::Refusal;
+use super::{ice, request};
+use crate::api::{
+    Count, CredentialsRequest, ForwardRequest, ForwardView, IceServer, Session, SessionId,
+    StatusReport,
+};
+use crate::credentials::Credentials;
+use crate::relay::Relay;
+
+/// The largest body that means something is a forward with a long allow list.
+const BODY_LIMIT: usize = 64 * 1024;
+
+type Answer<T> = Result<Json<T>, Refusal>;
+type Asked = State<Arc<Office>>;
+
+/// What the routes answer from.
+pub struct Office {
+    pub relay: Relay,
+    /// Makes time-limited credentials, when a shared secret is configured.
+    pub credentials: Credentials,
+    pub admin_socket: String,
+    pub metrics: Option<std::net::SocketAddr>,
+    pub warnings: Vec<String>,
+}
+
+pub fn router(office: Office) -> Router {
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/sessions", get(sessions))
+        .route("/v1/sessions/{id}", get(session).delete(kill))
+        .route("/v1/forwards", get(forwards).post(forward_add))
+        .route("/v1/forwards/{name}", delete(forward_remove))
+        .route("/v1/credentials", post(credentials))
+        .route("/v1/counters", get(counters))
+        .fallback(async || Refusal::NoRoute)
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .with_state(Arc::new(office))
+}
+
+async fn status(State(office): Asked) -> Json<StatusReport> {
+    Json(StatusReport {
+        status: office.relay.status(),
+        admin_socket: office.admin_socket.clone(),
+        metrics: office.metrics,
+        warnings: office.warnings.clone(),
+    })
+}
+
+async fn sessions(State(office): Asked) -> Json<Vec<Session>> {
+    Json(office.relay.sessions().await)
+}
+
+async fn session(
+    State(office): Asked,
+    id: Result<Path<SessionId>, PathRejection>,
+) -> Answer<Session> {
+    let Path(id) = id?;
+    let found = office.relay.session(id).await;
+    found.map(Json).ok_or_else(|| no_session(id))
+}
+
+async fn kill(
+    State(office): Asked,
+    id: Result<Path<SessionId>, PathRejection>,
+) -> Result<StatusCode, Refusal> {
+    let Path(id) = id?;
+    match office.relay.kill(id).await {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(no_session(id)),
+    }
+}
+
+fn no_session(id: SessionId) -> Refusal {
+    Refusal::NotFound {
+        kind: "session",
+        id: id.to_string(),
+        list: "relay session list",
+    }
+}
+
+async fn forwards(State(office): Asked) -> Json<Vec<ForwardView>> {
+    Json(office.relay.forwards().await)
+}
+
+async fn forward_add(
+    State(office): Asked,
+    body: Result<Json<ForwardRequest>, JsonRejection>,
+) -> Result<impl IntoResponse, Refusal> {
+    let forward = request::forward(body?.0)?;
+    let view = office.relay.forward_add(forward).await?;
+    tracing::info!(name = %view.name, listen = %view.listen, to = %view.to, "forward added");
+    Ok((StatusCode::CREATED, Json(view)))
+}
+
+async fn forward_remove(
+    State(office): Asked,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Refusal> {
+    if office.relay.forward_remove(&name).await {
+        tracing::info!(%name, "forward removed");
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    Err(Refusal::NotFound {
+        kind: "forward",
+        id: name,
+        list: "relay forward list",
+    })
+}
+
+async fn credentials(
+    State(office): Asked,
+    body: Result<Json<CredentialsRequest>, JsonRejection>,
+) -> Answer<Vec<IceServer>> {
+    let wish = body?.0;
+    request::credentials(&wish)?;
+    let (host, port) = ice::advertised(&office.relay.status());
+    let host = wish.host.as_deref().unwrap_or(&host);
+    let wish = ice::Wish {
+        user: &wish.user,
+        ttl: Duration::from_secs(wish.ttl_seconds),
+        unix_now: unix_now(),
+    };
+    let servers = ice::servers(&office.credentials, wish, host, port);
+    servers.map(Json).ok_or(Refusal::NoSecret)
+}
+
+async fn counters(State(office): Asked) -> Json<Vec<Count>> {
+    let samples = office.relay.counters().await.into_iter();
+    let count = samples.map(|sample| Count {
+        name: sample.name,
+        labels: sample
+            .labels
+            .into_iter()
+            .map(|(k, v)| (k.to_owned(), v))
+            .collect(),
+        value: sample.value,
+    });
+    Json(count.collect())
+}
+
+pub fn unix_now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |passed| passed.as_secs())
+}

@@ -1,0 +1,159 @@
+//! The command line as data. Values that the configuration also knows stay text here: one reader, one set of faults.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::exit;
+use super::flags::ServeFlags;
+
+/// TURN and UDP forwards, relayed in the kernel.
+#[derive(Debug, Parser)]
+#[command(name = "relay", version, after_help = exit::HELP, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub struct Global {
+    /// Unix socket of the relay [default: /run/relay/admin.sock for root]
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        env = "RELAY_ADMIN_SOCKET",
+        hide_env_values = true
+    )]
+    pub admin_socket: Option<PathBuf>,
+    /// What to log on stderr: error, warn, info, debug, trace or directives
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub log: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Relay until SIGTERM
+    Serve(ServeFlags),
+    /// What the running relay does and where
+    Status(Read),
+    /// Sessions: TURN channels and clients of forwards
+    #[command(subcommand)]
+    Session(Session),
+    /// Public UDP ports that lead to a destination
+    #[command(subcommand)]
+    Forward(Forward),
+    /// Print ICE servers with a time-limited credential, ready to paste
+    Credentials(Credentials),
+    /// Check or show the configuration
+    #[command(subcommand)]
+    Config(Config),
+    /// Print the version
+    Version(Read),
+}
+
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct Read {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Session {
+    /// All sessions
+    List {
+        /// Only those of this TURN user or forward
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
+        #[command(flatten)]
+        read: Read,
+    },
+    /// One session in full
+    Show {
+        id: u64,
+        #[command(flatten)]
+        read: Read,
+    },
+    /// End a session; of a TURN session its whole allocation
+    Kill { id: u64 },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Forward {
+    /// Open a public port; it lasts until removed or until the relay ends
+    Add(ForwardAdd),
+    /// All forwards
+    List(Read),
+    /// Close a public port and end its sessions
+    Remove { name: String },
+}
+
+#[derive(Debug, Args)]
+pub struct ForwardAdd {
+    /// udp/PORT or udp/ADDRESS:PORT
+    #[arg(long)]
+    pub listen: String,
+    /// Where packets go: HOST:PORT
+    #[arg(long)]
+    pub to: String,
+    /// Clients that may use it [default: anyone]
+    #[arg(long, value_name = "CIDR")]
+    pub allow: Vec<String>,
+    /// End a session after this long without packets [default: 60s]
+    #[arg(long, value_name = "DURATION")]
+    pub idle: Option<String>,
+    /// Clients at the same time [default: 1000]
+    #[arg(long, value_name = "N")]
+    pub max_sessions: Option<usize>,
+    /// [default: udp-PORT]
+    #[arg(long)]
+    pub name: Option<String>,
+    #[command(flatten)]
+    pub read: Read,
+}
+
+#[derive(Debug, Args)]
+pub struct Credentials {
+    /// Whom the credential is for
+    #[arg(long, value_name = "NAME")]
+    pub user: String,
+    /// How long it may be used
+    #[arg(long, default_value = "1h", value_name = "DURATION")]
+    pub ttl: String,
+    /// Host clients reach the relay at [default: its own address]
+    #[arg(long, value_name = "HOST")]
+    pub url: Option<String>,
+    /// Make it from this secret, without a running relay
+    #[arg(long, conflicts_with = "secret_file")]
+    pub secret: Option<String>,
+    /// Make it from the first secret of this file
+    #[arg(long, value_name = "FILE")]
+    pub secret_file: Option<PathBuf>,
+    /// Make it from the secrets of this configuration
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print JSON (it always is; accepted so that every read takes it)
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Config {
+    /// Tell every fault of a configuration file at once
+    Check {
+        /// [default: /etc/relay/relay.toml]
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        read: Read,
+    },
+    /// What file, environment and flags add up to, secrets as ***
+    Show {
+        #[command(flatten)]
+        flags: ServeFlags,
+        #[command(flatten)]
+        read: Read,
+    },
+}

@@ -1,0 +1,155 @@
+//! Commands that ask a running relay over its admin socket and print the answer.
+
+mod views;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::args::{
+    Credentials as Wish, Forward, ForwardAdd, Global, Read, Session as SessionCommand,
+};
+use super::exit::{Exit, Failure};
+use super::flags::{self, ServeFlags};
+use super::output;
+use crate::admin::client::Client;
+use crate::admin::{ice, unix_now};
+use crate::api::{
+    CredentialsRequest, ForwardRequest, ForwardView, IceServer, Session, StatusReport,
+};
+use crate::config::{Layers, defaults, load, value};
+use crate::credentials::Credentials;
+
+pub async fn status(global: &Global, read: Read) -> Result<(), Failure> {
+    let report: StatusReport = client(global).get("/v1/status").await?;
+    match read.json {
+        true => output::json(&report),
+        false => output::line(&views::status(&report)),
+    }
+}
+
+pub async fn session(global: &Global, command: SessionCommand) -> Result<(), Failure> {
+    let client = client(global);
+    match command {
+        SessionCommand::List { user, read } => {
+            let mut all: Vec<Session> = client.get("/v1/sessions").await?;
+            all.retain(|session| user.as_ref().is_none_or(|user| *user == session.owner));
+            match read.json {
+                true => output::json(&all),
+                false => output::line(&views::sessions(&all)),
+            }
+        }
+        SessionCommand::Show { id, read } => {
+            let session: Session = client.get(&format!("/v1/sessions/{id}")).await?;
+            match read.json {
+                true => output::json(&session),
+                false => output::line(&views::session(&session)),
+            }
+        }
+        SessionCommand::Kill { id } => {
+            client.delete(&format!("/v1/sessions/{id}")).await?;
+            output::line(&format!("session {id} ended"))
+        }
+    }
+}
+
+pub async fn forward(global: &Global, command: Forward) -> Result<(), Failure> {
+    let client = client(global);
+    match command {
+        Forward::Add(add) => {
+            let json = add.read.json;
+            let view: ForwardView = client.post("/v1/forwards", &request(add)).await?;
+            match json {
+                true => output::json(&view),
+                false => output::line(&views::forwards(&[view])),
+            }
+        }
+        Forward::List(read) => {
+            let all: Vec<ForwardView> = client.get("/v1/forwards").await?;
+            match read.json {
+                true => output::json(&all),
+                false => output::line(&views::forwards(&all)),
+            }
+        }
+        Forward::Remove { name } => {
+            // The name becomes part of a path: only what can be a name may go there.
+            let name = value::name(&name).map_err(|wrong| Failure::new(Exit::Failed, wrong))?;
+            client.delete(&format!("/v1/forwards/{name}")).await?;
+            output::line(&format!("forward {name} removed"))
+        }
+    }
+}
+
+fn request(add: ForwardAdd) -> ForwardRequest {
+    ForwardRequest {
+        name: add.name,
+        listen: add.listen,
+        to: add.to,
+        allow: add.allow,
+        idle: add.idle,
+        max_sessions: add.max_sessions,
+    }
+}
+
+pub async fn credentials(global: &Global, wish: Wish) -> Result<(), Failure> {
+    let ttl = value::duration(&wish.ttl)
+        .map_err(|wrong| Failure::new(Exit::Failed, format!("--ttl: {wrong}")))?;
+    let offline = wish.secret.is_some() || wish.secret_file.is_some() || wish.config.is_some();
+    if offline {
+        return output::json(&minted(global, &wish, ttl)?);
+    }
+    let asked = CredentialsRequest {
+        user: wish.user,
+        ttl_seconds: ttl.as_secs(),
+        host: wish.url,
+    };
+    let servers: Vec<IceServer> = client(global).post("/v1/credentials", &asked).await?;
+    output::json(&servers)
+}
+
+/// Without a running relay, from the same secrets it would read.
+fn minted(global: &Global, wish: &Wish, ttl: Duration) -> Result<Vec<IceServer>, Failure> {
+    let given = ServeFlags {
+        config: wish.config.clone(),
+        secret: wish.secret.iter().cloned().collect(),
+        secret_file: wish.secret_file.clone(),
+        ..ServeFlags::default()
+    };
+    let config = flags::settings(global, &given)?.config;
+    let port = config
+        .listen
+        .udp
+        .first()
+        .map_or(defaults::TURN_PORT, |address| address.port());
+    let host = wish
+        .url
+        .clone()
+        .or_else(|| ice::default_route_address().map(|address| address.to_string()));
+    let asked = ice::Wish {
+        user: &wish.user,
+        ttl,
+        unix_now: unix_now(),
+    };
+    let servers = ice::servers(
+        &Credentials::new(&config.auth),
+        asked,
+        host.as_deref().unwrap_or("localhost"),
+        port,
+    );
+    servers.ok_or_else(|| {
+        Failure::new(
+            Exit::Failed,
+            "no shared secret: give --secret, --secret-file, or auth.secrets in --config FILE",
+        )
+    })
+}
+
+/// Flag or variable, else what the default configuration file says, else the default.
+fn client(global: &Global) -> Client {
+    let configured = || {
+        let file = std::path::Path::new(defaults::CONFIG_FILE);
+        let settings = load(Layers::only_file(file)).ok()?;
+        Some(settings.config.admin.socket)
+    };
+    let socket: Option<PathBuf> = global.admin_socket.clone().or_else(configured);
+    Client::new(&socket.unwrap_or_else(defaults::admin_socket))
+}

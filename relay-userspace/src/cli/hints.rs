@@ -1,0 +1,112 @@
+//! What a person sees after the start: where the relay listens, where packets run and why, and what to try next.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::admin::ice;
+use crate::api::{ForwardView, Status};
+use crate::credentials::Credentials;
+
+use super::state::Generated;
+
+/// The one line on stdout that says the relay can be used.
+pub fn ready_line(status: &Status, socket: &Path) -> String {
+    let udp: Vec<_> = status.listen.iter().map(SocketAddr::to_string).collect();
+    format!(
+        "relay ready udp={} admin={} pid={}",
+        udp.join(","),
+        socket.display(),
+        status.pid
+    )
+}
+
+pub struct Started<'a> {
+    pub status: &'a Status,
+    pub forwards: &'a [ForwardView],
+    pub metrics: Option<SocketAddr>,
+    pub generated: &'a Generated,
+    pub credentials: &'a Credentials,
+    pub unix_now: u64,
+}
+
+pub fn human(it: &Started<'_>) -> String {
+    let mut text = String::new();
+    let status = it.status;
+    let listen: Vec<_> = status
+        .listen
+        .iter()
+        .map(|address| format!("udp/{address}"))
+        .collect();
+    put(&mut text, "listening", &listen.join(", "));
+    for forward in it.forwards {
+        put(
+            &mut text,
+            "forward",
+            &format!("{}: udp/{} to {}", forward.name, forward.listen, forward.to),
+        );
+    }
+    for card in &status.cards {
+        let why = card
+            .reason
+            .as_ref()
+            .map_or(String::new(), |reason| format!(" ({reason})"));
+        put(
+            &mut text,
+            "card",
+            &format!("{}: {}{why}", card.name, card.mode),
+        );
+    }
+    if let Some(why) = &status.kernel_off {
+        put(&mut text, "kernel", &format!("off: {why}"));
+    }
+    if status.cards.is_empty() {
+        put(
+            &mut text,
+            "hint",
+            "to relay in the kernel, name the card: relay serve --interface IF (see `ip -br link`)",
+        );
+    }
+    if let Some(address) = it.metrics {
+        put(&mut text, "metrics", &format!("http://{address}/metrics"));
+    }
+    match it.generated {
+        Generated::No => put(
+            &mut text,
+            "hint",
+            "for credentials: relay credentials --user NAME --ttl 1h",
+        ),
+        Generated::Kept => {}
+        Generated::InMemory(why) => put(
+            &mut text,
+            "warning",
+            &format!("the generated secret is not kept ({why}): credentials end with this process"),
+        ),
+    }
+    if *it.generated != Generated::No {
+        let (host, port) = ice::advertised(status);
+        let wish = ice::Wish {
+            user: "demo",
+            ttl: Duration::from_secs(86_400),
+            unix_now: it.unix_now,
+        };
+        let servers = ice::servers(it.credentials, wish, &host, port);
+        let json = servers.and_then(|servers| serde_json::to_string(&servers).ok());
+        put(
+            &mut text,
+            "ICE servers",
+            &format!("{} (one day)", json.unwrap_or_default()),
+        );
+        put(
+            &mut text,
+            "hint",
+            "for more: relay credentials --user NAME --ttl 1h",
+        );
+    }
+    text
+}
+
+fn put(text: &mut String, what: &str, value: &str) {
+    let _ = writeln!(text, "{:<12} {value}", format!("{what}:"));
+}

@@ -1,0 +1,64 @@
+//! Printing: JSON for programs, aligned columns for people. A closed pipe ends quietly (see `exit`).
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::exit::Failure;
+
+pub fn json(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string(value).map_err(io::Error::from)?;
+    line(&text)
+}
+
+pub fn line(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}")?;
+    Ok(out.flush()?)
+}
+
+/// Columns as wide as their widest cell; the last one is not padded.
+pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = head.iter().map(|cell| cell.len()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let head: Vec<String> = head.iter().map(|cell| (*cell).to_owned()).collect();
+    let mut lines = Vec::new();
+    for row in std::iter::once(&head).chain(rows) {
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"));
+        lines.push(cells.collect::<Vec<_>>().join("  ").trim_end().to_owned());
+    }
+    lines.join("\n")
+}
+
+/// `1.2 MB`: enough for a glance.
+pub fn bytes(count: u64) -> String {
+    let units = ["B", "kB", "MB", "GB", "TB"];
+    let mut value = count as f64;
+    let mut unit = 0;
+    while value >= 1000.0 && unit + 1 < units.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    match unit {
+        0 => format!("{count} B"),
+        _ => format!("{value:.1} {}", units[unit]),
+    }
+}
+
+pub fn version(as_json: bool) -> Result<(), Failure> {
+    let version = env!("CARGO_PKG_VERSION");
+    match as_json {
+        true => json(&serde_json::json!({ "version": version, "abi": relay_common::ABI_VERSION })),
+        false => line(&format!(
+            "relay {version} (kernel tables {})",
+            relay_common::ABI_VERSION
+        )),
+    }
+}

@@ -1,0 +1,159 @@
+//! `relay serve`: configuration, admin socket, relay, metrics, readiness, and a clean end. Relays nothing itself.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
+
+use super::args::Global;
+use super::exit::{Exit, Failure};
+use super::flags::{self, ServeFlags};
+use super::hints;
+use super::state::{self, Generated};
+use super::{logging, output};
+use crate::admin::{self, Office};
+use crate::credentials::Credentials;
+use crate::metrics::{self, Readiness};
+use crate::relay::Relay;
+
+pub async fn serve(global: &Global, flags: &ServeFlags) -> Result<(), Failure> {
+    let settings = flags::settings(global, flags)?;
+    logging::start(&settings.log);
+    let mut config = settings.config;
+    let generated = state::ensure_secret(&mut config.auth).map_err(system)?;
+    let mut warnings = Vec::new();
+    if let Generated::InMemory(why) = &generated {
+        warnings.push(format!("the generated secret is not kept: {why}"));
+    }
+
+    // Before any port is bound: sharing ports with a live relay would take its packets away.
+    let (admin_listener, socket) = admin::socket::bind(&config.admin.socket).map_err(system)?;
+    let mut signals = Signals::new().map_err(system)?;
+    let credentials = Credentials::new(&config.auth);
+    let metrics_wanted = config.metrics.listen;
+    let relay = Relay::start(config.clone()).await.map_err(system)?;
+
+    let readiness = Readiness::ready();
+    let mut tasks = Tasks(Vec::new());
+    let metrics = match metrics_wanted {
+        Some(address) => {
+            tasks
+                .metrics(address, &relay, &readiness, &mut warnings)
+                .await
+        }
+        None => None,
+    };
+    let office = Office {
+        relay: relay.clone(),
+        credentials: Credentials::new(&config.auth),
+        admin_socket: socket.path().display().to_string(),
+        metrics,
+        warnings: warnings.clone(),
+    };
+    tasks.0.push(tokio::spawn(async move {
+        if let Err(error) = axum::serve(admin_listener, admin::router(office)).await {
+            tracing::error!(%error, "the admin socket ended");
+        }
+    }));
+
+    let status = relay.status();
+    let started = hints::Started {
+        status: &status,
+        forwards: &relay.forwards().await,
+        metrics,
+        generated: &generated,
+        credentials: &credentials,
+        unix_now: admin::unix_now(),
+    };
+    // Nobody may be reading; the relay runs all the same.
+    let _ = io::stderr().write_all(hints::human(&started).as_bytes());
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
+    let _ = output::line(&hints::ready_line(&status, socket.path()));
+    notify(NotifyState::Ready);
+
+    signals.wait_for_end().await;
+    notify(NotifyState::Stopping);
+    readiness.stopping();
+    tracing::info!("stopping");
+    tokio::select! {
+        () = relay.shutdown() => Ok(()),
+        () = signals.wait_for_end() => Err(Failure::new(Exit::Failed, "stopped at once by a second signal: sessions were not ended cleanly")),
+    }
+}
+
+fn system(error: impl std::fmt::Display) -> Failure {
+    Failure::new(Exit::System, error)
+}
+
+fn notify(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "the service manager cannot be told");
+    }
+}
+
+/// Ended when dropped.
+struct Tasks(Vec<JoinHandle<()>>);
+
+impl Tasks {
+    async fn metrics(
+        &mut self,
+        address: SocketAddr,
+        relay: &Relay,
+        readiness: &Readiness,
+        warnings: &mut Vec<String>,
+    ) -> Option<SocketAddr> {
+        let listener = match metrics::bind(address).await {
+            Ok(listener) => listener,
+            Err(warning) => {
+                warnings.push(warning);
+                return None;
+            }
+        };
+        let bound = listener.local_addr().ok();
+        let router = metrics::router(relay.clone(), readiness.clone());
+        self.0.push(tokio::spawn(async move {
+            if let Err(error) = axum::serve(listener, router).await {
+                tracing::error!(%error, "the metrics ended");
+            }
+        }));
+        bound
+    }
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        for task in &self.0 {
+            task.abort();
+        }
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn wait_for_end(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => tracing::warn!("SIGHUP: the configuration cannot be reloaded yet: restart to apply changes"),
+            }
+        }
+    }
+}

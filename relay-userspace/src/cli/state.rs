@@ -1,0 +1,144 @@
+//! The generated secret of a relay nobody configured: made once, kept private in the state directory.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use crate::config::{Auth, defaults};
+use crate::secret::Secret;
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Generated {
+    /// Secrets or users are configured: nothing was needed.
+    No,
+    Kept,
+    /// Not kept, for this reason: credentials end with this process.
+    InMemory(String),
+}
+
+/// Gives `auth` a secret when it has neither secrets nor users.
+pub fn ensure_secret(auth: &mut Auth) -> io::Result<Generated> {
+    ensure_secret_in(auth, defaults::state_directory().as_deref())
+}
+
+fn ensure_secret_in(auth: &mut Auth, directory: Option<&Path>) -> io::Result<Generated> {
+    if !auth.secrets.is_empty() || !auth.users.is_empty() {
+        return Ok(Generated::No);
+    }
+    let kept = match directory {
+        Some(directory) => {
+            kept_secret(directory).map_err(|error| format!("{}: {error}", directory.display()))
+        }
+        None => Err(
+            "no state directory: neither STATE_DIRECTORY, XDG_STATE_HOME nor HOME is set"
+                .to_owned(),
+        ),
+    };
+    let (secret, generated) = match kept {
+        Ok(secret) => (secret, Generated::Kept),
+        Err(why) => (fresh()?, Generated::InMemory(why)),
+    };
+    auth.secrets.push(Secret::new(secret));
+    Ok(generated)
+}
+
+fn kept_secret(directory: &Path) -> io::Result<String> {
+    let path = directory.join("secret");
+    match read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        read => return read,
+    }
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)?;
+    let draft = directory.join(format!(".secret.{}", std::process::id()));
+    let result = write(&draft).and_then(|()| {
+        // Linking fails when another relay was faster; its secret counts.
+        match std::fs::hard_link(&draft, &path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => read(&path),
+        }
+    });
+    let _ = std::fs::remove_file(&draft);
+    result
+}
+
+fn write(draft: &Path) -> io::Result<()> {
+    let _ = std::fs::remove_file(draft);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(draft)?;
+    file.write_all(fresh()?.as_bytes())?;
+    file.write_all(b"\n")?;
+    file.sync_all()
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(4096).read_to_string(&mut text)?;
+    match text.trim() {
+        "" => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the file `secret` is empty: remove it",
+        )),
+        secret => Ok(secret.to_owned()),
+    }
+}
+
+fn fresh() -> io::Result<String> {
+    let mut bytes = [0u8; 32];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::config::Config;
+
+    fn ensure(directory: Option<&Path>) -> (Generated, String) {
+        let mut auth = Config::default().auth;
+        let generated = ensure_secret_in(&mut auth, directory).unwrap();
+        (generated, auth.secrets[0].expose().clone())
+    }
+
+    #[test]
+    fn a_generated_secret_survives_a_restart_and_is_private() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = home.path().join("relay");
+        let (first, secret) = ensure(Some(&directory));
+        assert_eq!((first, secret.len()), (Generated::Kept, 64));
+        assert_eq!(ensure(Some(&directory)), (Generated::Kept, secret));
+        let mode = std::fs::metadata(directory.join("secret"))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn without_a_place_to_keep_it_the_secret_lives_in_memory() {
+        let blocked = tempfile::NamedTempFile::new().unwrap();
+        let (generated, secret) = ensure(Some(&blocked.path().join("relay")));
+        assert!(matches!(generated, Generated::InMemory(_)), "{generated:?}");
+        assert_eq!(secret.len(), 64);
+    }
+
+    #[test]
+    fn configured_users_need_no_secret() {
+        let mut auth = Config::default().auth;
+        auth.users.push(crate::config::User {
+            name: "a".to_owned(),
+            password: Secret::new("b".to_owned()),
+        });
+        assert_eq!(ensure_secret_in(&mut auth, None).unwrap(), Generated::No);
+        assert!(auth.secrets.is_empty());
+    }
+}

@@ -1,0 +1,126 @@
+//! What holds when nothing is said: numbers, and where files live for root, for a service manager and for anyone else.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{
+    Admin, Auth, Config, Kernel, Limits, Listen, Log, LogFormat, Metrics, Peers, RelayAddresses,
+    XdpMode,
+};
+
+/// Read when it exists and `--config` is not given.
+pub const CONFIG_FILE: &str = "/etc/relay/relay.toml";
+pub const TURN_PORT: u16 = 3478;
+pub const METRICS_PORT: u16 = 9478;
+pub const REALM: &str = "relay";
+pub const FORWARD_IDLE: Duration = Duration::from_secs(60);
+pub const FORWARD_SESSIONS: usize = 1000;
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: Listen {
+                udp: vec![
+                    (Ipv4Addr::UNSPECIFIED, TURN_PORT).into(),
+                    (Ipv6Addr::UNSPECIFIED, TURN_PORT).into(),
+                ],
+            },
+            relay: RelayAddresses {
+                addresses: Vec::new(),
+                ports: 49152..=65535,
+            },
+            kernel: Kernel {
+                interfaces: Vec::new(),
+                xdp: XdpMode::Auto,
+                max_sessions: 65_536,
+            },
+            auth: Auth {
+                realm: REALM.to_owned(),
+                secrets: Vec::new(),
+                users: Vec::new(),
+            },
+            peers: Peers::default(),
+            limits: Limits::default(),
+            forwards: Vec::new(),
+            admin: Admin {
+                socket: admin_socket(),
+            },
+            metrics: Metrics {
+                listen: Some((Ipv4Addr::LOCALHOST, METRICS_PORT).into()),
+            },
+            workers: 0,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            allocations: 100_000,
+            allocations_per_user: 1000,
+            permissions_per_allocation: 256,
+            channels_per_allocation: 256,
+            max_lifetime: Duration::from_secs(3600),
+            unauthenticated_per_second: 50,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            level: "info".to_owned(),
+            format: LogFormat::Text,
+        }
+    }
+}
+
+/// `udp-5004`, or `udp-192.0.2.1-5004` when it listens on one address only.
+pub fn forward_name(listen: SocketAddr) -> String {
+    if listen.ip().is_unspecified() {
+        return format!("udp-{}", listen.port());
+    }
+    let address = listen.ip().to_string().replace(':', "-");
+    format!("udp-{address}-{}", listen.port())
+}
+
+/// The service manager's runtime directory, `/run/relay` for root, else the user's own runtime directory.
+pub fn admin_socket() -> PathBuf {
+    directory("RUNTIME_DIRECTORY")
+        .unwrap_or_else(|| {
+            if nix::unistd::geteuid().is_root() {
+                return PathBuf::from("/run/relay");
+            }
+            match absolute("XDG_RUNTIME_DIR") {
+                Some(user) => user.join("relay"),
+                None => std::env::temp_dir().join(format!("relay-{}", nix::unistd::geteuid())),
+            }
+        })
+        .join("admin.sock")
+}
+
+/// Where a generated secret is kept: it must survive a restart, else every credential handed out dies with it.
+pub fn state_directory() -> Option<PathBuf> {
+    if let Some(managed) = directory("STATE_DIRECTORY") {
+        return Some(managed);
+    }
+    if nix::unistd::geteuid().is_root() {
+        return Some(PathBuf::from("/var/lib/relay"));
+    }
+    absolute("XDG_STATE_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
+        .map(|base| base.join("relay"))
+}
+
+/// systemd passes several directories separated by colons; the first is ours.
+fn directory(variable: &str) -> Option<PathBuf> {
+    let all = std::env::var(variable).ok()?;
+    let first = PathBuf::from(all.split(':').next()?);
+    first.is_absolute().then_some(first)
+}
+
+fn absolute(variable: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(std::env::var_os(variable)?);
+    path.is_absolute().then_some(path)
+}

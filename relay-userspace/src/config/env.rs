@@ -1,0 +1,93 @@
+//! The environment as one layer: `RELAY_*` for the main keys. Lists are separated by commas.
+
+use std::path::PathBuf;
+
+use super::fault::{At, Faults, Origin, Place, Wrong};
+use super::raw::Raw;
+use super::value;
+use crate::secret::Secret;
+
+/// Names the environment; a test gives its own.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+pub fn read(environment: Environment<'_>, faults: &mut Faults) -> Raw {
+    let mut layer = Layer {
+        environment,
+        faults,
+    };
+    Raw {
+        listen_udp: layer.listens("RELAY_LISTEN", "listen.udp"),
+        relay_addresses: layer.list("RELAY_ADDRESSES", "relay.addresses", value::ip),
+        relay_ports: layer.one("RELAY_PORTS", "relay.ports", value::ports),
+        interfaces: layer.list("RELAY_INTERFACES", "kernel.interfaces", value::interface),
+        xdp: layer.one("RELAY_XDP", "kernel.xdp", value::xdp),
+        max_sessions: layer.one("RELAY_MAX_SESSIONS", "kernel.max_sessions", value::number),
+        realm: layer.one("RELAY_REALM", "auth.realm", |text| Ok(text.to_owned())),
+        secrets: layer.list("RELAY_SECRET", "auth.secrets", |text| {
+            Ok(Secret::new(text.to_owned()))
+        }),
+        secret_file: layer.one("RELAY_SECRET_FILE", "auth.secret_file", |text| {
+            Ok(PathBuf::from(text))
+        }),
+        peers_allow: layer.list("RELAY_ALLOW_PEERS", "peers.allow", value::network),
+        peers_deny: layer.list("RELAY_DENY_PEERS", "peers.deny", value::network),
+        admin_socket: layer.one("RELAY_ADMIN_SOCKET", "admin.socket", |text| {
+            Ok(PathBuf::from(text))
+        }),
+        metrics_listen: layer.one("RELAY_METRICS", "metrics.listen", value::metrics),
+        workers: layer.one("RELAY_WORKERS", "workers", value::number),
+        log_level: layer.one("RELAY_LOG", "log.level", value::log_level),
+        log_format: layer.one("RELAY_LOG_FORMAT", "log.format", value::log_format),
+        ..Raw::default()
+    }
+}
+
+struct Layer<'a, 'f> {
+    environment: Environment<'a>,
+    faults: &'f mut Faults,
+}
+
+impl Layer<'_, '_> {
+    /// An empty variable counts as unset: that is how units and compose files switch one off.
+    fn text(&self, name: &'static str, key: &str) -> Option<(String, Place)> {
+        let text = (self.environment)(name).filter(|text| !text.trim().is_empty())?;
+        let place = Place {
+            origin: Origin::Env(name),
+            key: key.to_owned(),
+        };
+        Some((text, place))
+    }
+
+    fn one<T>(
+        &mut self,
+        name: &'static str,
+        key: &str,
+        read: impl Fn(&str) -> Result<T, Wrong>,
+    ) -> Option<At<T>> {
+        let (text, place) = self.text(name, key)?;
+        self.faults.keep(place, read(&text))
+    }
+
+    fn list<T>(
+        &mut self,
+        name: &'static str,
+        key: &str,
+        read: impl Fn(&str) -> Result<T, Wrong>,
+    ) -> Option<Vec<At<T>>> {
+        let (text, place) = self.text(name, key)?;
+        let items = text
+            .split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty());
+        let faults = &mut *self.faults;
+        Some(
+            items
+                .filter_map(|item| faults.keep(place.clone(), read(item)))
+                .collect(),
+        )
+    }
+
+    fn listens(&mut self, name: &'static str, key: &str) -> Option<Vec<At<std::net::SocketAddr>>> {
+        self.list(name, key, value::listen).map(value::spread)
+    }
+}

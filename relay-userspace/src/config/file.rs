@@ -1,0 +1,155 @@
+//! The TOML file as one layer. Knows every key's name and shape, no defaults and no rule between keys.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use toml_edit::Document;
+
+use super::fault::{At, Faults, Wrong};
+use super::raw::Raw;
+use super::reader::{Section, Source};
+use super::{Forward, User, defaults, value};
+use crate::secret::Secret;
+
+pub fn read(path: &Path, text: &str, faults: &mut Faults) -> Raw {
+    let source = Source { path, text };
+    let document = match Document::parse(text) {
+        Ok(document) => document,
+        Err(error) => {
+            let problem = error.message().trim().replace('\n', ", ");
+            let remedy = "the file is not TOML; see docs/config.md for an example";
+            faults.add(&source.place(error.span(), ""), Wrong::new(problem, remedy));
+            return Raw::default();
+        }
+    };
+    let mut root = Section::root(source, document.as_table());
+    let mut raw = Raw::default();
+
+    let mut listen = root.section("listen", faults);
+    raw.listen_udp = listen
+        .texts("udp", faults, value::listen)
+        .map(value::spread);
+    listen.finish(faults);
+
+    let mut relay = root.section("relay", faults);
+    raw.relay_addresses = relay.texts("addresses", faults, value::ip);
+    raw.relay_ports = relay.text("ports", faults, value::ports);
+    relay.finish(faults);
+
+    let mut kernel = root.section("kernel", faults);
+    raw.interfaces = kernel.texts("interfaces", faults, value::interface);
+    raw.xdp = kernel.text("xdp", faults, value::xdp);
+    raw.max_sessions = kernel.number("max_sessions", faults);
+    kernel.finish(faults);
+
+    auth(&mut root, &mut raw, faults);
+
+    let mut peers = root.section("peers", faults);
+    raw.peers_allow = peers.texts("allow", faults, value::network);
+    raw.peers_deny = peers.texts("deny", faults, value::network);
+    peers.finish(faults);
+
+    let mut limits = root.section("limits", faults);
+    raw.allocations = limits.number("allocations", faults);
+    raw.allocations_per_user = limits.number("allocations_per_user", faults);
+    raw.permissions_per_allocation = limits.number("permissions_per_allocation", faults);
+    raw.channels_per_allocation = limits.number("channels_per_allocation", faults);
+    raw.max_lifetime = limits.text("max_lifetime", faults, value::duration);
+    raw.unauthenticated_per_second = limits.number("unauthenticated_per_second", faults);
+    limits.finish(faults);
+
+    raw.forwards = root.sections("forward", faults).map(|all| {
+        all.into_iter()
+            .filter_map(|one| forward(one, faults))
+            .collect()
+    });
+
+    let mut admin = root.section("admin", faults);
+    raw.admin_socket = admin.text("socket", faults, path_of);
+    admin.finish(faults);
+
+    let mut metrics = root.section("metrics", faults);
+    raw.metrics_listen = metrics.text("listen", faults, value::metrics);
+    raw.metrics_public = metrics.boolean("allow_public", faults);
+    metrics.finish(faults);
+
+    let mut log = root.section("log", faults);
+    raw.log_level = log.text("level", faults, value::log_level);
+    raw.log_format = log.text("format", faults, value::log_format);
+    log.finish(faults);
+
+    raw.workers = root.number("workers", faults);
+    root.finish(faults);
+    raw
+}
+
+fn auth(root: &mut Section<'_>, raw: &mut Raw, faults: &mut Faults) {
+    let mut auth = root.section("auth", faults);
+    raw.realm = auth.text("realm", faults, any);
+    raw.secrets = auth.texts("secrets", faults, |text| any(text).map(Secret::new));
+    raw.secret_file = auth.text("secret_file", faults, path_of);
+    raw.users = auth.sections("users", faults).map(|all| {
+        all.into_iter()
+            .filter_map(|mut one| {
+                let place = one.place().clone();
+                let name = one.text("name", faults, any);
+                let password = one.text("password", faults, any);
+                if name.is_none() {
+                    one.missing("name", "write name = \"…\"", faults);
+                }
+                if password.is_none() {
+                    one.missing("password", "write password = \"…\"", faults);
+                }
+                one.finish(faults);
+                Some(place.of(User {
+                    name: name?.value,
+                    password: Secret::new(password?.value),
+                }))
+            })
+            .collect()
+    });
+    auth.finish(faults);
+}
+
+fn forward(mut one: Section<'_>, faults: &mut Faults) -> Option<At<Forward>> {
+    let place = one.place().clone();
+    let before = faults.0.len();
+    let name = one.text("name", faults, value::name);
+    let listen = one.text("listen", faults, value::forward_listen);
+    let to = one.text("to", faults, value::destination);
+    let allow = one
+        .texts("allow", faults, value::network)
+        .unwrap_or_default();
+    let idle = one.text("idle", faults, value::duration);
+    let max_sessions = one.number("max_sessions", faults);
+    // A key that is there but wrong has its own fault already.
+    if faults.0.len() == before {
+        if listen.is_none() {
+            one.missing("listen", "write listen = \"udp/PORT\"", faults);
+        }
+        if to.is_none() {
+            one.missing("to", "write to = \"HOST:PORT\"", faults);
+        }
+    }
+    one.finish(faults);
+    let (listen, to) = (listen?.value, to?.value);
+    Some(place.of(Forward {
+        name: name.map_or_else(|| defaults::forward_name(listen), |name| name.value),
+        listen,
+        to,
+        allow: allow.into_iter().map(|net| net.value).collect(),
+        idle: idle.map_or(defaults::FORWARD_IDLE, |idle: At<Duration>| idle.value),
+        max_sessions: max_sessions.map_or(defaults::FORWARD_SESSIONS, |max: At<usize>| max.value),
+    }))
+}
+
+fn any(text: &str) -> Result<String, Wrong> {
+    match text {
+        "" => Err(Wrong::new("is empty", "write a text, or leave the key out")),
+        text => Ok(text.to_owned()),
+    }
+}
+
+fn path_of(text: &str) -> Result<PathBuf, Wrong> {
+    any(text).map(PathBuf::from)
+}

@@ -1,0 +1,113 @@
+//! Flags over environment over file over defaults, read into one validated `Settings`, or every fault of all of them.
+
+use std::path::{Path, PathBuf};
+
+use super::env::Environment;
+use super::fault::{At, Faults, Origin, Place, Wrong};
+use super::raw::Raw;
+use super::{Settings, defaults, env, file, validate};
+use crate::secret::Secret;
+
+/// Where a configuration comes from. `faults` holds what was already wrong with the flags.
+pub struct Layers<'a> {
+    pub flags: Raw,
+    pub faults: Faults,
+    pub environment: Environment<'a>,
+    /// `--config`; `None`: the default file, if there is one.
+    pub file: Option<&'a Path>,
+}
+
+impl<'a> Layers<'a> {
+    /// One file alone, for `relay config check FILE`.
+    pub fn only_file(file: &'a Path) -> Self {
+        Self {
+            flags: Raw::default(),
+            faults: Faults::default(),
+            environment: &|_| None,
+            file: Some(file),
+        }
+    }
+}
+
+pub fn load(layers: Layers<'_>) -> Result<Settings, Faults> {
+    let mut faults = layers.faults;
+    let (path, text) = text(layers.file, &mut faults);
+    let from_file = match (&path, text) {
+        (Some(path), Some(text)) => file::read(path, &text, &mut faults),
+        _ => Raw::default(),
+    };
+    let from_env = env::read(layers.environment, &mut faults);
+    let mut raw = layers.flags.over(from_env).over(from_file);
+    secret_file(&mut raw, &mut faults);
+    let (config, log) = validate::validate(raw, &mut faults);
+    if !faults.is_empty() {
+        faults.sort();
+        return Err(faults);
+    }
+    Ok(Settings {
+        config,
+        log,
+        file: path,
+    })
+}
+
+fn text(named: Option<&Path>, faults: &mut Faults) -> (Option<PathBuf>, Option<String>) {
+    let path = named.unwrap_or(Path::new(defaults::CONFIG_FILE));
+    match std::fs::read_to_string(path) {
+        Ok(text) => (Some(path.to_owned()), Some(text)),
+        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+            (None, None)
+        }
+        Err(error) => {
+            let place = Place {
+                origin: Origin::File {
+                    path: path.to_owned(),
+                    line: 0,
+                },
+                key: String::new(),
+            };
+            faults.add(
+                &place,
+                Wrong::new(format!("cannot be read ({error})"), readable(&error)),
+            );
+            (Some(path.to_owned()), None)
+        }
+    }
+}
+
+/// One secret a line; the first one mints. Empty lines and `#` comments are skipped.
+fn secret_file(raw: &mut Raw, faults: &mut Faults) {
+    let Some(At { value: path, place }) = raw.secret_file.take() else {
+        return;
+    };
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) => {
+            let problem = format!("{} cannot be read ({error})", path.display());
+            return faults.add(&place, Wrong::new(problem, readable(&error)));
+        }
+    };
+    let lines = text.lines().map(str::trim);
+    let secrets: Vec<_> = lines
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(|line| place.clone().of(Secret::new(line.to_owned())))
+        .collect();
+    if secrets.is_empty() {
+        let problem = format!("{} holds no secret", path.display());
+        return faults.add(&place, Wrong::new(problem, "write one secret a line"));
+    }
+    raw.secrets.get_or_insert_default().extend(secrets);
+}
+
+fn readable(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "check the path",
+        std::io::ErrorKind::PermissionDenied => {
+            "make it readable for the user the relay runs as, or name another with --config"
+        }
+        _ => "make it a readable text file",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,240 @@
+//! Layers, precedence, and the rule that every fault is told at once.
+
+use std::collections::HashMap;
+
+use super::*;
+use crate::config::{Config, show};
+
+fn read(text: &str) -> Result<Settings, Faults> {
+    with(text, Raw::default(), &[])
+}
+
+fn with(text: &str, flags: Raw, variables: &[(&str, &str)]) -> Result<Settings, Faults> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("relay.toml");
+    std::fs::write(&path, text).unwrap();
+    let variables: HashMap<_, _> = variables.iter().copied().collect();
+    load(Layers {
+        flags,
+        faults: Faults::default(),
+        environment: &|name| variables.get(name).map(|v| (*v).to_owned()),
+        file: Some(&path),
+    })
+}
+
+fn faults(text: &str) -> Vec<String> {
+    let faults = read(text).expect_err("the configuration was accepted").0;
+    let line = |origin: &Origin| match origin {
+        Origin::File { line, .. } => line.to_string(),
+        other => other.to_string(),
+    };
+    faults
+        .iter()
+        .map(|f| {
+            format!(
+                "{}: {}: {}: {}",
+                line(&f.origin),
+                f.key,
+                f.problem,
+                f.remedy
+            )
+        })
+        .collect()
+}
+
+fn flag<T>(value: T) -> At<T> {
+    let place = Place {
+        origin: Origin::Flag("--test"),
+        key: "test".to_owned(),
+    };
+    place.of(value)
+}
+
+#[test]
+fn an_empty_file_gives_the_defaults() {
+    let settings = read("").unwrap();
+    assert_eq!(
+        format!("{:?}", settings.config),
+        format!("{:?}", Config::default())
+    );
+}
+
+#[test]
+fn every_fault_is_told_at_once_with_line_key_and_remedy() {
+    let told = faults(
+        r#"workers = "two"
+[listen]
+udp = ["nowhere", "127.0.0.1:0"]
+[relay]
+port = "1-2"
+ports = "9-5"
+[limits]
+allocations = 0
+max_lifetime = "60"
+[[auth.users]]
+name = "eve"
+[[forward]]
+listen = "udp/5004"
+to = "media"
+"#,
+    );
+    assert_eq!(
+        told,
+        [
+            "1: workers: is of type string, not a whole number: write digits without quotes",
+            r#"3: listen.udp[0]: "nowhere" is not an address with a port: write IP:PORT, for example 192.0.2.1:3478 or [2001:db8::1]:3478"#,
+            "5: relay.port: is not a key the relay knows: did you mean ports?",
+            "6: relay.ports: the range 9-5 is empty: put the lower port first",
+            "8: limits.allocations: 0 would refuse everything: write 1 or more, or leave the key out",
+            r#"9: limits.max_lifetime: "60" is not a duration: write a number with a unit: 90s, 10m, 1h or 2d"#,
+            "10: auth.users[0]: password is missing: write password = \"…\"",
+            r#"14: forward[0].to: "media" is not a destination: write HOST:PORT, for example media.example.org:5004 or [2001:db8::1]:5004"#,
+        ]
+    );
+}
+
+#[test]
+fn an_unknown_table_is_a_fault() {
+    assert_eq!(
+        faults("[limit]\nallocations = 5\n"),
+        ["1: limit: is not a key the relay knows: did you mean limits?"]
+    );
+}
+
+#[test]
+fn broken_toml_is_one_fault_with_its_line() {
+    let told = faults("[listen]\nudp = [\n");
+    assert_eq!(told.len(), 1);
+    assert!(told[0].contains("is not TOML"), "{told:?}");
+}
+
+#[test]
+fn ports_that_cannot_both_be_bound_are_faults() {
+    let told = faults(
+        r#"[[forward]]
+listen = "udp/3478"
+to = "192.0.2.1:1"
+[[forward]]
+name = "b"
+listen = "udp/5004"
+to = "192.0.2.1:1"
+[[forward]]
+name = "b"
+listen = "udp/192.0.2.9:5004"
+to = "192.0.2.1:1"
+"#,
+    );
+    assert_eq!(told.len(), 3, "{told:#?}");
+    assert!(
+        told[0]
+            .contains("1: forward[0]: udp/0.0.0.0:3478 is already taken by listen.udp (default)")
+    );
+    assert!(
+        told[1].starts_with("8: forward[2]: forward b is there twice"),
+        "{told:#?}"
+    );
+    assert!(told[2].contains("8: forward[2]: udp/192.0.2.9:5004 is already taken by forward[1]"));
+}
+
+#[test]
+fn metrics_for_the_network_need_to_be_asked_for() {
+    assert_eq!(faults("[metrics]\nlisten = \"0.0.0.0:9478\"\n").len(), 1);
+    assert!(read("[metrics]\nlisten = \"0.0.0.0:9478\"\nallow_public = true\n").is_ok());
+    assert!(
+        read("[metrics]\nlisten = \"off\"\n")
+            .unwrap()
+            .config
+            .metrics
+            .listen
+            .is_none()
+    );
+}
+
+#[test]
+fn flags_beat_environment_beats_file_beats_defaults() {
+    let file = "workers = 1\n[auth]\nrealm = \"file\"\n[log]\nlevel = \"warn\"\n[peers]\nallow = [\"10.0.0.0/8\"]\n";
+    let flags = Raw {
+        workers: Some(flag(3)),
+        ..Raw::default()
+    };
+    let variables = [
+        ("RELAY_WORKERS", "2"),
+        ("RELAY_REALM", "env"),
+        ("RELAY_PORTS", "2000-3000"),
+    ];
+    let settings = with(file, flags, &variables).unwrap();
+    assert_eq!(settings.config.workers, 3);
+    assert_eq!(settings.config.auth.realm, "env");
+    assert_eq!(settings.config.relay.ports, 2000..=3000);
+    assert_eq!(settings.log.level, "warn");
+    assert_eq!(settings.config.peers.allow.len(), 1);
+    assert_eq!(
+        settings.config.kernel.max_sessions,
+        Config::default().kernel.max_sessions
+    );
+}
+
+#[test]
+fn a_fault_in_the_environment_names_the_variable() {
+    let told = with("", Raw::default(), &[("RELAY_XDP", "fast")])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        told.starts_with("environment variable RELAY_XDP: kernel.xdp: \"fast\" is not an XDP mode"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_secret_given_higher_up_hides_the_file_of_the_lower_layer() {
+    let file = "[auth]\nsecret_file = \"/nonexistent/relay\"\n";
+    assert_eq!(faults(file).len(), 1);
+    let settings = with(file, Raw::default(), &[("RELAY_SECRET", "one,two")]).unwrap();
+    assert_eq!(settings.config.auth.secrets.len(), 2);
+}
+
+#[test]
+fn a_secret_file_holds_one_secret_a_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("secrets");
+    std::fs::write(&path, "# newest first\nnew\n\n old \n").unwrap();
+    let text = format!("[auth]\nsecret_file = {:?}\n", path.display().to_string());
+    let secrets = read(&text).unwrap().config.auth.secrets;
+    assert_eq!(
+        secrets
+            .iter()
+            .map(|s| s.expose().as_str())
+            .collect::<Vec<_>>(),
+        ["new", "old"]
+    );
+}
+
+#[test]
+fn what_is_shown_hides_secrets_and_reads_back() {
+    let text = r#"workers = 2
+[auth]
+secrets = ["hunter2"]
+[[auth.users]]
+name = "alice"
+password = "hunter3"
+[[forward]]
+listen = "udp/[::]:5004"
+to = "[2001:db8::1]:5004"
+allow = ["10.0.0.0/8"]
+idle = "90s"
+[metrics]
+listen = "0.0.0.0:1"
+allow_public = true
+"#;
+    let settings = read(text).unwrap();
+    let shown = show::toml(&settings).to_string();
+    assert!(
+        !shown.contains("hunter") && shown.contains("***"),
+        "{shown}"
+    );
+    assert!(!show::json(&settings).to_string().contains("hunter"));
+    assert!(!format!("{settings:?}").contains("hunter"));
+    let again = read(&shown).unwrap_or_else(|faults| panic!("{faults}\n{shown}"));
+    assert_eq!(show::json(&again), show::json(&settings));
+    assert_eq!(again.config.forwards, settings.config.forwards);
+}

@@ -1,0 +1,63 @@
+//! What one layer (file, environment or flags) says, key by key; nothing is filled in here. A higher layer's key hides a lower one's whole.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::fault::At;
+use super::{Forward, LogFormat, User, XdpMode};
+use crate::secret::Secret;
+
+type Key<T> = Option<At<T>>;
+type Keys<T> = Option<Vec<At<T>>>;
+
+macro_rules! layer {
+    ($($field:ident: $kind:ty,)*) => {
+        #[derive(Debug, Default)]
+        pub struct Raw { $(pub $field: $kind,)* }
+
+        impl Raw {
+            /// This layer on top of `lower`.
+            pub fn over(mut self, mut lower: Raw) -> Raw {
+                // One statement about secrets hides all lower ones, however it is made.
+                if self.secrets.is_some() || self.secret_file.is_some() {
+                    lower.secrets = None;
+                    lower.secret_file = None;
+                }
+                $(self.$field = self.$field.or(lower.$field);)*
+                self
+            }
+        }
+    };
+}
+
+layer! {
+    listen_udp: Keys<SocketAddr>,
+    relay_addresses: Keys<IpAddr>,
+    relay_ports: Key<RangeInclusive<u16>>,
+    interfaces: Keys<String>,
+    xdp: Key<XdpMode>,
+    max_sessions: Key<u32>,
+    realm: Key<String>,
+    secrets: Keys<Secret<String>>,
+    secret_file: Key<PathBuf>,
+    users: Keys<User>,
+    peers_allow: Keys<IpNet>,
+    peers_deny: Keys<IpNet>,
+    allocations: Key<usize>,
+    allocations_per_user: Key<usize>,
+    permissions_per_allocation: Key<usize>,
+    channels_per_allocation: Key<usize>,
+    max_lifetime: Key<Duration>,
+    unauthenticated_per_second: Key<u32>,
+    forwards: Keys<Forward>,
+    admin_socket: Key<PathBuf>,
+    metrics_listen: Key<Option<SocketAddr>>,
+    metrics_public: Key<bool>,
+    workers: Key<usize>,
+    log_level: Key<String>,
+    log_format: Key<LogFormat>,
+}

@@ -1,0 +1,159 @@
+//! The effective configuration as TOML or JSON, secrets as `***`. Its output reads back as a configuration, but for the secrets.
+
+use serde_json::{Map, Value as Json};
+use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
+
+use super::value::duration_text;
+use super::{Forward, LogFormat, Settings, XdpMode};
+
+const HIDDEN: &str = "***";
+
+pub fn toml(settings: &Settings) -> DocumentMut {
+    let config = &settings.config;
+    let mut root = DocumentMut::new();
+    root["workers"] = number(config.workers);
+    root["listen"] = section([("udp", list(&config.listen.udp))]);
+    root["relay"] = section([
+        ("addresses", list(&config.relay.addresses)),
+        (
+            "ports",
+            value(format!(
+                "{}-{}",
+                config.relay.ports.start(),
+                config.relay.ports.end()
+            )),
+        ),
+    ]);
+    root["kernel"] = section([
+        ("interfaces", list(&config.kernel.interfaces)),
+        ("xdp", value(xdp_text(config.kernel.xdp))),
+        ("max_sessions", number(config.kernel.max_sessions as usize)),
+    ]);
+    let mut auth = section([
+        ("realm", value(&config.auth.realm)),
+        ("secrets", list(config.auth.secrets.iter().map(|_| HIDDEN))),
+    ]);
+    auth["users"] = tables(config.auth.users.iter().map(|user| {
+        [("name", value(&user.name)), ("password", value(HIDDEN))]
+            .into_iter()
+            .collect()
+    }));
+    root["auth"] = auth;
+    root["peers"] = section([
+        ("allow", list(&config.peers.allow)),
+        ("deny", list(&config.peers.deny)),
+    ]);
+    let limits = &config.limits;
+    root["limits"] = section([
+        ("allocations", number(limits.allocations)),
+        ("allocations_per_user", number(limits.allocations_per_user)),
+        (
+            "permissions_per_allocation",
+            number(limits.permissions_per_allocation),
+        ),
+        (
+            "channels_per_allocation",
+            number(limits.channels_per_allocation),
+        ),
+        ("max_lifetime", value(duration_text(limits.max_lifetime))),
+        (
+            "unauthenticated_per_second",
+            number(limits.unauthenticated_per_second as usize),
+        ),
+    ]);
+    root["forward"] = tables(config.forwards.iter().map(forward));
+    root["admin"] = section([("socket", value(config.admin.socket.display().to_string()))]);
+    let metrics = config.metrics.listen;
+    root["metrics"] = section([
+        (
+            "listen",
+            value(metrics.map_or("off".to_owned(), |address| address.to_string())),
+        ),
+        (
+            "allow_public",
+            value(metrics.is_some_and(|address| !address.ip().is_loopback())),
+        ),
+    ]);
+    let format = match settings.log.format {
+        LogFormat::Text => "text",
+        LogFormat::Json => "json",
+    };
+    root["log"] = section([
+        ("level", value(&settings.log.level)),
+        ("format", value(format)),
+    ]);
+    root
+}
+
+pub fn json(settings: &Settings) -> Json {
+    table_json(toml(settings).as_table())
+}
+
+fn forward(forward: &Forward) -> Table {
+    let host = match forward.to.host.contains(':') {
+        true => format!("[{}]", forward.to.host),
+        false => forward.to.host.clone(),
+    };
+    [
+        ("name", value(&forward.name)),
+        ("listen", value(format!("udp/{}", forward.listen))),
+        ("to", value(format!("{host}:{}", forward.to.port))),
+        ("allow", list(&forward.allow)),
+        ("idle", value(duration_text(forward.idle))),
+        ("max_sessions", number(forward.max_sessions)),
+    ]
+    .into_iter()
+    .collect()
+}
+
+fn xdp_text(mode: XdpMode) -> &'static str {
+    match mode {
+        XdpMode::Auto => "auto",
+        XdpMode::Native => "native",
+        XdpMode::Generic => "generic",
+        XdpMode::Off => "off",
+    }
+}
+
+fn section<const N: usize>(keys: [(&'static str, Item); N]) -> Item {
+    Item::Table(keys.into_iter().collect())
+}
+
+fn tables(all: impl Iterator<Item = Table>) -> Item {
+    Item::ArrayOfTables(all.collect::<ArrayOfTables>())
+}
+
+fn list<T: ToString>(all: impl IntoIterator<Item = T>) -> Item {
+    value(
+        all.into_iter()
+            .map(|one| one.to_string())
+            .collect::<Array>(),
+    )
+}
+
+fn number(count: usize) -> Item {
+    value(i64::try_from(count).unwrap_or(i64::MAX))
+}
+
+fn table_json(table: &Table) -> Json {
+    let pair = |(key, item): (&str, &Item)| (key.to_owned(), item_json(item));
+    Json::Object(table.iter().map(pair).collect::<Map<_, _>>())
+}
+
+fn item_json(item: &Item) -> Json {
+    match item {
+        Item::None => Json::Null,
+        Item::Table(table) => table_json(table),
+        Item::ArrayOfTables(all) => all.iter().map(table_json).collect(),
+        Item::Value(one) => value_json(one),
+    }
+}
+
+fn value_json(one: &Value) -> Json {
+    match one {
+        Value::Integer(number) => (*number.value()).into(),
+        Value::Boolean(truth) => (*truth.value()).into(),
+        Value::Array(all) => all.iter().map(value_json).collect(),
+        other => other.as_str().unwrap_or_default().into(),
+    }
+}

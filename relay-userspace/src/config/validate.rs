@@ -1,0 +1,265 @@
+//! Merged layers to one `Config`: fills in the defaults and checks the rules that need more than one key.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::fault::{At, Faults, Place, Wrong};
+use super::raw::Raw;
+use super::{Config, Forward, Log, User};
+
+/// The configuration meant; worth something only while `faults` stays empty.
+pub fn validate(raw: Raw, faults: &mut Faults) -> (Config, Log) {
+    rules(&raw, faults);
+    let mut config = Config::default();
+    let mut log = Log::default();
+    set_all(&mut config.listen.udp, raw.listen_udp);
+    set_all(&mut config.relay.addresses, raw.relay_addresses);
+    set(&mut config.relay.ports, raw.relay_ports);
+    set_all(&mut config.kernel.interfaces, raw.interfaces);
+    set(&mut config.kernel.xdp, raw.xdp);
+    set(&mut config.kernel.max_sessions, raw.max_sessions);
+    set(&mut config.auth.realm, raw.realm);
+    set_all(&mut config.auth.secrets, raw.secrets);
+    set_all(&mut config.auth.users, raw.users);
+    set_all(&mut config.peers.allow, raw.peers_allow);
+    set_all(&mut config.peers.deny, raw.peers_deny);
+    let limits = &mut config.limits;
+    set(&mut limits.allocations, raw.allocations);
+    set(&mut limits.allocations_per_user, raw.allocations_per_user);
+    set(
+        &mut limits.permissions_per_allocation,
+        raw.permissions_per_allocation,
+    );
+    set(
+        &mut limits.channels_per_allocation,
+        raw.channels_per_allocation,
+    );
+    set(&mut limits.max_lifetime, raw.max_lifetime);
+    set(
+        &mut limits.unauthenticated_per_second,
+        raw.unauthenticated_per_second,
+    );
+    set_all(&mut config.forwards, raw.forwards);
+    set(&mut config.admin.socket, raw.admin_socket);
+    set(&mut config.metrics.listen, raw.metrics_listen);
+    set(&mut config.workers, raw.workers);
+    set(&mut log.level, raw.log_level);
+    set(&mut log.format, raw.log_format);
+    (config, log)
+}
+
+fn set<T>(field: &mut T, said: Option<At<T>>) {
+    if let Some(at) = said {
+        *field = at.value;
+    }
+}
+
+fn set_all<T>(field: &mut Vec<T>, said: Option<Vec<At<T>>>) {
+    if let Some(all) = said {
+        *field = all.into_iter().map(|at| at.value).collect();
+    }
+}
+
+fn rules(raw: &Raw, faults: &mut Faults) {
+    at_least_one(&raw.allocations, faults);
+    at_least_one(&raw.allocations_per_user, faults);
+    at_least_one(&raw.permissions_per_allocation, faults);
+    at_least_one(&raw.channels_per_allocation, faults);
+    at_least_one(&raw.unauthenticated_per_second, faults);
+    at_least_one(&raw.max_sessions, faults);
+    limit(&raw.max_sessions, relay_common::MAX_SESSIONS, faults);
+    limit(&raw.workers, 1024, faults);
+    if let Some(at) = raw
+        .max_lifetime
+        .as_ref()
+        .filter(|at| at.value < Duration::from_secs(1))
+    {
+        faults.add(
+            &at.place,
+            Wrong::new("no allocation would live", "write 1s or more, usually 1h"),
+        );
+    }
+    if let Some(at) = raw
+        .realm
+        .as_ref()
+        .filter(|at| at.value.is_empty() || at.value.chars().count() > 127)
+    {
+        // RFC 8489 §14.9: fewer than 128 characters.
+        faults.add(
+            &at.place,
+            Wrong::new("is not a realm", "write 1 to 127 characters"),
+        );
+    }
+    metrics_are_private(raw, faults);
+    secrets(raw, faults);
+    users(raw.users.as_deref().unwrap_or_default(), faults);
+    forwards(raw.forwards.as_deref().unwrap_or_default(), faults);
+    listen_clashes(raw, faults);
+    one_address_a_family(raw, faults);
+}
+
+fn at_least_one<T: PartialEq + From<u8>>(said: &Option<At<T>>, faults: &mut Faults) {
+    if let Some(at) = said.as_ref().filter(|at| at.value == T::from(0)) {
+        faults.add(
+            &at.place,
+            Wrong::new(
+                "0 would refuse everything",
+                "write 1 or more, or leave the key out",
+            ),
+        );
+    }
+}
+
+fn limit<T: PartialOrd + std::fmt::Display + Copy>(
+    said: &Option<At<T>>,
+    max: T,
+    faults: &mut Faults,
+) {
+    if let Some(at) = said.as_ref().filter(|at| at.value > max) {
+        let problem = format!("{} is more than the relay can do", at.value);
+        faults.add(
+            &at.place,
+            Wrong::new(problem, format!("write at most {max}")),
+        );
+    }
+}
+
+fn metrics_are_private(raw: &Raw, faults: &mut Faults) {
+    let allowed = raw.metrics_public.as_ref().is_some_and(|at| at.value);
+    let Some(At {
+        value: Some(address),
+        place,
+    }) = &raw.metrics_listen
+    else {
+        return;
+    };
+    if !allowed && !address.ip().to_canonical().is_loopback() {
+        let problem = format!("{address} would show the metrics to the network");
+        let remedy = "listen on 127.0.0.1 or [::1], or set metrics.allow_public = true";
+        faults.add(place, Wrong::new(problem, remedy));
+    }
+}
+
+fn secrets(raw: &Raw, faults: &mut Faults) {
+    for at in raw.secrets.iter().flatten() {
+        if at.value.expose().trim().is_empty() {
+            faults.add(
+                &at.place,
+                Wrong::new(
+                    "the secret is empty",
+                    "write the output of `openssl rand -hex 32`",
+                ),
+            );
+        }
+    }
+}
+
+fn users(users: &[At<User>], faults: &mut Faults) {
+    let mut seen: HashMap<&str, &Place> = HashMap::new();
+    for at in users {
+        if at.value.name.contains(':') {
+            let problem = format!("user name {:?} contains a colon", at.value.name);
+            let remedy = "choose another: EXPIRY:NAME is how time-limited users look";
+            faults.add(&at.place, Wrong::new(problem, remedy));
+        }
+        if let Some(first) = seen.insert(&at.value.name, &at.place) {
+            let problem = format!(
+                "user {} is there twice (first: {})",
+                at.value.name, first.origin
+            );
+            faults.add(&at.place, Wrong::new(problem, "remove one"));
+        }
+    }
+}
+
+fn forwards(forwards: &[At<Forward>], faults: &mut Faults) {
+    let mut seen: HashMap<&str, &Place> = HashMap::new();
+    for at in forwards {
+        let forward = &at.value;
+        if let Some(first) = seen.insert(&forward.name, &at.place) {
+            let problem = format!(
+                "forward {} is there twice (first: {})",
+                forward.name, first.origin
+            );
+            faults.add(&at.place, Wrong::new(problem, "give each its own name"));
+        }
+        if let Err(wrong) = forward_limits(forward) {
+            faults.add(&at.place, wrong);
+        }
+    }
+}
+
+/// The rules inside one forward; the admin socket asks the same.
+pub fn forward_limits(forward: &Forward) -> Result<(), Wrong> {
+    if forward.idle < Duration::from_secs(1) {
+        return Err(Wrong::new(
+            "idle would end every session at once",
+            "write idle = \"1s\" or more",
+        ));
+    }
+    if forward.max_sessions == 0 {
+        return Err(Wrong::new(
+            "max_sessions = 0 would refuse every client",
+            "write 1 or more",
+        ));
+    }
+    Ok(())
+}
+
+/// Two sockets that cannot both be bound: same family and port, and the same address or a wildcard.
+fn listen_clashes(raw: &Raw, faults: &mut Faults) {
+    let default = Config::default().listen.udp;
+    let mut taken: Vec<(SocketAddr, String)> = Vec::new();
+    if raw.listen_udp.is_none() {
+        taken.extend(
+            default
+                .into_iter()
+                .map(|address| (address, "listen.udp (default)".to_owned())),
+        );
+    }
+    let listens = raw
+        .listen_udp
+        .iter()
+        .flatten()
+        .map(|at| (at.value, &at.place));
+    let forwards = raw
+        .forwards
+        .iter()
+        .flatten()
+        .map(|at| (at.value.listen, &at.place));
+    for (address, place) in listens.chain(forwards) {
+        if let Some((_, other)) = taken.iter().find(|(other, _)| clash(address, *other)) {
+            let problem = format!("udp/{address} is already taken by {other}");
+            faults.add(place, Wrong::new(problem, "choose another port or address"));
+        }
+        taken.push((address, format!("{} ({})", place.key, place.origin)));
+    }
+}
+
+fn clash(a: SocketAddr, b: SocketAddr) -> bool {
+    let wildcard = a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() != 0
+        && a.port() == b.port()
+        && a.is_ipv4() == b.is_ipv4()
+        && (wildcard || a.ip() == b.ip())
+}
+
+fn one_address_a_family(raw: &Raw, faults: &mut Faults) {
+    let addresses: Vec<_> = raw.relay_addresses.iter().flatten().collect();
+    for (index, at) in addresses.iter().enumerate() {
+        if let Some(first) = addresses[..index]
+            .iter()
+            .find(|one| one.value.is_ipv4() == at.value.is_ipv4())
+        {
+            let problem = format!(
+                "{} is a second address of its family (first: {})",
+                at.value, first.value
+            );
+            faults.add(
+                &at.place,
+                Wrong::new(problem, "name at most one IPv4 and one IPv6 address"),
+            );
+        }
+    }
+}

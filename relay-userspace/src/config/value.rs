@@ -1,0 +1,317 @@
+//! The words of the configuration: text to one typed value. The same spelling is read from file, environment, flags and the admin socket.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::fault::{At, Wrong};
+use super::{Destination, LogFormat, XdpMode};
+
+type Read<T> = Result<T, Wrong>;
+
+fn wrong<T>(problem: impl Into<String>, remedy: impl Into<String>) -> Read<T> {
+    Err(Wrong::new(problem, remedy))
+}
+
+/// `90s`, `10m`, `1h30m`, `500ms`, `2d`. A bare number is refused: nobody knows its unit.
+pub fn duration(text: &str) -> Read<Duration> {
+    const REMEDY: &str = "write a number with a unit: 90s, 10m, 1h or 2d";
+    let mut total = Duration::ZERO;
+    let mut rest = text.trim();
+    if rest.is_empty() {
+        return wrong("an empty text is not a duration", REMEDY);
+    }
+    while !rest.is_empty() {
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(rest.len());
+        let unit_end = rest[digits..]
+            .find(|c: char| c.is_ascii_digit())
+            .map_or(rest.len(), |end| digits + end);
+        let amount = rest[..digits].parse::<u64>().ok();
+        let milliseconds = match &rest[digits..unit_end] {
+            "ms" => Some(1),
+            "s" => Some(1_000),
+            "m" => Some(60_000),
+            "h" => Some(3_600_000),
+            "d" => Some(86_400_000),
+            _ => None,
+        };
+        let part = amount.zip(milliseconds).and_then(|(a, m)| a.checked_mul(m));
+        match part.and_then(|part| total.checked_add(Duration::from_millis(part))) {
+            Some(sum) => total = sum,
+            None => return wrong(format!("{text:?} is not a duration"), REMEDY),
+        }
+        rest = &rest[unit_end..];
+    }
+    Ok(total)
+}
+
+/// `1h30m` back from a duration, the shortest exact spelling.
+pub fn duration_text(duration: Duration) -> String {
+    let mut rest = duration.as_millis();
+    if rest == 0 {
+        return "0s".to_owned();
+    }
+    let mut text = String::new();
+    for (unit, size) in [
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("m", 60_000),
+        ("s", 1_000),
+        ("ms", 1),
+    ] {
+        if rest >= size {
+            text.push_str(&format!("{}{unit}", rest / size));
+            rest %= size;
+        }
+    }
+    text
+}
+
+/// `49152-65535`.
+pub fn ports(text: &str) -> Read<RangeInclusive<u16>> {
+    const REMEDY: &str = "write FIRST-LAST, for example 49152-65535";
+    let bounds = text
+        .split_once('-')
+        .and_then(|(low, high)| Some((low.trim().parse().ok()?, high.trim().parse().ok()?)));
+    match bounds {
+        Some((0, _)) => wrong(
+            "port 0 cannot be relayed on",
+            "start the range at 1024 or higher",
+        ),
+        Some((low, high)) if low <= high => Ok(low..=high),
+        Some((low, high)) => wrong(
+            format!("the range {low}-{high} is empty"),
+            "put the lower port first",
+        ),
+        None => wrong(format!("{text:?} is not a port range"), REMEDY),
+    }
+}
+
+/// `ADDR:PORT` or a bare port, which means every address of both families. `udp/` in front is welcome.
+pub fn listen(text: &str) -> Read<Vec<SocketAddr>> {
+    let address = without_protocol(text)?;
+    if let Ok(port) = address.parse::<u16>() {
+        return Ok(vec![
+            (Ipv4Addr::UNSPECIFIED, port).into(),
+            (Ipv6Addr::UNSPECIFIED, port).into(),
+        ]);
+    }
+    socket_address(address).map(|one| vec![one])
+}
+
+/// A forward's public port: `udp/5004` (every IPv4 address) or `udp/IP:5004`.
+pub fn forward_listen(text: &str) -> Read<SocketAddr> {
+    const REMEDY: &str =
+        "write udp/PORT or udp/ADDRESS:PORT, for example udp/5004 or udp/[::]:5004";
+    if !text.contains('/') {
+        return wrong(format!("{text:?} does not name a protocol"), REMEDY);
+    }
+    let address = without_protocol(text)?;
+    if let Ok(port) = address.parse::<u16>() {
+        return Ok((Ipv4Addr::UNSPECIFIED, port).into());
+    }
+    address
+        .parse()
+        .or_else(|_| wrong(format!("{text:?} is not a port to listen on"), REMEDY))
+}
+
+fn without_protocol(text: &str) -> Read<&str> {
+    match text.trim().split_once('/') {
+        None => Ok(text.trim()),
+        Some(("udp", address)) => Ok(address),
+        Some((other, _)) => wrong(
+            format!("{other:?} is not a protocol the relay listens with"),
+            "write udp/…",
+        ),
+    }
+}
+
+pub fn socket_address(text: &str) -> Read<SocketAddr> {
+    text.trim().parse().or_else(|_| {
+        wrong(
+            format!("{text:?} is not an address with a port"),
+            "write IP:PORT, for example 192.0.2.1:3478 or [2001:db8::1]:3478",
+        )
+    })
+}
+
+pub fn ip(text: &str) -> Read<IpAddr> {
+    let address: IpAddr = text.trim().parse().or_else(|_| {
+        wrong(
+            format!("{text:?} is not an IP address"),
+            "write one address of this host, without port or prefix length",
+        )
+    })?;
+    if address.is_unspecified() || address.is_multicast() {
+        return wrong(
+            format!("{address} is not one address of this host"),
+            "name the address peers shall see",
+        );
+    }
+    Ok(address)
+}
+
+/// `10.0.0.0/8`, or one address. Bits beyond the prefix are refused: they show a misunderstanding.
+pub fn network(text: &str) -> Read<IpNet> {
+    let text = text.trim();
+    let net = match text.parse::<IpAddr>() {
+        Ok(one) => IpNet::from(one),
+        Err(_) => text.parse::<IpNet>().or_else(|_| {
+            wrong(
+                format!("{text:?} is not a network"),
+                "write ADDRESS/LENGTH, for example 10.0.0.0/8 or 2001:db8::/32",
+            )
+        })?,
+    };
+    if net.trunc() != net {
+        return wrong(
+            format!("{net} has address bits beyond its prefix"),
+            format!("write {} or {}", net.trunc(), IpNet::from(net.addr())),
+        );
+    }
+    Ok(net)
+}
+
+/// `HOST:PORT`; an IPv6 address stands in brackets.
+pub fn destination(text: &str) -> Read<Destination> {
+    const REMEDY: &str =
+        "write HOST:PORT, for example media.example.org:5004 or [2001:db8::1]:5004";
+    let split = text.trim().rsplit_once(':');
+    let Some((host, port)) = split.and_then(|(h, p)| Some((h, p.parse::<u16>().ok()?))) else {
+        return wrong(format!("{text:?} is not a destination"), REMEDY);
+    };
+    if port == 0 {
+        return wrong("nothing can be sent to port 0", REMEDY);
+    }
+    let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    let valid = match bare {
+        Some(v6) => v6.parse::<Ipv6Addr>().is_ok(),
+        None => host.parse::<Ipv4Addr>().is_ok() || is_dns_name(host),
+    };
+    if !valid {
+        return wrong(
+            format!("{host:?} is neither an address nor a DNS name"),
+            REMEDY,
+        );
+    }
+    Ok(Destination {
+        host: bare.unwrap_or(host).to_owned(),
+        port,
+    })
+}
+
+/// RFC 1123 names. A last label of digits only would be a mistyped IPv4 address (RFC 3696 §2).
+fn is_dns_name(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let digits = |label: &str| label.bytes().all(|b| b.is_ascii_digit());
+    name.len() <= 253 && name.split('.').all(label) && !name.rsplit('.').next().is_none_or(digits)
+}
+
+/// Names of forwards and users of the admin socket: short and safe in a URL, a table and a metric label.
+pub fn name(text: &str) -> Read<String> {
+    let good = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    if (1..=64).contains(&text.len()) && text.bytes().all(good) {
+        return Ok(text.to_owned());
+    }
+    wrong(
+        format!("{text:?} is not a name"),
+        "use 1 to 64 letters, digits, '.', '_' or '-'",
+    )
+}
+
+/// A Linux interface name; whether it exists is found out when the program is attached.
+pub fn interface(text: &str) -> Read<String> {
+    let bad = |c: char| c == '/' || c.is_whitespace();
+    if text.is_empty() || text.len() > 15 || text.contains(bad) {
+        return wrong(
+            format!("{text:?} is not an interface name"),
+            "name a card as `ip link` shows it, for example eth0",
+        );
+    }
+    Ok(text.to_owned())
+}
+
+pub fn xdp(text: &str) -> Read<XdpMode> {
+    match text {
+        "auto" => Ok(XdpMode::Auto),
+        "native" => Ok(XdpMode::Native),
+        "generic" => Ok(XdpMode::Generic),
+        "off" => Ok(XdpMode::Off),
+        _ => wrong(
+            format!("{text:?} is not an XDP mode"),
+            "write auto, native, generic or off",
+        ),
+    }
+}
+
+/// `off`, or where to listen.
+pub fn metrics(text: &str) -> Read<Option<SocketAddr>> {
+    match text.trim() {
+        "off" => Ok(None),
+        address => socket_address(address).map(Some).or_else(|_| {
+            wrong(
+                format!("{text:?} is not an address with a port"),
+                "write 127.0.0.1:9478 or off",
+            )
+        }),
+    }
+}
+
+pub fn log_format(text: &str) -> Read<LogFormat> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => wrong(
+            format!("{text:?} is not a log format"),
+            "write text or json",
+        ),
+    }
+}
+
+/// `info`, or directives such as `warn,relay_userspace::turn=debug`.
+pub fn log_level(text: &str) -> Read<String> {
+    match tracing_subscriber::EnvFilter::try_new(text) {
+        Ok(_) if !text.trim().is_empty() => Ok(text.to_owned()),
+        _ => wrong(
+            format!("{text:?} is not a log level"),
+            "write error, warn, info, debug, trace, or directives such as warn,relay_userspace=debug",
+        ),
+    }
+}
+
+/// A whole number from an environment variable or a flag.
+pub fn number<T: FromStr>(text: &str) -> Read<T> {
+    text.trim().parse().or_else(|_| {
+        wrong(
+            format!("{text:?} is not a whole number in range"),
+            "write digits only, without a sign or unit",
+        )
+    })
+}
+
+/// One text may stand for several values; each keeps the place of the text.
+pub fn spread<T>(all: Vec<At<Vec<T>>>) -> Vec<At<T>> {
+    let each = |at: At<Vec<T>>| {
+        let place = at.place;
+        at.value
+            .into_iter()
+            .map(move |value| place.clone().of(value))
+    };
+    all.into_iter().flat_map(each).collect()
+}
+
+#[cfg(test)]
+mod tests;

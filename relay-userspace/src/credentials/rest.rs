@@ -1,0 +1,27 @@
+//! The "TURN REST" convention (draft-uberti-behave-turn-rest): username `expiry:name` or `expiry`,
+//! password `base64(HMAC-SHA1(secret, username))`.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, Mac};
+use sha1::Sha1;
+
+/// The expiry (Unix seconds) and the name in `username`; the name of a bare expiry is the username itself.
+pub(super) fn split(username: &str) -> Option<(u64, &str)> {
+    let (expiry, name) = match username.split_once(':') {
+        Some((expiry, name)) => (expiry, name),
+        None => (username, username),
+    };
+    let digits = !expiry.is_empty() && expiry.bytes().all(|b| b.is_ascii_digit());
+    if !digits {
+        return None;
+    }
+    Some((expiry.parse().ok()?, name))
+}
+
+pub(super) fn password(secret: &str, username: &str) -> String {
+    let mut mac =
+        Hmac::<Sha1>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");
+    mac.update(username.as_bytes());
+    STANDARD.encode(mac.finalize().into_bytes())
+}

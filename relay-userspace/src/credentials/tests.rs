@@ -1,0 +1,101 @@
+//! Minting and recognising credentials, against vectors made with openssl.
+
+use super::*;
+use crate::config::User;
+
+const NOW: u64 = 1_700_000_000;
+
+fn credentials(secrets: &[&str]) -> Credentials {
+    Credentials::new(&Auth {
+        realm: "relay.example".into(),
+        secrets: secrets
+            .iter()
+            .map(|s| Secret::new((*s).to_owned()))
+            .collect(),
+        users: vec![User {
+            name: "alice".into(),
+            password: Secret::new("wonderland".to_owned()),
+        }],
+    })
+}
+
+#[test]
+fn minted_password_is_base64_of_hmac_sha1_over_the_username() {
+    // printf 1700003600:bob | openssl dgst -sha1 -hmac north -binary | base64
+    let (username, password) = credentials(&["north"])
+        .mint("bob", Duration::from_secs(3600), NOW)
+        .unwrap();
+    assert_eq!(username, "1700003600:bob");
+    assert_eq!(password, "v0IYSihM8PccX7hQh0Fbh4kDdk8=");
+}
+
+#[test]
+fn any_of_the_secrets_proves_a_minted_user() {
+    let (username, password) = credentials(&["old"])
+        .mint("bob", Duration::from_secs(60), NOW)
+        .unwrap();
+    let rotated = credentials(&["new", "old"]);
+    let candidates = rotated.candidates(&username).unwrap();
+    assert_eq!(candidates.name, "bob");
+    assert_eq!(candidates.expires, Some(NOW + 60));
+    assert!(
+        candidates
+            .keys
+            .contains(&long_term_key(&username, &password, "relay.example"))
+    );
+}
+
+#[test]
+fn an_empty_name_mints_a_bare_expiry() {
+    let credentials = credentials(&["north"]);
+    let (username, _) = credentials.mint("", Duration::from_secs(60), NOW).unwrap();
+    assert_eq!(username, "1700000060");
+    assert_eq!(
+        credentials.candidates(&username).unwrap().expires,
+        Some(NOW + 60)
+    );
+}
+
+#[test]
+fn nothing_is_minted_without_a_shared_secret() {
+    assert_eq!(
+        credentials(&[]).mint("bob", Duration::from_secs(60), NOW),
+        None
+    );
+    assert!(credentials(&[]).candidates("1700003600:bob").is_none());
+}
+
+#[test]
+fn a_static_user_never_expires() {
+    let credentials = credentials(&["north"]);
+    let alice = credentials.candidates("alice").unwrap();
+    assert_eq!(
+        (alice.name, alice.expires, alice.keys.len()),
+        ("alice", None, 1)
+    );
+}
+
+#[test]
+fn a_username_that_is_neither_known_nor_timed_has_no_key() {
+    let credentials = credentials(&["north"]);
+    for username in [
+        "",
+        "mallory",
+        ":bob",
+        "+5:bob",
+        "-1:bob",
+        "12x:bob",
+        "99999999999999999999999:bob",
+    ] {
+        assert!(credentials.candidates(username).is_none(), "{username:?}");
+    }
+}
+
+#[test]
+fn printing_credentials_shows_no_secret_and_no_key() {
+    let printed = format!("{:?}", credentials(&["north-star"]));
+    assert!(
+        !printed.contains("north-star") && !printed.contains("bytes"),
+        "{printed}"
+    );
+}

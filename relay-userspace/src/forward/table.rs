@@ -1,0 +1,277 @@
+//! The sessions of one forward on one worker, as a state machine: who may have one, where it goes, when it ends.
+//! No sockets, no clock: datagrams and `now` in, verdicts and commands out.
+
+mod answer;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+
+pub use answer::{Client, Command, Opening, Refusal, Unheard, Verdict};
+
+use super::rate::SourceRate;
+use super::shared::SharedLimit;
+use crate::api::Traffic;
+use crate::fastpath::{Leg, SessionId, SessionSpec};
+
+/// How many times an idle period a session's counters are looked at: it lives at most a quarter longer than asked.
+const CHECKS_PER_IDLE: u32 = 4;
+
+/// One client's way to the destination.
+#[derive(Debug, Clone, Copy)]
+pub struct Session {
+    pub client: Client,
+    pub destination: SocketAddr,
+    /// Our address the destination sees.
+    pub local: SocketAddr,
+    pub since: Instant,
+    pub deadline: Instant,
+    /// Relayed by userspace.
+    pub to_destination: Traffic,
+    pub to_client: Traffic,
+    /// Packets of kernel and userspace at the last check.
+    seen: u64,
+    next_check: Instant,
+}
+
+/// Who may use the forward, and for how long without traffic.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    pub allow: Vec<IpNet>,
+    pub idle: Duration,
+}
+
+pub struct Table {
+    rules: Rules,
+    limit: Arc<SharedLimit>,
+    rate: SourceRate,
+    targets: Vec<SocketAddr>,
+    by_client: HashMap<Client, SessionId>,
+    sessions: HashMap<SessionId, Session>,
+    due: BTreeSet<(Instant, SessionId)>,
+    commands: VecDeque<Command>,
+}
+
+impl Table {
+    pub fn new(rules: Rules, limit: Arc<SharedLimit>, targets: Vec<SocketAddr>) -> Table {
+        Table {
+            rules,
+            limit,
+            rate: SourceRate::default(),
+            targets,
+            by_client: HashMap::new(),
+            sessions: HashMap::new(),
+            due: BTreeSet::new(),
+            commands: VecDeque::new(),
+        }
+    }
+
+    /// A datagram of `bytes` bytes from a client.
+    pub fn handle_client(&mut self, now: Instant, client: Client, bytes: usize) -> Verdict {
+        if let Some(id) = self.by_client.get(&client).copied()
+            && let Some(session) = self.sessions.get_mut(&id)
+        {
+            if now < session.deadline {
+                count(&mut session.to_destination, bytes);
+                return Verdict::Relay {
+                    session: id,
+                    destination: session.destination,
+                };
+            }
+            self.end(id);
+        }
+        match self.admit(now, client) {
+            Ok(opening) => Verdict::Open(opening),
+            Err(refusal) => {
+                self.limit.refuse();
+                Verdict::Refused(refusal)
+            }
+        }
+    }
+
+    fn admit(&mut self, now: Instant, client: Client) -> Result<Opening, Refusal> {
+        let source = client.remote.ip().to_canonical();
+        if !self.rules.allow.is_empty() && !self.rules.allow.iter().any(|net| net.contains(&source))
+        {
+            return Err(Refusal::Allow);
+        }
+        // Same family first: the kernel relays within one family.
+        let same = |target: &&SocketAddr| target.is_ipv4() == client.server.is_ipv4();
+        let target = self
+            .targets
+            .iter()
+            .find(same)
+            .or(self.targets.first())
+            .ok_or(Refusal::NoTarget)?;
+        if !self.rate.take(now, source) {
+            return Err(Refusal::Rate);
+        }
+        if !self.limit.take() {
+            return Err(Refusal::Full);
+        }
+        Ok(Opening {
+            client,
+            destination: *target,
+        })
+    }
+
+    /// The relay port is bound: the session begins with the datagram of `bytes` bytes that asked for it.
+    pub fn opened(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        opening: Opening,
+        local: SocketAddr,
+        bytes: usize,
+    ) {
+        let Opening {
+            client,
+            destination,
+        } = opening;
+        let deadline = now + self.rules.idle;
+        let next_check = now + self.rules.idle / CHECKS_PER_IDLE;
+        let mut to_destination = Traffic::default();
+        count(&mut to_destination, bytes);
+        let to_client = Traffic::default();
+        let fresh = Session {
+            client,
+            destination,
+            local,
+            since: now,
+            deadline,
+            to_destination,
+            to_client,
+            seen: 0,
+            next_check,
+        };
+        self.by_client.insert(client, session);
+        self.sessions.insert(session, fresh);
+        self.due.insert((next_check, session));
+        let near = Leg {
+            remote: client.remote,
+            local: client.server,
+            channel: None,
+            deadline,
+        };
+        let far = Leg {
+            remote: destination,
+            local,
+            channel: None,
+            deadline,
+        };
+        self.commands.push_back(Command::Install {
+            session,
+            spec: SessionSpec { near, far },
+        });
+    }
+
+    /// No relay port: the client's next datagram tries again.
+    pub fn not_opened(&mut self, _opening: Opening) {
+        self.limit.give_back();
+    }
+
+    /// A datagram at the session's relay port. Only the destination is heard, and only while the session lives.
+    pub fn handle_destination(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        from: SocketAddr,
+        bytes: usize,
+    ) -> Result<Client, Unheard> {
+        let session = self.sessions.get_mut(&session).ok_or(Unheard::Expired)?;
+        if now >= session.deadline {
+            return Err(Unheard::Expired);
+        }
+        if from != session.destination {
+            return Err(Unheard::NotTheDestination);
+        }
+        count(&mut session.to_client, bytes);
+        Ok(session.client)
+    }
+
+    /// Looks at every session that is due. `kernel` says how many packets the kernel relayed of one.
+    pub fn handle_timeout(&mut self, now: Instant, kernel: impl Fn(SessionId) -> u64) {
+        while let Some((_, id)) = self.due.first().copied().filter(|(at, _)| *at <= now) {
+            let Some(session) = self.sessions.get_mut(&id) else {
+                break;
+            };
+            let seen = session.to_destination.packets + session.to_client.packets + kernel(id);
+            if seen == session.seen && now >= session.deadline {
+                self.end(id);
+                continue;
+            }
+            if seen != session.seen {
+                session.seen = seen;
+                session.deadline = now + self.rules.idle;
+                self.commands.push_back(Command::Extend {
+                    session: id,
+                    deadline: session.deadline,
+                });
+            }
+            self.due.remove(&(session.next_check, id));
+            session.next_check = (now + self.rules.idle / CHECKS_PER_IDLE).min(session.deadline);
+            self.due.insert((session.next_check, id));
+        }
+    }
+
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    pub fn next_command(&mut self) -> Option<Command> {
+        self.commands.pop_front()
+    }
+
+    /// The destination's addresses now. Sessions stay with an address that is gone until they are idle, unless it
+    /// may no longer be reached.
+    pub fn retarget(&mut self, targets: Vec<SocketAddr>, may_reach: impl Fn(SocketAddr) -> bool) {
+        self.targets = targets;
+        let denied = |session: &Session| {
+            !self.targets.contains(&session.destination) && !may_reach(session.destination)
+        };
+        let ended: Vec<_> = self
+            .sessions
+            .iter()
+            .filter(|(_, s)| denied(s))
+            .map(|(id, _)| *id)
+            .collect();
+        ended.into_iter().for_each(|id| self.end(id));
+    }
+
+    /// Ends a session now. False: not one of this table.
+    pub fn kill(&mut self, session: SessionId) -> bool {
+        let known = self.sessions.contains_key(&session);
+        self.end(session);
+        known
+    }
+
+    pub fn kill_all(&mut self) {
+        let all: Vec<_> = self.sessions.keys().copied().collect();
+        all.into_iter().for_each(|id| self.end(id));
+    }
+
+    pub fn sessions(&self) -> impl Iterator<Item = (SessionId, &Session)> {
+        self.sessions.iter().map(|(id, session)| (*id, session))
+    }
+
+    fn end(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.remove(&id) else {
+            return;
+        };
+        self.by_client.remove(&session.client);
+        self.due.remove(&(session.next_check, id));
+        self.limit.give_back();
+        self.commands.push_back(Command::Remove { session: id });
+    }
+}
+
+fn count(traffic: &mut Traffic, bytes: usize) {
+    traffic.packets += 1;
+    traffic.bytes += bytes as u64;
+}
+
+#[cfg(test)]
+mod tests;

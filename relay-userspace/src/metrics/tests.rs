@@ -1,0 +1,94 @@
+//! The registry, the documentation, the relay's samples and the exposition name the same metrics.
+
+use std::collections::BTreeSet;
+
+use super::{exposition, registry};
+use crate::config::Config;
+use crate::relay::{Kind, Relay, Sample};
+
+const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
+const BEGIN: &str = "<!-- begin: printed from metrics/registry.rs -->\n";
+const END: &str = "<!-- end -->";
+
+/// `RELAY_BLESS=1 cargo test -p relay-userspace metrics` rewrites the tables.
+#[test]
+fn every_metric_is_documented_as_declared() {
+    let document = std::fs::read_to_string(DOCUMENT).expect("docs/metrics.md");
+    let (head, rest) = document.split_once(BEGIN).expect("the begin mark");
+    let (tables, tail) = rest.split_once(END).expect("the end mark");
+    if std::env::var_os("RELAY_BLESS").is_some() {
+        let fresh = format!("{head}{BEGIN}{}{END}{tail}", registry::markdown());
+        std::fs::write(DOCUMENT, fresh).expect("docs/metrics.md is writable");
+        return;
+    }
+    assert_eq!(tables, registry::markdown(), "run it with RELAY_BLESS=1");
+}
+
+#[test]
+fn metric_names_are_unique_and_without_prefix_or_suffix() {
+    let names: BTreeSet<_> = registry::METRICS.iter().map(|metric| metric.name).collect();
+    assert_eq!(names.len(), registry::METRICS.len());
+    for name in names {
+        assert!(
+            !name.starts_with("relay_") && !name.ends_with("_total"),
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_relay_counts_exactly_what_is_declared() {
+    let relay = Relay::start(loopback()).await.expect("the relay starts");
+    let samples = relay.counters().await;
+    relay.shutdown().await;
+    for sample in &samples {
+        let metric = registry::find(&sample.name)
+            .unwrap_or_else(|| panic!("{} is not in the registry", sample.name));
+        let labels: Vec<_> = sample.labels.iter().map(|(key, _)| *key).collect();
+        assert_eq!(metric.kind, sample.kind, "{}", sample.name);
+        assert_eq!(metric.labels, labels, "{}", sample.name);
+    }
+    let counted: BTreeSet<_> = samples.iter().map(|sample| sample.name.as_str()).collect();
+    let silent = registry::METRICS
+        .iter()
+        .filter(|metric| !counted.contains(metric.name));
+    let silent: Vec<_> = silent.map(|metric| metric.name).collect();
+    assert!(
+        silent.is_empty(),
+        "declared, but not counted even as 0: {silent:?}"
+    );
+}
+
+#[test]
+fn samples_of_one_name_stand_together_under_one_help() {
+    let samples = vec![
+        Sample::counter("kernel_packets", 5).label("verdict", "transmitted"),
+        Sample::gauge("sessions", 2),
+        Sample::counter("kernel_packets", 7).label("verdict", "not_\"ip"),
+    ];
+    let text = exposition::encode(samples).unwrap();
+    assert_eq!(
+        text,
+        "# HELP relay_kernel_packets What the XDP program did with each packet it saw; the verdicts are listed below.\n\
+         # TYPE relay_kernel_packets counter\n\
+         relay_kernel_packets_total{verdict=\"transmitted\"} 5\n\
+         relay_kernel_packets_total{verdict=\"not_\\\"ip\"} 7\n\
+         # HELP relay_sessions Sessions that are alive: TURN channels and clients of forwards.\n\
+         # TYPE relay_sessions gauge\n\
+         relay_sessions 2\n\
+         # EOF\n"
+    );
+    assert_eq!(
+        registry::find("sessions").map(|metric| metric.kind),
+        Some(Kind::Gauge)
+    );
+}
+
+/// A relay that touches no card and no fixed port.
+fn loopback() -> Config {
+    let mut config = Config::default();
+    config.listen.udp = vec!["127.0.0.1:0".parse().unwrap()];
+    config.metrics.listen = None;
+    config.workers = 1;
+    config
+}

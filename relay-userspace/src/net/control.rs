@@ -1,0 +1,62 @@
+//! What the rest of the program may ask of a worker: messages to its thread, answers by oneshot.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::forwarding::{ForwardKey, NewForward};
+use super::views;
+use super::worker::Worker;
+use crate::api;
+use crate::policy::PeerPolicy;
+use crate::turn::Counters;
+
+pub enum Request {
+    Sessions(oneshot::Sender<Vec<api::Session>>),
+    Kill(api::SessionId, oneshot::Sender<bool>),
+    TurnCounters(oneshot::Sender<Counters>),
+    AddForward(NewForward, oneshot::Sender<io::Result<()>>),
+    Retarget(ForwardKey, Vec<SocketAddr>, Arc<PeerPolicy>),
+    RemoveForward(ForwardKey, oneshot::Sender<()>),
+}
+
+/// Answers until the handles are gone, then ends every session.
+pub async fn serve(worker: Rc<Worker>, mut requests: mpsc::UnboundedReceiver<Request>) {
+    while let Some(request) = requests.recv().await {
+        // An answer nobody waits for any more is no fault.
+        match request {
+            Request::Sessions(reply) => drop(reply.send(views::sessions(&worker))),
+            Request::Kill(id, reply) => {
+                let killed = worker.with_driver(|driver, context| driver.kill(context, id))
+                    || worker.with_forwarding(|forwarding, context| forwarding.kill(context, id));
+                let _ = reply.send(killed);
+            }
+            Request::TurnCounters(reply) => {
+                let _ =
+                    reply.send(worker.with_driver(|driver, _| driver.server().counters().clone()));
+            }
+            Request::AddForward(new, reply) => {
+                let _ = reply
+                    .send(worker.with_forwarding(|forwarding, context| {
+                        forwarding.add(context.worker, new)
+                    }));
+            }
+            Request::Retarget(key, targets, policy) => {
+                worker.with_forwarding(|forwarding, context| {
+                    forwarding.retarget(context, key, targets, |address| {
+                        policy.check(address).is_ok()
+                    });
+                })
+            }
+            Request::RemoveForward(key, reply) => {
+                worker.with_forwarding(|forwarding, context| forwarding.remove(context, key));
+                let _ = reply.send(());
+            }
+        }
+    }
+    worker.with_driver(|driver, context| driver.kill_all(context));
+    worker.with_forwarding(|forwarding, context| forwarding.remove_all(context));
+}

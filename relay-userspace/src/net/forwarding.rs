@@ -1,0 +1,212 @@
+//! The forwards of one worker: sockets and kernel entries around the state machines in `forward::table`.
+
+mod forward;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use forward::Forward;
+
+use super::batch::Batch;
+use super::socket::Socket;
+use super::stats::Stat;
+use super::worker::{Context, Worker};
+use crate::api;
+use crate::fastpath::SessionId;
+use crate::forward::shared::SharedLimit;
+use crate::forward::table::{Client, Refusal, Rules, Session, Unheard, Verdict};
+
+/// Names a forward for as long as it exists; a name may be given again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ForwardKey(pub u64);
+
+/// What a worker needs to serve a forward.
+pub struct NewForward {
+    pub key: ForwardKey,
+    pub name: Arc<str>,
+    pub rules: Rules,
+    pub limit: Arc<SharedLimit>,
+    pub targets: Vec<SocketAddr>,
+    pub listener: std::net::UdpSocket,
+}
+
+pub struct Forwarding {
+    forwards: HashMap<ForwardKey, Forward>,
+    next_id: u64,
+    id_stride: u64,
+}
+
+impl Forwarding {
+    /// Session ids are `first`, `first + stride`, …: nobody else's.
+    pub fn new(first: u64, stride: u64) -> Forwarding {
+        Forwarding {
+            forwards: HashMap::new(),
+            next_id: first,
+            id_stride: stride,
+        }
+    }
+
+    pub fn add(&mut self, worker: &Rc<Worker>, new: NewForward) -> io::Result<()> {
+        self.forwards.insert(new.key, Forward::new(worker, new)?);
+        Ok(())
+    }
+
+    pub fn remove(&mut self, context: &mut Context<'_>, key: ForwardKey) {
+        if let Some(mut forward) = self.forwards.remove(&key) {
+            forward.table.kill_all();
+            forward.carry_out(context);
+        }
+        self.publish(context);
+    }
+
+    pub fn remove_all(&mut self, context: &mut Context<'_>) {
+        let all: Vec<_> = self.forwards.keys().copied().collect();
+        all.into_iter().for_each(|key| self.remove(context, key));
+    }
+
+    pub fn retarget(
+        &mut self,
+        context: &mut Context<'_>,
+        key: ForwardKey,
+        targets: Vec<SocketAddr>,
+        may_reach: impl Fn(SocketAddr) -> bool,
+    ) {
+        if let Some(forward) = self.forwards.get_mut(&key) {
+            forward.table.retarget(targets, may_reach);
+            forward.carry_out(context);
+        }
+        self.publish(context);
+    }
+
+    pub fn kill(&mut self, context: &mut Context<'_>, id: api::SessionId) -> bool {
+        let killed = self.forwards.values_mut().any(|forward| {
+            let killed = forward.table.kill(SessionId(id));
+            forward.carry_out(context);
+            killed
+        });
+        self.publish(context);
+        killed
+    }
+
+    pub fn from_clients(
+        &mut self,
+        context: &mut Context<'_>,
+        key: ForwardKey,
+        socket: &Socket,
+        batch: &Batch,
+    ) {
+        let Some(forward) = self.forwards.get_mut(&key) else {
+            return;
+        };
+        for datagram in batch.datagrams() {
+            let local = socket.local();
+            let Some(contacted) = datagram
+                .to
+                .or(Some(local.ip()).filter(|ip| !ip.is_unspecified()))
+            else {
+                context.stats.add(Stat::DroppedNoDestinationAddress, 1);
+                continue;
+            };
+            let client = Client {
+                remote: datagram.from,
+                server: SocketAddr::new(contacted, local.port()),
+            };
+            match forward
+                .table
+                .handle_client(context.now.mono, client, datagram.bytes.len())
+            {
+                Verdict::Relay {
+                    session,
+                    destination,
+                } => forward.to_destination(context, session, destination, &datagram),
+                Verdict::Refused(refusal) => context.stats.add(stat_of(refusal), 1),
+                Verdict::Open(opening) => {
+                    forward.carry_out(context);
+                    let session = SessionId(self.next_id);
+                    self.next_id += self.id_stride;
+                    forward.open(context, key, session, opening, &datagram);
+                }
+            }
+        }
+        forward.carry_out(context);
+        self.publish(context);
+    }
+
+    pub fn from_destination(
+        &mut self,
+        context: &mut Context<'_>,
+        key: ForwardKey,
+        session: SessionId,
+        batch: &Batch,
+    ) {
+        let Some(forward) = self.forwards.get_mut(&key) else {
+            return;
+        };
+        let now = context.now.mono;
+        for datagram in batch.datagrams() {
+            match forward.table.handle_destination(
+                now,
+                session,
+                datagram.from,
+                datagram.bytes.len(),
+            ) {
+                Ok(client) => forward.to_client(context, client, &datagram),
+                Err(Unheard::Expired) => context.stats.add(Stat::DroppedExpired, 1),
+                Err(Unheard::NotTheDestination) => {
+                    context.stats.add(Stat::DroppedNotFromDestination, 1)
+                }
+            }
+        }
+    }
+
+    pub fn handle_timeout(&mut self, context: &mut Context<'_>) {
+        for forward in self.forwards.values_mut() {
+            let fastpath = &context.shared.fastpath;
+            forward.table.handle_timeout(context.now.mono, |session| {
+                let traffic = fastpath.session(session).traffic;
+                traffic.near.packets + traffic.far.packets
+            });
+            forward.carry_out(context);
+        }
+        self.publish(context);
+    }
+
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.forwards
+            .values()
+            .filter_map(|forward| forward.table.poll_timeout())
+            .min()
+    }
+
+    /// Every session with the name of its forward.
+    pub fn sessions(&self) -> impl Iterator<Item = (&str, SessionId, &Session)> {
+        self.forwards.values().flat_map(|forward| {
+            forward
+                .table
+                .sessions()
+                .map(|(id, session)| (&*forward.name, id, session))
+        })
+    }
+
+    fn publish(&self, context: &Context<'_>) {
+        let sessions: usize = self
+            .forwards
+            .values()
+            .map(|forward| forward.sessions())
+            .sum();
+        context.stats.set(Stat::ForwardSessions, sessions as u64);
+    }
+}
+
+fn stat_of(refusal: Refusal) -> Stat {
+    match refusal {
+        Refusal::Allow => Stat::ForwardRefusedAllow,
+        Refusal::Full => Stat::ForwardRefusedFull,
+        Refusal::Rate => Stat::ForwardRefusedRate,
+        Refusal::NoTarget => Stat::ForwardRefusedNoTarget,
+    }
+}

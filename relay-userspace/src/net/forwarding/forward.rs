@@ -1,0 +1,186 @@
+//! One forward on one worker: its listener, the relay port of each client, their kernel entries. Decides nothing.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::task::AbortHandle;
+
+use super::{ForwardKey, NewForward};
+use crate::fastpath::SessionId;
+use crate::forward::table::{Client, Command, Opening, Table};
+use crate::net::batch::Datagram;
+use crate::net::ports::{Bound, PortFault};
+use crate::net::receive::{self, Role};
+use crate::net::shared::Shared;
+use crate::net::socket::{Route, Socket};
+use crate::net::stats::Stat;
+use crate::net::worker::{Context, Worker};
+
+/// Dropping it closes its sockets.
+pub struct Forward {
+    pub name: Arc<str>,
+    pub table: Table,
+    listener: Rc<Socket>,
+    listener_task: AbortHandle,
+    ports: HashMap<SessionId, Port>,
+}
+
+/// The relay port of one client. Dropping it closes the socket.
+struct Port {
+    socket: Rc<Socket>,
+    local: SocketAddr,
+    task: AbortHandle,
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Drop for Forward {
+    fn drop(&mut self) {
+        self.listener_task.abort();
+    }
+}
+
+impl Forward {
+    pub fn new(worker: &Rc<Worker>, new: NewForward) -> io::Result<Forward> {
+        let listener = Rc::new(Socket::new(new.listener)?);
+        let listener_task =
+            receive::spawn(worker, Rc::clone(&listener), Role::ForwardListener(new.key));
+        let table = Table::new(new.rules, new.limit, new.targets);
+        Ok(Forward {
+            name: new.name,
+            table,
+            listener,
+            listener_task,
+            ports: HashMap::new(),
+        })
+    }
+
+    /// Relay ports held.
+    pub fn sessions(&self) -> usize {
+        self.ports.len()
+    }
+
+    /// Binds the client's relay port and relays the datagram that asked for it.
+    pub fn open(
+        &mut self,
+        context: &mut Context<'_>,
+        key: ForwardKey,
+        session: SessionId,
+        opening: Opening,
+        datagram: &Datagram<'_>,
+    ) {
+        let bound = bind(context.shared, opening.destination)
+            .map_err(io::Error::other)
+            .and_then(|bound| Ok((bound.address, Rc::new(Socket::of_pool(bound)?))));
+        let (local, socket) = match bound {
+            Ok(bound) => bound,
+            Err(error) => {
+                tracing::debug!(%error, forward = &*self.name, "no relay port for a client");
+                context.stats.add(Stat::ForwardRefusedNoPort, 1);
+                return self.table.not_opened(opening);
+            }
+        };
+        let task = receive::spawn(
+            context.worker,
+            Rc::clone(&socket),
+            Role::ForwardPort(key, session),
+        );
+        context.shared.fastpath.open_flow_port(local);
+        self.ports.insert(
+            session,
+            Port {
+                socket,
+                local,
+                task,
+            },
+        );
+        self.table.opened(
+            context.now.mono,
+            session,
+            opening,
+            local,
+            datagram.bytes.len(),
+        );
+        context.stats.add(Stat::ForwardOpened, 1);
+        self.to_destination(context, session, opening.destination, datagram);
+        self.carry_out(context);
+    }
+
+    pub fn to_destination(
+        &self,
+        context: &mut Context<'_>,
+        session: SessionId,
+        to: SocketAddr,
+        datagram: &Datagram<'_>,
+    ) {
+        let Some(port) = self.ports.get(&session) else {
+            return;
+        };
+        let route = Route {
+            to,
+            from: None,
+            ecn: datagram.ecn,
+            dont_fragment: false,
+        };
+        context.outbox.push(&port.socket, route, datagram.bytes);
+        context.stats.add(Stat::PacketsToPeer, 1);
+        context
+            .stats
+            .add(Stat::BytesToPeer, datagram.bytes.len() as u64);
+    }
+
+    pub fn to_client(&self, context: &mut Context<'_>, client: Client, datagram: &Datagram<'_>) {
+        let from = self
+            .listener
+            .local()
+            .ip()
+            .is_unspecified()
+            .then(|| client.server.ip());
+        let route = Route {
+            to: client.remote,
+            from,
+            ecn: datagram.ecn,
+            dont_fragment: false,
+        };
+        context.outbox.push(&self.listener, route, datagram.bytes);
+        context.stats.add(Stat::PacketsToClient, 1);
+        context
+            .stats
+            .add(Stat::BytesToClient, datagram.bytes.len() as u64);
+    }
+
+    pub fn carry_out(&mut self, context: &mut Context<'_>) {
+        while let Some(command) = self.table.next_command() {
+            let fastpath = &context.shared.fastpath;
+            match command {
+                Command::Install { session, spec } => fastpath.install(session, spec),
+                Command::Extend { session, deadline } => {
+                    fastpath.extend(session, deadline, deadline)
+                }
+                Command::Remove { session } => {
+                    fastpath.remove(session);
+                    if let Some(port) = self.ports.remove(&session) {
+                        fastpath.close_port(port.local);
+                    }
+                    context.stats.add(Stat::ForwardEnded, 1);
+                }
+            }
+        }
+    }
+}
+
+fn bind(shared: &Shared, destination: SocketAddr) -> Result<Bound, PortFault> {
+    let address = shared.addresses.for_destination(destination);
+    let address = address.map_err(|source| PortFault::Bind {
+        address: destination.ip(),
+        source,
+    })?;
+    shared.pool.bind(address)
+}

@@ -1,0 +1,89 @@
+//! The pool on real loopback sockets. A small range of ports that are free right now is looked for first.
+
+use std::net::Ipv4Addr;
+
+use super::*;
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// A pool of `len` ports, the first of which is even, none of which was bound a moment ago.
+fn pool(len: u16) -> Arc<PortPool> {
+    loop {
+        let first = UdpSocket::bind((HERE, 0))
+            .and_then(|s| s.local_addr())
+            .expect("any port")
+            .port()
+            & !1;
+        let Some(last) = first.checked_add(len - 1) else {
+            continue;
+        };
+        let probes: Vec<_> = (first..=last)
+            .map_while(|port| UdpSocket::bind((HERE, port)).ok())
+            .collect();
+        if probes.len() == usize::from(len) {
+            return PortPool::new(first..=last);
+        }
+    }
+}
+
+#[test]
+fn every_port_of_the_range_is_found_and_then_the_pool_says_so() {
+    let pool = pool(5);
+    let bound: Vec<_> = (0..5).map(|_| pool.bind(HERE).expect("a port")).collect();
+    assert_eq!(pool.in_use(), 5);
+    assert!(matches!(pool.bind(HERE), Err(PortFault::Exhausted { .. })));
+    drop(bound);
+    assert_eq!(pool.in_use(), 0);
+    pool.bind(HERE).expect("free again");
+}
+
+#[test]
+fn a_port_of_another_program_is_passed_over() {
+    let pool = pool(2);
+    let _theirs = UdpSocket::bind((HERE, *pool.range().start())).expect("free a moment ago");
+    let ours = pool.bind(HERE).expect("the other one");
+    assert_eq!(ours.address.port(), *pool.range().end());
+    assert_eq!(pool.in_use(), 1);
+}
+
+#[test]
+fn an_even_port_with_the_next_one_kept_under_a_token() {
+    let (pool, now) = (pool(4), Instant::now());
+    let even = pool
+        .bind_pair(HERE, ReservationToken(1), now)
+        .expect("a pair");
+    assert_eq!(even.address.port() % 2, 0);
+    let odd = pool
+        .take_reserved(ReservationToken(1), now + RESERVATION / 2)
+        .expect("kept");
+    assert_eq!(odd.address.port(), even.address.port() + 1);
+    assert!(matches!(
+        pool.take_reserved(ReservationToken(1), now),
+        Err(PortFault::UnknownToken)
+    ));
+}
+
+#[test]
+fn a_reservation_nobody_came_for_gives_its_port_back() {
+    let (pool, now) = (pool(2), Instant::now());
+    let _even = pool
+        .bind_pair(HERE, ReservationToken(1), now)
+        .expect("a pair");
+    assert_eq!(pool.in_use(), 2);
+    assert!(matches!(
+        pool.take_reserved(ReservationToken(1), now + RESERVATION),
+        Err(PortFault::UnknownToken)
+    ));
+    assert_eq!(pool.in_use(), 1);
+}
+
+#[test]
+fn no_pair_without_room_for_the_second_port() {
+    let pool = pool(1);
+    assert!(matches!(
+        pool.bind_pair(HERE, ReservationToken(1), Instant::now()),
+        Err(PortFault::Exhausted { .. })
+    ));
+    assert_eq!(pool.in_use(), 0);
+    pool.bind_even(HERE).expect("an even port alone");
+}

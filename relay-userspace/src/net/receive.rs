@@ -1,0 +1,47 @@
+//! The receive loop, one task a socket: wait, take a batch, hand it on, send what came of it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use tokio::task::AbortHandle;
+
+use super::forwarding::ForwardKey;
+use super::socket::Socket;
+use super::stats::Stat;
+use super::worker::Worker;
+use crate::fastpath::SessionId;
+
+/// Batches of one socket before other sockets of the worker have their turn.
+const TURN: usize = 8;
+
+/// What a socket is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// TURN clients talk to it.
+    TurnListener,
+    /// The relayed transport address of an allocation.
+    RelayPort(SocketAddr),
+    /// Clients of a forward talk to it.
+    ForwardListener(ForwardKey),
+    /// The destination of a forward session answers to it.
+    ForwardPort(ForwardKey, SessionId),
+}
+
+/// Aborting the task closes the socket, once nobody else holds it.
+pub fn spawn(worker: &Rc<Worker>, socket: Rc<Socket>, role: Role) -> AbortHandle {
+    tokio::task::spawn_local(receive(Rc::clone(worker), socket, role)).abort_handle()
+}
+
+async fn receive(worker: Rc<Worker>, socket: Rc<Socket>, role: Role) {
+    while socket.readable().await.is_ok() {
+        for _ in 0..TURN {
+            match worker.receive(&socket, role) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => worker.stats().add(Stat::of_receive_error(&error), 1),
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+}

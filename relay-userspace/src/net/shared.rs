@@ -1,0 +1,13 @@
+//! What every worker reads and none writes per packet.
+
+use std::sync::Arc;
+
+use super::addresses::RelayAddresses;
+use super::ports::PortPool;
+use crate::fastpath::FastPath;
+
+pub struct Shared {
+    pub fastpath: FastPath,
+    pub pool: Arc<PortPool>,
+    pub addresses: RelayAddresses,
+}

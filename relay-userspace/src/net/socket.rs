@@ -1,0 +1,140 @@
+//! One UDP socket with batched receiving and segmented sending. Knows no protocol and owns no queue.
+
+use std::cell::Cell;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use nix::sys::socket::sockopt;
+use quinn_udp::{EcnCodepoint, Transmit, UdpSockRef, UdpSocketState};
+use socket2::{Domain, Protocol, Socket as RawSocket, Type};
+use tokio::io::Interest;
+
+use super::batch::Batch;
+use super::fragment::set_dont_fragment;
+use super::ports::{Bound, Lease};
+
+/// Holds a burst of 20 ms at 1.6 Gbit/s while the worker is elsewhere. A limit, not memory taken.
+const LISTENER_BUFFER: usize = 4 << 20;
+/// There are many relay sockets, and each carries few sessions.
+const RELAY_BUFFER: usize = 1 << 20;
+
+/// Binds an address of which every worker has a socket: the kernel keeps a client's 5-tuple on one of them.
+pub fn bind_shared(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    let socket = open(address)?;
+    socket.set_reuse_port(true)?;
+    bind(socket, address, LISTENER_BUFFER)
+}
+
+/// Binds an address nobody shares.
+pub fn bind_alone(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    bind(open(address)?, address, RELAY_BUFFER)
+}
+
+fn open(address: SocketAddr) -> io::Result<RawSocket> {
+    let socket = RawSocket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    Ok(socket)
+}
+
+fn bind(socket: RawSocket, address: SocketAddr, buffer: usize) -> io::Result<std::net::UdpSocket> {
+    socket.bind(&address.into())?;
+    // Best effort: the forced variants need CAP_NET_ADMIN, the others are capped by net.core.*mem_max.
+    if nix::sys::socket::setsockopt(&socket, sockopt::RcvBufForce, &buffer).is_err() {
+        let _ = socket.set_recv_buffer_size(buffer);
+    }
+    if nix::sys::socket::setsockopt(&socket, sockopt::SndBufForce, &buffer).is_err() {
+        let _ = socket.set_send_buffer_size(buffer);
+    }
+    Ok(socket.into())
+}
+
+/// Where a datagram goes and how it is marked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    pub to: SocketAddr,
+    /// Address of ours it leaves from; `None` on a socket that is bound to one.
+    pub from: Option<IpAddr>,
+    pub ecn: Option<EcnCodepoint>,
+    pub dont_fragment: bool,
+}
+
+/// Belongs to the worker whose runtime it was made on.
+#[derive(Debug)]
+pub struct Socket {
+    io: tokio::net::UdpSocket,
+    state: UdpSocketState,
+    local: SocketAddr,
+    dont_fragment: Cell<bool>,
+    /// Given back after the socket is closed: fields drop in order.
+    _lease: Option<Lease>,
+}
+
+impl Socket {
+    /// Inside the worker's runtime.
+    pub fn new(socket: std::net::UdpSocket) -> io::Result<Socket> {
+        Socket::with_lease(socket, None)
+    }
+
+    /// Inside the worker's runtime. The port is held until the socket is gone.
+    pub fn of_pool(bound: Bound) -> io::Result<Socket> {
+        Socket::with_lease(bound.socket, Some(bound.lease))
+    }
+
+    fn with_lease(socket: std::net::UdpSocket, lease: Option<Lease>) -> io::Result<Socket> {
+        socket.set_nonblocking(true)?;
+        let local = socket.local_addr()?;
+        let io = tokio::net::UdpSocket::from_std(socket)?;
+        let state = UdpSocketState::new(UdpSockRef::from(&io))?;
+        set_dont_fragment(&io, local.is_ipv6(), false)?;
+        Ok(Socket {
+            io,
+            state,
+            local,
+            dont_fragment: Cell::new(false),
+            _lease: lease,
+        })
+    }
+
+    /// As bound: the address may be a wildcard.
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    pub async fn readable(&self) -> io::Result<()> {
+        self.io.readable().await
+    }
+
+    /// Fills the batch. `WouldBlock` when nothing is there; any other error is a report about something sent earlier.
+    pub fn receive(&self, batch: &mut Batch) -> io::Result<()> {
+        self.io.try_io(Interest::READABLE, || {
+            batch.fill(|buffers, metas| self.state.recv(UdpSockRef::from(&self.io), buffers, metas))
+        })
+    }
+
+    /// Datagrams one call to `send` may carry.
+    pub fn max_segments(&self) -> usize {
+        self.state.max_gso_segments()
+    }
+
+    /// Sends `bytes` as datagrams of `segment` bytes each (the last may be shorter), without waiting.
+    pub fn send(&self, route: &Route, bytes: &[u8], segment: usize) -> io::Result<()> {
+        if self.dont_fragment.get() != route.dont_fragment {
+            set_dont_fragment(&self.io, self.local.is_ipv6(), route.dont_fragment)?;
+            self.dont_fragment.set(route.dont_fragment);
+        }
+        let transmit = Transmit {
+            destination: route.to,
+            ecn: route.ecn,
+            contents: bytes,
+            segment_size: (segment < bytes.len()).then_some(segment),
+            src_ip: route.from,
+        };
+        self.state.try_send(UdpSockRef::from(&self.io), &transmit)
+    }
+}

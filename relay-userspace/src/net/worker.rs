@@ -1,0 +1,174 @@
+//! One thread of the slow path: its sockets, its TURN server, its forward sessions, its timer. Shares nothing per packet.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::Notify;
+
+use super::batch::Batch;
+use super::driver::Driver;
+use super::forwarding::Forwarding;
+use super::outbox::Outbox;
+use super::receive::{self, Role};
+use super::shared::Shared;
+use super::socket::Socket;
+use super::stats::Stats;
+use crate::turn::{self, Now};
+
+/// What a handler may touch besides its own state.
+pub struct Context<'a> {
+    pub worker: &'a Rc<Worker>,
+    pub shared: &'a Shared,
+    pub stats: &'a Stats,
+    pub outbox: &'a mut Outbox,
+    pub now: Now,
+}
+
+/// Borrows of the cells never live across an await: tasks of one thread cannot meet in them.
+pub struct Worker {
+    shared: Arc<Shared>,
+    stats: Arc<Stats>,
+    batch: RefCell<Batch>,
+    outbox: RefCell<Outbox>,
+    driver: RefCell<Driver>,
+    forwarding: RefCell<Forwarding>,
+    /// When the timer task wakes by itself.
+    armed: Cell<Option<Instant>>,
+    rearm: Notify,
+}
+
+impl Worker {
+    /// Inside the worker's runtime. `listeners` speak TURN.
+    pub fn start(
+        shared: Arc<Shared>,
+        stats: Arc<Stats>,
+        server: turn::Server,
+        forwarding: Forwarding,
+        listeners: Vec<std::net::UdpSocket>,
+    ) -> io::Result<Rc<Worker>> {
+        let listeners = listeners
+            .into_iter()
+            .map(|socket| Socket::new(socket).map(Rc::new));
+        let listeners = listeners.collect::<io::Result<Vec<_>>>()?;
+        let worker = Rc::new(Worker {
+            shared,
+            stats,
+            batch: RefCell::default(),
+            outbox: RefCell::default(),
+            driver: RefCell::new(Driver::new(server, listeners.clone())),
+            forwarding: RefCell::new(forwarding),
+            armed: Cell::new(None),
+            rearm: Notify::new(),
+        });
+        for socket in listeners {
+            receive::spawn(&worker, socket, Role::TurnListener);
+        }
+        tokio::task::spawn_local(Rc::clone(&worker).timer());
+        Ok(worker)
+    }
+
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Takes one batch from `socket` and does everything that follows from it.
+    pub fn receive(self: &Rc<Self>, socket: &Rc<Socket>, role: Role) -> io::Result<()> {
+        let mut batch = self.batch.borrow_mut();
+        socket.receive(&mut batch)?;
+        match role {
+            Role::TurnListener => {
+                self.with_driver(|driver, context| driver.from_clients(context, socket, &batch))
+            }
+            Role::RelayPort(relayed) => {
+                self.with_driver(|driver, context| driver.from_peers(context, relayed, &batch));
+            }
+            Role::ForwardListener(key) => {
+                self.with_forwarding(|forwarding, context| {
+                    forwarding.from_clients(context, key, socket, &batch)
+                });
+            }
+            Role::ForwardPort(key, session) => {
+                self.with_forwarding(|forwarding, context| {
+                    forwarding.from_destination(context, key, session, &batch)
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs `act` on the TURN side, then sends what it queued.
+    pub fn with_driver<T>(
+        self: &Rc<Self>,
+        act: impl FnOnce(&mut Driver, &mut Context<'_>) -> T,
+    ) -> T {
+        self.with(|context| act(&mut self.driver.borrow_mut(), context))
+    }
+
+    /// Runs `act` on the forwards, then sends what it queued.
+    pub fn with_forwarding<T>(
+        self: &Rc<Self>,
+        act: impl FnOnce(&mut Forwarding, &mut Context<'_>) -> T,
+    ) -> T {
+        self.with(|context| act(&mut self.forwarding.borrow_mut(), context))
+    }
+
+    fn with<T>(self: &Rc<Self>, act: impl FnOnce(&mut Context<'_>) -> T) -> T {
+        let mut outbox = self.outbox.borrow_mut();
+        let (shared, stats) = (&*self.shared, &*self.stats);
+        let done = act(&mut Context {
+            worker: self,
+            shared,
+            stats,
+            outbox: &mut outbox,
+            now: now(),
+        });
+        outbox.flush(&self.stats);
+        drop(outbox);
+        let earlier = |due: &Instant| self.armed.get().is_none_or(|armed| *due < armed);
+        if self.next_timeout().as_ref().is_some_and(earlier) {
+            self.rearm.notify_one();
+        }
+        done
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        let timeouts = [
+            self.driver.borrow().poll_timeout(),
+            self.forwarding.borrow().poll_timeout(),
+        ];
+        timeouts.into_iter().flatten().min()
+    }
+
+    async fn timer(self: Rc<Self>) {
+        loop {
+            let due = self.next_timeout();
+            self.armed.set(due);
+            let sleep = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = sleep => {
+                    self.with_driver(|driver, context| driver.handle_timeout(context));
+                    self.with_forwarding(|forwarding, context| forwarding.handle_timeout(context));
+                }
+                () = self.rearm.notified() => {}
+            }
+        }
+    }
+}
+
+fn now() -> Now {
+    let unix = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    Now {
+        mono: Instant::now(),
+        unix,
+    }
+}

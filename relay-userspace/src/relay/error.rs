@@ -1,0 +1,73 @@
+//! Why the relay or a forward cannot start, in words an operator can act on.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+/// Nothing runs when this is returned: what was bound is closed again.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("listen on udp/{address}: {source}{}", advice(source))]
+    Listen {
+        address: SocketAddr,
+        source: io::Error,
+    },
+    #[error(
+        "use {address} as relay address: {source}; it must be an address of this host (relay.addresses)"
+    )]
+    RelayAddress { address: IpAddr, source: io::Error },
+    #[error("start worker {index}: {source}")]
+    Worker { index: usize, source: io::Error },
+    #[error("read random bytes for nonces: {0}")]
+    Random(getrandom::Error),
+    #[error("forward {name}: {source}")]
+    Forward { name: String, source: ForwardError },
+}
+
+/// The forward was not added; everything else runs on.
+#[derive(Debug, thiserror::Error)]
+pub enum ForwardError {
+    #[error("a forward named {name} exists already; remove it first or choose another name")]
+    NameTaken { name: String },
+    #[error("resolve {host}: {source}")]
+    Resolve { host: String, source: io::Error },
+    #[error("resolve {host}: the name has no address")]
+    NoAddress { host: String },
+    /// `rule` is a sentence that says what would allow it.
+    #[error("destination {address} is {rule}")]
+    Denied { address: SocketAddr, rule: String },
+    #[error("listen on udp/{address}: {source}{}", advice(source))]
+    Listen {
+        address: SocketAddr,
+        source: io::Error,
+    },
+    #[error("the relay is shutting down")]
+    ShuttingDown,
+}
+
+impl StartError {
+    /// The host has no such address family.
+    pub fn is_missing_family(&self) -> bool {
+        matches!(self, StartError::Listen { source, .. } if matches!(source.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL)))
+    }
+}
+
+impl ForwardError {
+    /// The name has no address now: another time it may.
+    pub fn is_about_names(&self) -> bool {
+        matches!(
+            self,
+            ForwardError::Resolve { .. } | ForwardError::NoAddress { .. }
+        )
+    }
+}
+
+fn advice(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another program has that port: `ss -lunp` shows it, or choose another port"
+        }
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need root or CAP_NET_BIND_SERVICE",
+        io::ErrorKind::AddrNotAvailable => "; that address is not one of this host",
+        _ => "",
+    }
+}

@@ -1,0 +1,249 @@
+//! The forwards that exist: their names, their destinations' addresses, and the watch over those names.
+
+mod resolved;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+
+use resolved::{Resolved, lock, look_up, renew};
+
+use super::error::ForwardError;
+use super::listen::bind_for_workers;
+use super::workers::Workers;
+use crate::api::ForwardView;
+use crate::config::{Destination, Forward};
+use crate::fastpath::FastPath;
+use crate::forward::destination::{RESOLVE_EVERY, is_literal};
+use crate::forward::shared::SharedLimit;
+use crate::forward::table::Rules;
+use crate::net::control::Request;
+use crate::net::forwarding::{ForwardKey, NewForward};
+use crate::policy::PeerPolicy;
+
+/// Below it the checks of a session would keep a worker busy.
+const SHORTEST_IDLE: Duration = Duration::from_millis(100);
+
+pub struct Forwards {
+    workers: Arc<Workers>,
+    fastpath: FastPath,
+    policy: Arc<PeerPolicy>,
+    next_key: AtomicU64,
+    entries: tokio::sync::Mutex<BTreeMap<String, Entry>>,
+    count: AtomicU64,
+}
+
+struct Entry {
+    key: ForwardKey,
+    /// With the port that was bound.
+    forward: Forward,
+    limit: Arc<SharedLimit>,
+    resolved: Arc<Mutex<Resolved>>,
+    watch: Option<AbortHandle>,
+}
+
+/// What to do when the destination's name does not resolve at first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unresolved {
+    Refuse,
+    /// Start with the fault shown: at boot, names may come later than the relay.
+    KeepTrying,
+}
+
+impl Forwards {
+    pub fn new(workers: Arc<Workers>, fastpath: FastPath, policy: Arc<PeerPolicy>) -> Forwards {
+        Forwards {
+            workers,
+            fastpath,
+            policy,
+            next_key: AtomicU64::new(1),
+            entries: Default::default(),
+            count: AtomicU64::new(0),
+        }
+    }
+
+    pub async fn add(
+        &self,
+        mut forward: Forward,
+        unresolved: Unresolved,
+    ) -> Result<ForwardView, ForwardError> {
+        let mut entries = self.entries.lock().await;
+        if entries.contains_key(&forward.name) {
+            return Err(ForwardError::NameTaken { name: forward.name });
+        }
+        let resolved = match look_up(&forward.to, &self.policy).await {
+            Ok(addresses) => Resolved {
+                addresses,
+                fault: None,
+            },
+            Err(error) if unresolved == Unresolved::KeepTrying && error.is_about_names() => {
+                Resolved {
+                    addresses: Vec::new(),
+                    fault: Some(error.to_string()),
+                }
+            }
+            Err(error) => return Err(error),
+        };
+        let listen = |source| ForwardError::Listen {
+            address: forward.listen,
+            source,
+        };
+        let (bound, sockets) =
+            bind_for_workers(forward.listen, self.workers.count()).map_err(listen)?;
+        forward.listen = bound;
+        let key = ForwardKey(self.next_key.fetch_add(1, Relaxed));
+        let limit = Arc::new(SharedLimit::new(forward.max_sessions));
+        let rules = Rules {
+            allow: forward.allow.clone(),
+            idle: forward.idle.max(SHORTEST_IDLE),
+        };
+        let targets = resolved.addresses.clone();
+        let new = |listener| {
+            let (name, limit) = (forward.name.as_str().into(), Arc::clone(&limit));
+            NewForward {
+                key,
+                name,
+                rules: rules.clone(),
+                limit,
+                targets: targets.clone(),
+                listener,
+            }
+        };
+        if let Err(error) = self.hand_out(sockets.into_iter().map(new), bound).await {
+            self.take_back(key).await;
+            return Err(error);
+        }
+        self.fastpath.open_flow_port(bound);
+        let resolved = Arc::new(Mutex::new(resolved));
+        let watch = (!is_literal(&forward.to)).then(|| self.watch(key, &forward.to, &resolved));
+        let entry = Entry {
+            key,
+            forward,
+            limit,
+            resolved,
+            watch,
+        };
+        let view = entry.view();
+        entries.insert(view.name.clone(), entry);
+        self.count.store(entries.len() as u64, Relaxed);
+        Ok(view)
+    }
+
+    /// False: no forward has that name.
+    pub async fn remove(&self, name: &str) -> bool {
+        let mut entries = self.entries.lock().await;
+        let Some(entry) = entries.remove(name) else {
+            return false;
+        };
+        self.count.store(entries.len() as u64, Relaxed);
+        if let Some(watch) = &entry.watch {
+            watch.abort();
+        }
+        self.take_back(entry.key).await;
+        self.fastpath.close_port(entry.forward.listen);
+        true
+    }
+
+    pub async fn remove_all(&self) {
+        let names: Vec<String> = self.entries.lock().await.keys().cloned().collect();
+        for name in names {
+            self.remove(&name).await;
+        }
+    }
+
+    pub fn count(&self) -> u64 {
+        self.count.load(Relaxed)
+    }
+
+    pub async fn views(&self) -> Vec<ForwardView> {
+        self.entries
+            .lock()
+            .await
+            .values()
+            .map(Entry::view)
+            .collect()
+    }
+
+    /// One a worker.
+    async fn hand_out(
+        &self,
+        all: impl Iterator<Item = NewForward>,
+        bound: SocketAddr,
+    ) -> Result<(), ForwardError> {
+        let requests = self.workers.requests();
+        if requests.is_empty() {
+            return Err(ForwardError::ShuttingDown);
+        }
+        for (requests, new) in requests.into_iter().zip(all) {
+            let (reply, added) = oneshot::channel();
+            requests
+                .send(Request::AddForward(new, reply))
+                .map_err(|_| ForwardError::ShuttingDown)?;
+            let added = added.await.map_err(|_| ForwardError::ShuttingDown)?;
+            added.map_err(|source| ForwardError::Listen {
+                address: bound,
+                source,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Waits until no worker serves the forward.
+    async fn take_back(&self, key: ForwardKey) {
+        self.workers
+            .ask(|reply| Request::RemoveForward(key, reply))
+            .await;
+    }
+
+    /// Looks the name up again and again, and tells the workers what changed.
+    fn watch(
+        &self,
+        key: ForwardKey,
+        to: &Destination,
+        resolved: &Arc<Mutex<Resolved>>,
+    ) -> AbortHandle {
+        let (workers, policy) = (Arc::downgrade(&self.workers), Arc::clone(&self.policy));
+        let (to, resolved) = (to.clone(), Arc::clone(resolved));
+        let watch = async move {
+            loop {
+                tokio::time::sleep(RESOLVE_EVERY).await;
+                let answer = look_up(&to, &policy).await;
+                let Some(workers) = workers.upgrade() else {
+                    return;
+                };
+                let Some(targets) = renew(&mut lock(&resolved), answer) else {
+                    continue;
+                };
+                for requests in workers.requests() {
+                    // A worker that is gone needs no addresses.
+                    let _ =
+                        requests.send(Request::Retarget(key, targets.clone(), Arc::clone(&policy)));
+                }
+            }
+        };
+        tokio::spawn(watch).abort_handle()
+    }
+}
+
+impl Entry {
+    fn view(&self) -> ForwardView {
+        let resolved = lock(&self.resolved).clone();
+        ForwardView {
+            name: self.forward.name.clone(),
+            listen: self.forward.listen,
+            to: format!("{}:{}", self.forward.to.host, self.forward.to.port),
+            resolved: resolved.addresses,
+            fault: resolved.fault,
+            allow: self.forward.allow.iter().map(ToString::to_string).collect(),
+            idle_seconds: self.forward.idle.as_secs(),
+            max_sessions: self.forward.max_sessions as u64,
+            sessions: self.limit.sessions() as u64,
+            refused: self.limit.refused(),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! One measured value on its way to `/metrics`, and where the values outside of `net` come from. Knows no exposition format.
+
+use crate::fastpath::FastPath;
+use crate::turn::{Counter, Counters};
+
+/// Whether a value only grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Counter,
+    Gauge,
+}
+
+/// One value. The name is snake case, without the `relay_` prefix and without the `_total` suffix of a counter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    pub name: String,
+    pub labels: Vec<(&'static str, String)>,
+    pub value: u64,
+    pub kind: Kind,
+}
+
+impl Sample {
+    pub fn counter(name: impl Into<String>, value: u64) -> Sample {
+        Sample {
+            name: name.into(),
+            labels: Vec::new(),
+            value,
+            kind: Kind::Counter,
+        }
+    }
+
+    pub fn gauge(name: impl Into<String>, value: u64) -> Sample {
+        Sample {
+            kind: Kind::Gauge,
+            ..Sample::counter(name, value)
+        }
+    }
+
+    pub fn label(mut self, key: &'static str, value: impl Into<String>) -> Sample {
+        self.labels.push((key, value.into()));
+        self
+    }
+}
+
+/// Every name made here or in `Relay::counters` with what it means. The names of `turn::Counter` describe themselves.
+pub const DESCRIPTIONS: &[(&str, &str)] = &[
+    (
+        "turn_refused_peers",
+        "Peers refused by the peer policy, by the rule that refused them.",
+    ),
+    (
+        "kernel_packets",
+        "Packets the kernel program saw, by what it did with them and why.",
+    ),
+    (
+        "kernel_relayed_packets",
+        "Packets relayed in the kernel, removed sessions included.",
+    ),
+    (
+        "kernel_relayed_bytes",
+        "Application bytes relayed in the kernel, removed sessions included.",
+    ),
+    (
+        "kernel_failed_installs",
+        "Sessions the kernel tables refused.",
+    ),
+    (
+        "kernel_drift",
+        "Words of kernel memory found different from what was written, and repaired.",
+    ),
+    (
+        "kernel_wanted_sessions",
+        "Sessions that should run in the kernel.",
+    ),
+    (
+        "kernel_installed_sessions",
+        "Sessions that run in the kernel.",
+    ),
+    (
+        "kernel_capacity",
+        "Sessions the kernel tables have room for.",
+    ),
+    ("kernel_next_hops", "Next hops in use by the kernel."),
+    (
+        "kernel_next_hops_unresolved",
+        "Next hops that wait for their neighbour.",
+    ),
+    ("ports_in_use", "Relay ports held, reserved ones included."),
+    ("ports_configured", "Relay ports in the configured range."),
+    ("forwards", "Forwards that exist."),
+    ("workers", "Threads of the slow path."),
+];
+
+/// Sums over the workers' TURN servers.
+pub fn of_turn(workers: &[Counters]) -> Vec<Sample> {
+    let sum = |counter: &Counter| workers.iter().map(|counters| counters.get(*counter)).sum();
+    let mut samples: Vec<_> = Counter::ALL
+        .iter()
+        .map(|counter| Sample::counter(counter.name(), sum(counter)))
+        .collect();
+    let mut refusals = std::collections::BTreeMap::<&str, u64>::new();
+    for (rule, count) in workers.iter().flat_map(Counters::refusals) {
+        *refusals.entry(rule).or_default() += count;
+    }
+    let refused = |(rule, count)| Sample::counter("turn_refused_peers", count).label("rule", rule);
+    samples.extend(refusals.into_iter().map(refused));
+    samples
+}
+
+pub fn of_fastpath(fastpath: &FastPath) -> Vec<Sample> {
+    let verdict = |(name, value)| Sample::counter("kernel_packets", value).label("verdict", name);
+    let mut samples: Vec<_> = fastpath.counters().into_iter().map(verdict).collect();
+    let gauges = fastpath.gauges();
+    samples.extend([
+        Sample::counter("kernel_relayed_packets", gauges.traffic.packets),
+        Sample::counter("kernel_relayed_bytes", gauges.traffic.bytes),
+        Sample::counter("kernel_failed_installs", gauges.failed_installs),
+        Sample::counter("kernel_drift", gauges.drift),
+        Sample::gauge("kernel_wanted_sessions", gauges.wanted),
+        Sample::gauge("kernel_installed_sessions", gauges.installed),
+        Sample::gauge("kernel_capacity", gauges.capacity),
+        Sample::gauge("kernel_next_hops", gauges.next_hops),
+        Sample::gauge("kernel_next_hops_unresolved", gauges.next_hops_unresolved),
+    ]);
+    samples
+}

@@ -1,0 +1,194 @@
+//! From a `Config` to a running relay: first everything that can fail for an operator's mistake, then the kernel, then
+//! the threads. Serves nothing itself.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::num::NonZero;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::error::StartError;
+use super::forwards::Forwards;
+use super::listen::bind_for_workers;
+use super::workers::Workers;
+use super::{Inner, Relay};
+use crate::config::Config;
+use crate::credentials::Credentials;
+use crate::fastpath::FastPath;
+use crate::net::addresses::{RelayAddresses, local_addresses};
+use crate::net::ports::PortPool;
+use crate::net::shared::Shared;
+use crate::net::thread::{Plan, WorkerThread};
+use crate::policy::PeerPolicy;
+use crate::turn::{self, RelayFamilies, ServerConfig};
+
+/// How often ports of reservations nobody came for are looked for.
+const HOUSEKEEPING: Duration = Duration::from_secs(5);
+
+/// Everything but the forwards.
+pub async fn start(config: &Config) -> Result<Relay, StartError> {
+    let count = match config.workers {
+        0 => std::thread::available_parallelism().map_or(1, NonZero::get),
+        count => count,
+    };
+    let addresses = relay_addresses(config)?;
+    let (listen, listeners) = bind_listeners(config, count)?;
+    let policy = Arc::new(policy(config, &listen, &addresses));
+    let (nonce_key, seed) = (random()?, random()?);
+
+    let (fastpath, cards) = FastPath::open(&config.kernel);
+    for address in &listen {
+        fastpath.open_control_port(*address);
+    }
+    let pool = PortPool::new(config.relay.ports.clone());
+    let shared = Arc::new(Shared {
+        fastpath: fastpath.clone(),
+        pool,
+        addresses,
+    });
+    let turn = ServerConfig {
+        credentials: Arc::new(Credentials::new(&config.auth)),
+        policy: Arc::clone(&policy),
+        limits: config.limits.clone(),
+        shared: turn::Shared::new(&config.limits, seed),
+        relay_families: families(&shared.addresses, &listen),
+        nonce_key,
+        seed,
+        worker_index: 0,
+        // Forward sessions have the other half of the ids.
+        worker_count: 2 * count,
+    };
+    let mut threads = Vec::with_capacity(count);
+    for (index, listeners) in listeners.into_iter().enumerate() {
+        let turn = ServerConfig {
+            worker_index: index,
+            seed: random()?,
+            ..turn.clone()
+        };
+        let forward_ids = ((count + index) as u64, 2 * count as u64);
+        let plan = Plan {
+            index,
+            shared: Arc::clone(&shared),
+            turn,
+            forward_ids,
+            listeners,
+        };
+        match WorkerThread::start(plan).await {
+            Ok(thread) => threads.push(thread),
+            Err(source) => {
+                fastpath.close();
+                return Err(StartError::Worker { index, source });
+            }
+        }
+    }
+    let workers = Arc::new(Workers::new(threads));
+    let forwards = Forwards::new(Arc::clone(&workers), fastpath, policy);
+    let housekeeping = Mutex::new(Some(
+        tokio::spawn(expire(Arc::clone(&shared.pool))).abort_handle(),
+    ));
+    let inner = Inner {
+        started: Instant::now(),
+        listen,
+        cards,
+        shared,
+        workers,
+        forwards,
+        housekeeping,
+    };
+    Ok(Relay {
+        inner: Arc::new(inner),
+    })
+}
+
+fn relay_addresses(config: &Config) -> Result<RelayAddresses, StartError> {
+    for address in &config.relay.addresses {
+        UdpSocket::bind((*address, 0)).map_err(|source| StartError::RelayAddress {
+            address: *address,
+            source,
+        })?;
+    }
+    Ok(RelayAddresses::find(&config.relay))
+}
+
+/// The listening addresses with their ports, and each worker's sockets.
+fn bind_listeners(
+    config: &Config,
+    count: usize,
+) -> Result<(Vec<SocketAddr>, Vec<Vec<UdpSocket>>), StartError> {
+    let mut listeners: Vec<Vec<UdpSocket>> = (0..count).map(|_| Vec::new()).collect();
+    let mut listen = Vec::new();
+    for &address in &config.listen.udp {
+        let bound = bind_for_workers(address, count)
+            .map_err(|source| StartError::Listen { address, source });
+        let (bound, sockets) = match bound {
+            // A host without IPv6 still relays IPv4.
+            Err(error) if address == DEFAULT_V6 && error.is_missing_family() => {
+                tracing::info!(%error, "no IPv6 on this host");
+                continue;
+            }
+            bound => bound?,
+        };
+        listen.push(bound);
+        listeners
+            .iter_mut()
+            .zip(sockets)
+            .for_each(|(of_worker, socket)| of_worker.push(socket));
+    }
+    Ok((listen, listeners))
+}
+
+const DEFAULT_V6: SocketAddr = SocketAddr::new(IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED), 3478);
+
+fn policy(config: &Config, listen: &[SocketAddr], addresses: &RelayAddresses) -> PeerPolicy {
+    let local = local_addresses();
+    // What a relayed address can be. Loopback is one only where the operator says so: other programs of the host
+    // listen there, on ports of the relay range, too.
+    let relayed: Vec<IpAddr> = match addresses.configured.is_empty() {
+        true => local
+            .iter()
+            .chain(&addresses.default_route)
+            .copied()
+            .filter(|ip| !ip.is_loopback())
+            .collect(),
+        false => addresses.configured.clone(),
+    };
+    let forwards = config.forwards.iter().map(|forward| forward.listen);
+    PeerPolicy::new(&config.peers)
+        .with_listeners(
+            listen
+                .iter()
+                .copied()
+                .chain(config.metrics.listen)
+                .chain(forwards),
+        )
+        .with_own_addresses(local)
+        .with_relayed(relayed, config.relay.ports.clone())
+}
+
+/// A family is relayed when some address of it is ours: configured, contacted or of the default route.
+fn families(addresses: &RelayAddresses, listen: &[SocketAddr]) -> RelayFamilies {
+    let ours = || {
+        addresses
+            .configured
+            .iter()
+            .chain(&addresses.default_route)
+            .copied()
+            .chain(listen.iter().map(SocketAddr::ip))
+    };
+    RelayFamilies {
+        v4: ours().any(|ip| ip.is_ipv4()),
+        v6: ours().any(|ip| ip.is_ipv6()),
+    }
+}
+
+fn random() -> Result<[u8; 32], StartError> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(StartError::Random)?;
+    Ok(bytes)
+}
+
+async fn expire(pool: Arc<PortPool>) {
+    loop {
+        tokio::time::sleep(HOUSEKEEPING).await;
+        pool.expire(Instant::now());
+    }
+}

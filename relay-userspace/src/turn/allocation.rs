@@ -1,0 +1,136 @@
+//! One allocation: whose it is, where it relays, and until when each of its sessions may. No I/O, no timers.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use stun_types::message::{IntegrityKey, TransactionId};
+
+use crate::fastpath::{Leg, SessionSpec};
+use crate::secret::Secret;
+
+use super::channel::{Channel, Channels};
+use super::command::{Family, ReservationToken};
+use super::identity::{AllocationId, FiveTuple};
+use super::message::Origin;
+use super::shared::Place;
+use super::view::{AllocationView, ChannelView, PermissionView};
+
+/// RFC 8656 §9.
+pub(super) const PERMISSION_LIFETIME: Duration = Duration::from_secs(300);
+
+#[derive(Debug)]
+pub(super) struct Allocation {
+    pub id: AllocationId,
+    pub tuple: FiveTuple,
+    /// Who made it, expiry included: nobody else may use it.
+    pub username: String,
+    pub key: Secret<IntegrityKey>,
+    /// Its place in the quotas, under the user's name.
+    pub place: Place,
+    pub granted: Granted,
+    pub relay: Relay,
+    pub created: Instant,
+    pub expires: Instant,
+    pub permissions: HashMap<IpAddr, Instant, super::hash::Keyed>,
+    pub channels: Channels,
+}
+
+/// What the Allocate request was answered, to answer its repetitions alike.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Granted {
+    pub transaction: TransactionId,
+    pub lifetime: u32,
+    pub token: Option<ReservationToken>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Relay {
+    /// The driver is binding; the request waits.
+    Binding(Origin),
+    Bound(SocketAddr),
+}
+
+impl Allocation {
+    pub fn relayed(&self) -> Option<SocketAddr> {
+        match self.relay {
+            Relay::Binding(_) => None,
+            Relay::Bound(relayed) => Some(relayed),
+        }
+    }
+
+    /// Where it relays, while it may.
+    pub fn relayed_at(&self, now: Instant) -> Option<SocketAddr> {
+        self.relayed().filter(|_| self.expires > now)
+    }
+
+    pub fn permits(&self, peer: IpAddr, now: Instant) -> bool {
+        self.permissions
+            .get(&peer)
+            .is_some_and(|expires| *expires > now)
+    }
+
+    pub fn has_family_of(&self, peer: SocketAddr) -> bool {
+        self.relayed()
+            .is_some_and(|relayed| Family::of(relayed.ip()) == Family::of(peer.ip()))
+    }
+
+    /// Until when a channel relays towards the peer, and towards the client.
+    pub fn deadlines(&self, channel: &Channel) -> (Instant, Instant) {
+        let near = channel.expires.min(self.expires);
+        let permission = self.permissions.get(&channel.peer.ip()).copied();
+        // Without a permission nothing comes back: a moment already past.
+        let far = near.min(permission.unwrap_or(self.created));
+        (near, far)
+    }
+
+    pub fn spec(&self, number: u16, channel: &Channel, relayed: SocketAddr) -> SessionSpec {
+        let (near_deadline, far_deadline) = self.deadlines(channel);
+        SessionSpec {
+            near: Leg {
+                remote: self.tuple.client,
+                local: self.tuple.server,
+                channel: Some(number),
+                deadline: near_deadline,
+            },
+            far: Leg {
+                remote: channel.peer,
+                local: relayed,
+                channel: None,
+                deadline: far_deadline,
+            },
+        }
+    }
+
+    pub fn view(&self) -> Option<AllocationView> {
+        let mut channels: Vec<_> = self
+            .channels
+            .iter()
+            .filter_map(|(number, channel)| {
+                Some(ChannelView {
+                    number,
+                    peer: channel.peer,
+                    session: channel.session?,
+                    expires: channel.expires,
+                })
+            })
+            .collect();
+        channels.sort_unstable_by_key(|channel| channel.number);
+        let mut permissions: Vec<_> = self
+            .permissions
+            .iter()
+            .map(|(&peer, &expires)| PermissionView { peer, expires })
+            .collect();
+        permissions.sort_unstable_by_key(|permission| permission.peer);
+        Some(AllocationView {
+            id: self.id,
+            user: self.place.user().to_owned(),
+            tuple: self.tuple,
+            relayed: self.relayed()?,
+            created: self.created,
+            expires: self.expires,
+            channels,
+            permissions,
+        })
+    }
+}

@@ -1,0 +1,190 @@
+//! Answers, from what a handler decided to bytes. Errors before integrity are written as small as the standard lets them.
+
+use std::net::SocketAddr;
+
+use stun_types::attribute::{
+    AttributeType, AttributeWrite, ErrorCode, Nonce, Realm, UnknownAttributes, XorMappedAddress,
+};
+use stun_types::message::{
+    IntegrityAlgorithm, IntegrityKey, Message, MessageClass, MessageType, MessageWrite as _,
+    MessageWriteExt as _, MessageWriteVec,
+};
+use turn_types::attribute::{Lifetime, ReservationToken as TokenAttribute, XorRelayedAddress};
+
+use super::command::ReservationToken;
+use super::counters::Counter;
+use super::message::Origin;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Success {
+    Binding {
+        mapped: SocketAddr,
+    },
+    Allocated {
+        relayed: SocketAddr,
+        mapped: SocketAddr,
+        lifetime: u32,
+        token: Option<ReservationToken>,
+    },
+    Refreshed {
+        lifetime: u32,
+    },
+    Permitted,
+    Bound,
+}
+
+/// The error responses of RFC 8489 §14.8 and RFC 8656 §19 a UDP server gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Reject {
+    BadRequest,
+    Unauthenticated,
+    Forbidden,
+    UnknownAttributes(Vec<AttributeType>),
+    AllocationMismatch,
+    StaleNonce,
+    FamilyUnsupported,
+    WrongCredentials,
+    TransportUnsupported,
+    PeerFamilyMismatch,
+    QuotaReached,
+    ServerError,
+    InsufficientCapacity,
+}
+
+/// Realm and nonce to try again with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Challenge<'a> {
+    pub realm: &'a str,
+    pub nonce: &'a str,
+}
+
+impl Reject {
+    pub fn code(&self) -> u16 {
+        match self {
+            Self::BadRequest => ErrorCode::BAD_REQUEST,
+            Self::Unauthenticated => ErrorCode::UNAUTHORIZED,
+            Self::Forbidden => ErrorCode::FORBIDDEN,
+            Self::UnknownAttributes(_) => ErrorCode::UNKNOWN_ATTRIBUTE,
+            Self::AllocationMismatch => ErrorCode::ALLOCATION_MISMATCH,
+            Self::StaleNonce => ErrorCode::STALE_NONCE,
+            Self::FamilyUnsupported => ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED,
+            Self::WrongCredentials => ErrorCode::WRONG_CREDENTIALS,
+            Self::TransportUnsupported => ErrorCode::UNSUPPORTED_TRANSPORT_PROTOCOL,
+            Self::PeerFamilyMismatch => ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH,
+            Self::QuotaReached => ErrorCode::ALLOCATION_QUOTA_REACHED,
+            Self::ServerError => ErrorCode::SERVER_ERROR,
+            Self::InsufficientCapacity => ErrorCode::INSUFFICIENT_CAPACITY,
+        }
+    }
+
+    pub fn counter(&self) -> Counter {
+        match self {
+            Self::BadRequest => Counter::Answered400,
+            Self::Unauthenticated => Counter::Answered401,
+            Self::Forbidden => Counter::Answered403,
+            Self::UnknownAttributes(_) => Counter::Answered420,
+            Self::AllocationMismatch => Counter::Answered437,
+            Self::StaleNonce => Counter::Answered438,
+            Self::FamilyUnsupported => Counter::Answered440,
+            Self::WrongCredentials => Counter::Answered441,
+            Self::TransportUnsupported => Counter::Answered442,
+            Self::PeerFamilyMismatch => Counter::Answered443,
+            Self::QuotaReached => Counter::Answered486,
+            Self::ServerError => Counter::Answered500,
+            Self::InsufficientCapacity => Counter::Answered508,
+        }
+    }
+}
+
+/// A success; `key` protects it, and only Binding goes without.
+pub(super) fn success(origin: Origin, success: &Success, key: Option<&IntegrityKey>) -> Vec<u8> {
+    let mut answer = Answer::new(origin, MessageClass::Success);
+    let transaction = origin.transaction;
+    match *success {
+        Success::Binding { mapped } => answer.add(&XorMappedAddress::new(mapped, transaction)),
+        Success::Allocated {
+            relayed,
+            mapped,
+            lifetime,
+            token,
+        } => {
+            answer.add(&XorRelayedAddress::new(relayed, transaction));
+            answer.add(&Lifetime::new(lifetime));
+            if let Some(token) = token {
+                answer.add(&TokenAttribute::new(token.0));
+            }
+            answer.add(&XorMappedAddress::new(mapped, transaction));
+        }
+        Success::Refreshed { lifetime } => answer.add(&Lifetime::new(lifetime)),
+        Success::Permitted | Success::Bound => {}
+    }
+    answer.finish(key)
+}
+
+/// An error to a client that proved who it is.
+pub(super) fn error(origin: Origin, reject: &Reject, key: &IntegrityKey) -> Vec<u8> {
+    let reason = ErrorCode::default_reason_for_code(reject.code());
+    let mut answer = Answer::new(origin, MessageClass::Error);
+    answer.add_reject(reject, reason);
+    answer.finish(Some(key))
+}
+
+/// An error to anyone: no reason phrase, so that spoofed requests gain little.
+pub(super) fn bare_error(
+    origin: Origin,
+    reject: &Reject,
+    challenge: Option<Challenge<'_>>,
+) -> Vec<u8> {
+    let mut answer = Answer::new(origin, MessageClass::Error);
+    answer.add_reject(reject, "");
+    if let Some(Challenge { realm, nonce }) = challenge {
+        answer.add(&Realm::new(realm).expect("the configuration bounds the realm"));
+        answer.add(&Nonce::new(nonce).expect("nonces are 16 characters"));
+    }
+    answer.finish(None)
+}
+
+struct Answer {
+    message: MessageWriteVec,
+    fingerprint: bool,
+}
+
+impl Answer {
+    fn new(origin: Origin, class: MessageClass) -> Self {
+        let kind = MessageType::from_class_method(class, origin.method);
+        Self {
+            message: Message::builder(
+                kind,
+                origin.transaction,
+                MessageWriteVec::with_capacity(160),
+            ),
+            fingerprint: origin.fingerprint,
+        }
+    }
+
+    fn add(&mut self, attribute: &dyn AttributeWrite) {
+        let added = self.message.add_attribute(attribute);
+        debug_assert!(added.is_ok(), "nothing precedes integrity but attributes");
+    }
+
+    fn add_reject(&mut self, reject: &Reject, reason: &str) {
+        self.add(&ErrorCode::new(reject.code(), reason).expect("codes are between 300 and 699"));
+        if let Reject::UnknownAttributes(unknown) = reject {
+            self.add(&UnknownAttributes::new(unknown));
+        }
+    }
+
+    fn finish(mut self, key: Option<&IntegrityKey>) -> Vec<u8> {
+        if let Some(key) = key {
+            let added = self
+                .message
+                .add_message_integrity_with_key(key, IntegrityAlgorithm::Sha1);
+            debug_assert!(added.is_ok(), "integrity is added once");
+        }
+        if self.fingerprint {
+            let added = self.message.add_fingerprint();
+            debug_assert!(added.is_ok(), "the fingerprint is added once");
+        }
+        self.message.finish()
+    }
+}

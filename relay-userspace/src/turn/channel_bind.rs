@@ -1,0 +1,100 @@
+//! ChannelBind (RFC 8656 §12.2): binds a number to a peer, or refreshes the binding; the one place sessions begin.
+
+use stun_types::message::Message;
+use turn_types::attribute::{ChannelNumber, XorPeerAddress};
+
+use super::answer::{Reject, Success};
+use super::auth::User;
+use super::channel::{self, Channel};
+use super::command::Command;
+use super::counters::Counter;
+use super::identity::{FiveTuple, Now};
+use super::message::required;
+use super::server::Server;
+use super::table::Slot;
+use super::timer::Timer;
+
+impl Server {
+    pub(super) fn channel_bind(
+        &mut self,
+        now: Now,
+        from: FiveTuple,
+        message: &Message<'_>,
+        user: &User,
+    ) -> Result<Option<Success>, Reject> {
+        let slot = self.own_allocation(from, user)?;
+        let number = required::<ChannelNumber>(message)?.channel();
+        let peer = required::<XorPeerAddress>(message)?.addr(message.transaction_id());
+        if !channel::NUMBERS.contains(&number) || !self.table[slot].channels.may_bind(number, peer)
+        {
+            return Err(Reject::BadRequest);
+        }
+        self.judge_family(slot, peer)?;
+        if let Err(refusal) = self.config.policy.check(peer) {
+            self.note_refusal(now, from.client, &user.name, &refusal);
+            return Err(Reject::Forbidden);
+        }
+        let channels = &self.table[slot].channels;
+        let known = channels.get(number).is_some();
+        if !known && channels.len() >= self.config.limits.channels_per_allocation {
+            return Err(Reject::InsufficientCapacity);
+        }
+        self.judge_room(slot, std::iter::once(peer.ip()))?;
+
+        self.permit(now, slot, peer.ip());
+        let expires = now.mono + channel::LIFETIME;
+        let running = self.table[slot]
+            .channels
+            .get(number)
+            .is_some_and(|c| c.session.is_some());
+        if running {
+            self.prolong(slot, number, expires);
+        } else {
+            self.begin(
+                slot,
+                number,
+                Channel {
+                    peer,
+                    session: None,
+                    expires,
+                },
+            );
+        }
+        self.extend_sessions(slot, |other| {
+            other.ip() == peer.ip() && (running || other != peer)
+        });
+        Ok(Some(Success::Bound))
+    }
+
+    fn prolong(&mut self, slot: Slot, number: u16, expires: std::time::Instant) {
+        let Some(channel) = self.table[slot].channels.get_mut(number) else {
+            return;
+        };
+        let before = std::mem::replace(&mut channel.expires, expires);
+        self.timers
+            .reset(before, expires, Timer::Channel(slot, number));
+        self.counters.bump(Counter::ChannelsRefreshed);
+    }
+
+    /// Binds a free number, or one whose quarantine was for this very peer.
+    fn begin(&mut self, slot: Slot, number: u16, mut channel: Channel) {
+        let Some(relayed) = self.table[slot].relayed() else {
+            return;
+        };
+        let timer = Timer::Channel(slot, number);
+        if let Some(quarantined) = self.table[slot].channels.get(number) {
+            self.timers.cancel(quarantined.due(), timer);
+        }
+        let session = self.ids.session();
+        channel.session = Some(session);
+        self.timers.set(channel.due(), timer);
+        self.table[slot].channels.insert(number, channel);
+        self.counters.bump(Counter::ChannelsBound);
+        let allocation = &self.table[slot];
+        self.commands.push_back(Command::InstallSession {
+            session,
+            allocation: allocation.id,
+            spec: allocation.spec(number, &channel, relayed),
+        });
+    }
+}

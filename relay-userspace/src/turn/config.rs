@@ -1,0 +1,42 @@
+//! What a worker's TURN server is made from.
+
+use std::sync::Arc;
+
+use super::command::Family;
+use super::shared::Shared;
+use crate::config::Limits;
+use crate::credentials::Credentials;
+use crate::policy::PeerPolicy;
+
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Carries the realm.
+    pub credentials: Arc<Credentials>,
+    pub policy: Arc<PeerPolicy>,
+    pub limits: Limits,
+    /// Quotas and flood limits over all workers: make one [`Shared`] and clone the `Arc`.
+    pub shared: Arc<Shared>,
+    pub relay_families: RelayFamilies,
+    /// The same for all workers: a client whose 5-tuple moves keeps a valid nonce.
+    pub nonce_key: [u8; 32],
+    /// Unpredictable: keys hash tables, reservation tokens and transaction ids.
+    pub seed: [u8; 32],
+    pub worker_index: usize,
+    pub worker_count: usize,
+}
+
+/// The families relayed addresses can be had in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RelayFamilies {
+    pub v4: bool,
+    pub v6: bool,
+}
+
+impl RelayFamilies {
+    pub fn has(self, family: Family) -> bool {
+        match family {
+            Family::V4 => self.v4,
+            Family::V6 => self.v6,
+        }
+    }
+}

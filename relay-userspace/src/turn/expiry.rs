@@ -1,0 +1,112 @@
+//! How things end: on time, by the client or by the operator. Sessions go first, then the relayed address.
+
+use std::net::SocketAddr;
+
+use super::allocation::Allocation;
+use super::command::Command;
+use super::counters::Counter;
+use super::identity::{AllocationId, Now};
+use super::server::Server;
+use super::table::Slot;
+use super::timer::Timer;
+
+impl Server {
+    /// Ends what is due.
+    pub fn handle_timeout(&mut self, now: Now) {
+        while let Some((_, timer)) = self.timers.pop_due(now.mono) {
+            match timer {
+                Timer::Allocation(slot) => {
+                    // Put back for the common path to cancel.
+                    self.timers.set(self.table[slot].expires, timer);
+                    self.end_allocation(slot);
+                    self.counters.bump(Counter::AllocationsExpired);
+                }
+                Timer::Permission(slot, peer) => {
+                    self.table[slot].permissions.remove(&peer);
+                }
+                Timer::Channel(slot, number) => self.end_channel(slot, number),
+                Timer::Farewell(tuple) => {
+                    self.farewells.forget(tuple);
+                }
+            }
+        }
+    }
+
+    /// Ends an allocation on the operator's order. False when there is none of this id.
+    pub fn kill(&mut self, _now: Now, id: AllocationId) -> bool {
+        let Some(slot) = self.table.of_id(id) else {
+            return false;
+        };
+        self.end_allocation(slot);
+        self.counters.bump(Counter::AllocationsKilled);
+        true
+    }
+
+    pub(super) fn end_allocation(&mut self, slot: Slot) {
+        let ended = self.drop_allocation(slot);
+        let mut sessions: Vec<_> = ended
+            .channels
+            .iter()
+            .filter_map(|(_, channel)| channel.session)
+            .collect();
+        sessions.sort_unstable();
+        for session in sessions {
+            self.commands.push_back(Command::RemoveSession { session });
+        }
+        if let Some(relayed) = ended.relayed() {
+            self.commands.push_back(Command::ReleaseRelay {
+                allocation: ended.id,
+                relayed,
+            });
+        }
+    }
+
+    /// Takes an allocation and its timers out, and orders nothing.
+    pub(super) fn drop_allocation(&mut self, slot: Slot) -> Allocation {
+        let dropped = self.table.remove(slot);
+        self.timers.cancel(dropped.expires, Timer::Allocation(slot));
+        for (peer, expires) in &dropped.permissions {
+            self.timers.cancel(*expires, Timer::Permission(slot, *peer));
+        }
+        for (number, channel) in dropped.channels.iter() {
+            self.timers
+                .cancel(channel.due(), Timer::Channel(slot, number));
+        }
+        dropped
+    }
+
+    /// A running channel goes into quarantine; a quarantined one is forgotten.
+    fn end_channel(&mut self, slot: Slot, number: u16) {
+        let channels = &mut self.table[slot].channels;
+        let Some(channel) = channels.get_mut(number) else {
+            return;
+        };
+        let Some(session) = channel.session.take() else {
+            channels.remove(number);
+            return;
+        };
+        let quarantine = channel.due();
+        self.timers.set(quarantine, Timer::Channel(slot, number));
+        self.counters.bump(Counter::ChannelsExpired);
+        self.commands.push_back(Command::RemoveSession { session });
+    }
+
+    /// Tells the driver the present deadlines of the running sessions whose peer is `concerned`.
+    pub(super) fn extend_sessions(&mut self, slot: Slot, concerned: impl Fn(SocketAddr) -> bool) {
+        let allocation = &self.table[slot];
+        let mut running: Vec<_> = allocation
+            .channels
+            .iter()
+            .filter(|(_, channel)| concerned(channel.peer))
+            .filter_map(|(_, channel)| Some((channel.session?, allocation.deadlines(channel))))
+            .collect();
+        running.sort_unstable();
+        for (session, (near_deadline, far_deadline)) in running {
+            self.commands.push_back(Command::ExtendSession {
+                session,
+                near_deadline,
+                far_deadline,
+            });
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What names things: the moment, a client's 5-tuple, allocations, and the source of ids. No state of any of them.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use crate::fastpath::SessionId;
+
+/// The moment an input arrived, handed in by the driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    pub mono: Instant,
+    /// Unix seconds: credentials and nonces outlive this process.
+    pub unix: u64,
+}
+
+/// A client as the server sees it. The transport is UDP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FiveTuple {
+    pub client: SocketAddr,
+    /// The concrete local address the client sent to, never a wildcard.
+    pub server: SocketAddr,
+}
+
+/// Unique in the process, never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AllocationId(pub u64);
+
+/// Hands out ids of one worker: its index plus a multiple of the number of workers.
+#[derive(Debug)]
+pub(super) struct IdSource {
+    next: u64,
+    stride: u64,
+}
+
+impl IdSource {
+    pub fn new(worker_index: usize, worker_count: usize) -> Self {
+        let stride = worker_count.max(1) as u64;
+        // Zero stays free: it means "no session" to whoever shares a table with us.
+        Self {
+            next: worker_index as u64 + stride,
+            stride,
+        }
+    }
+
+    pub fn allocation(&mut self) -> AllocationId {
+        AllocationId(self.take())
+    }
+
+    pub fn session(&mut self) -> SessionId {
+        SessionId(self.take())
+    }
+
+    fn take(&mut self) -> u64 {
+        let id = self.next;
+        self.next += self.stride;
+        id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_never_hand_out_the_same_id() {
+        let mut workers: Vec<_> = (0..3).map(|i| IdSource::new(i, 3)).collect();
+        let mut seen = std::collections::HashSet::new();
+        for worker in &mut workers {
+            for _ in 0..100 {
+                assert!(seen.insert(worker.session().0));
+                assert!(seen.insert(worker.allocation().0));
+            }
+        }
+        assert!(!seen.contains(&0));
+    }
+}

@@ -1,0 +1,212 @@
+//! The state machine's front: what comes in is told apart here, and what goes out is queued here. Decides nothing itself.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::answer::{self, Challenge, Reject};
+use super::auth::User;
+use super::command::{Command, ToPeer};
+use super::config::ServerConfig;
+use super::counters::{Counter, Counters};
+use super::farewell::Farewells;
+use super::hash::Keyed;
+use super::identity::{AllocationId, FiveTuple, IdSource, Now};
+use super::message::{self, Origin};
+use super::nonce::Nonces;
+use super::refusals::Refusals;
+use super::table::Table;
+use super::timer::Timers;
+use super::token::Tokens;
+use super::view::{AllocationView, RefusalView};
+
+use stun_types::message::{BINDING, Message, MessageClass};
+use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH, SEND};
+
+#[derive(Debug)]
+pub struct Server {
+    pub(super) config: ServerConfig,
+    pub(super) hash: Keyed,
+    pub(super) nonces: Nonces,
+    pub(super) tokens: Tokens,
+    pub(super) ids: IdSource,
+    pub(super) table: Table,
+    pub(super) timers: Timers,
+    pub(super) farewells: Farewells,
+    pub(super) refusals: Refusals,
+    pub(super) counters: Counters,
+    pub(super) commands: VecDeque<Command>,
+}
+
+impl Server {
+    pub fn new(config: ServerConfig) -> Self {
+        let hash = Keyed::new(&config.seed);
+        Self {
+            hash,
+            nonces: Nonces::new(config.nonce_key),
+            tokens: Tokens::new(config.seed, config.worker_index),
+            ids: IdSource::new(config.worker_index, config.worker_count),
+            table: Table::new(hash),
+            timers: Timers::default(),
+            farewells: Farewells::new(hash),
+            refusals: Refusals::default(),
+            counters: Counters::default(),
+            commands: VecDeque::new(),
+            config,
+        }
+    }
+
+    /// One datagram from a client. Data to relay is returned by reference; everything else becomes commands.
+    pub fn handle_client<'p>(
+        &mut self,
+        now: Now,
+        from: FiveTuple,
+        payload: &'p [u8],
+    ) -> Option<ToPeer<'p>> {
+        // RFC 7983: the first byte tells STUN and ChannelData apart.
+        match payload.first() {
+            Some(0x40..=0x4F) => self.channel_data(now.mono, from, payload),
+            Some(0x00..=0x3F) => self.stun(now, from, payload),
+            _ => {
+                self.counters.bump(Counter::NotStun);
+                None
+            }
+        }
+    }
+
+    /// When `handle_timeout` is wanted next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    pub fn next_command(&mut self) -> Option<Command> {
+        self.commands.pop_front()
+    }
+
+    /// Allocations that have their relayed address, in no order.
+    pub fn allocations(&self) -> impl Iterator<Item = AllocationView> + '_ {
+        self.table
+            .iter()
+            .filter_map(|(_, allocation)| allocation.view())
+    }
+
+    pub fn allocation(&self, id: AllocationId) -> Option<AllocationView> {
+        self.table[self.table.of_id(id)?].view()
+    }
+
+    /// The last peers refused, oldest first.
+    pub fn refusals(&self) -> impl Iterator<Item = &RefusalView> + '_ {
+        self.refusals.iter()
+    }
+
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn stun<'p>(&mut self, now: Now, from: FiveTuple, payload: &'p [u8]) -> Option<ToPeer<'p>> {
+        let Some(message) = message::parse(payload) else {
+            self.counters.bump(Counter::MalformedStun);
+            return None;
+        };
+        match (message.class(), message.method()) {
+            (MessageClass::Indication, SEND) => {
+                return self.send_indication(now, from, &message, payload);
+            }
+            (MessageClass::Request, BINDING) => self.binding(now, from, &message),
+            (MessageClass::Request, ALLOCATE | REFRESH | CREATE_PERMISSION | CHANNEL_BIND) => {
+                self.handle_timeout(now);
+                self.request(now, from, &message);
+            }
+            _ => self.counters.bump(Counter::UnexpectedStun),
+        }
+        None
+    }
+
+    fn request(&mut self, now: Now, from: FiveTuple, message: &Message<'_>) {
+        let origin = Origin::of(message);
+        let user = match self.authenticate(now, from, message) {
+            Ok(user) => user,
+            Err(reject) => return self.reject_stranger(now, from, origin, &reject),
+        };
+        let key = user.key.clone();
+        match self.execute(now, from, message, user) {
+            Ok(Some(success)) => self.send(from, answer::success(origin, &success, Some(&key))),
+            // Answered when the driver has bound the relayed address.
+            Ok(None) => {}
+            Err(reject) => {
+                self.counters.bump(reject.counter());
+                self.send(from, answer::error(origin, &reject, &key));
+            }
+        }
+    }
+
+    fn execute(
+        &mut self,
+        now: Now,
+        from: FiveTuple,
+        message: &Message<'_>,
+        user: User,
+    ) -> Result<Option<answer::Success>, Reject> {
+        message::comprehend(message)?;
+        match message.method() {
+            ALLOCATE => self.allocate(now, from, message, user),
+            REFRESH => self.refresh(now, from, message, &user).map(Some),
+            CREATE_PERMISSION => self.create_permission(now, from, message, &user),
+            _ => self.channel_bind(now, from, message, &user),
+        }
+    }
+
+    /// Answers someone who proved nothing: rarely, and small.
+    pub(super) fn reject_stranger(
+        &mut self,
+        now: Now,
+        from: FiveTuple,
+        origin: Origin,
+        reject: &Reject,
+    ) {
+        if !self.admit_stranger(now, from) {
+            return;
+        }
+        self.counters.bump(reject.counter());
+        let nonce;
+        let challenge = match reject {
+            Reject::Unauthenticated | Reject::StaleNonce => {
+                nonce = self.nonces.issue(from.client, now.unix);
+                Some(Challenge {
+                    realm: self.config.credentials.realm(),
+                    nonce: &nonce,
+                })
+            }
+            _ => None,
+        };
+        let bytes = answer::bare_error(origin, reject, challenge);
+        self.send(from, bytes);
+    }
+
+    pub(super) fn admit_stranger(&mut self, now: Now, from: FiveTuple) -> bool {
+        let admitted = self
+            .config
+            .shared
+            .admit_unauthenticated(from.client.ip(), now.mono);
+        if !admitted {
+            self.counters.bump(Counter::FloodDropped);
+        }
+        admitted
+    }
+
+    pub(super) fn send(&mut self, to: FiveTuple, bytes: Vec<u8>) {
+        self.commands.push_back(Command::Send { to, bytes });
+    }
+
+    /// Remembers a refused peer for the operator.
+    pub(super) fn note_refusal(
+        &mut self,
+        now: Now,
+        client: SocketAddr,
+        user: &str,
+        refusal: &crate::policy::Refusal,
+    ) {
+        self.counters.bump_refusal(refusal.rule.to_string());
+        self.refusals.push(now, client, user, refusal);
+    }
+}

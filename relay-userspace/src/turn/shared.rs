@@ -1,0 +1,48 @@
+//! What the workers' servers share: quotas and flood limits. Touched by control messages only, never by relayed data.
+
+mod flood;
+mod quota;
+
+use std::sync::Arc;
+
+use crate::config::Limits;
+
+pub(super) use quota::{Full, Place};
+
+#[derive(Debug)]
+pub struct Shared {
+    quota: Arc<quota::Quota>,
+    flood: flood::Flood,
+}
+
+impl Shared {
+    /// `seed` keys the table of source prefixes, so that nobody can aim at someone else's bucket.
+    pub fn new(limits: &Limits, seed: [u8; 32]) -> Arc<Self> {
+        Arc::new(Self {
+            quota: Arc::new(quota::Quota::new(
+                limits.allocations,
+                limits.allocations_per_user,
+            )),
+            flood: flood::Flood::new(limits.unauthenticated_per_second, seed),
+        })
+    }
+
+    /// Allocations alive, over all workers.
+    pub fn allocations(&self) -> usize {
+        self.quota.total()
+    }
+
+    /// A place for one more allocation of `user`, given back when dropped.
+    pub(super) fn admit_allocation(&self, user: &str) -> Result<Place, Full> {
+        self.quota.admit(user)
+    }
+
+    /// Whether a request nobody vouches for may be answered.
+    pub(super) fn admit_unauthenticated(
+        &self,
+        source: std::net::IpAddr,
+        now: std::time::Instant,
+    ) -> bool {
+        self.flood.admit(source, now)
+    }
+}

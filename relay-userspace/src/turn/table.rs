@@ -1,0 +1,100 @@
+//! All allocations of one worker, found by 5-tuple, by relayed address and by id. Keeps the indexes true, nothing more.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::ops::{Index, IndexMut};
+
+use slab::Slab;
+
+use super::allocation::{Allocation, Relay};
+use super::hash::Keyed;
+use super::identity::{AllocationId, FiveTuple};
+
+/// Where an allocation is while it lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Slot(usize);
+
+#[derive(Debug)]
+pub(super) struct Table {
+    allocations: Slab<Allocation>,
+    by_tuple: HashMap<FiveTuple, Slot, Keyed>,
+    by_relayed: HashMap<SocketAddr, Slot, Keyed>,
+    by_id: HashMap<AllocationId, Slot, Keyed>,
+}
+
+impl Table {
+    pub fn new(hash: Keyed) -> Self {
+        Self {
+            allocations: Slab::new(),
+            by_tuple: HashMap::with_hasher(hash),
+            by_relayed: HashMap::with_hasher(hash),
+            by_id: HashMap::with_hasher(hash),
+        }
+    }
+
+    pub fn of_client(&self, tuple: &FiveTuple) -> Option<Slot> {
+        self.by_tuple.get(tuple).copied()
+    }
+
+    pub fn of_relayed(&self, relayed: SocketAddr) -> Option<Slot> {
+        self.by_relayed.get(&relayed).copied()
+    }
+
+    pub fn of_id(&self, id: AllocationId) -> Option<Slot> {
+        self.by_id.get(&id).copied()
+    }
+
+    pub fn insert(&mut self, allocation: Allocation) -> Slot {
+        let (tuple, id) = (allocation.tuple, allocation.id);
+        let slot = Slot(self.allocations.insert(allocation));
+        self.by_tuple.insert(tuple, slot);
+        self.by_id.insert(id, slot);
+        slot
+    }
+
+    pub fn set_bound(&mut self, slot: Slot, relayed: SocketAddr) {
+        self[slot].relay = Relay::Bound(relayed);
+        let replaced = self.by_relayed.insert(relayed, slot);
+        debug_assert!(replaced.is_none(), "{relayed} was bound twice");
+    }
+
+    pub fn remove(&mut self, slot: Slot) -> Allocation {
+        let allocation = self.allocations.remove(slot.0);
+        self.by_tuple.remove(&allocation.tuple);
+        self.by_id.remove(&allocation.id);
+        if let Some(relayed) = allocation.relayed() {
+            self.by_relayed.remove(&relayed);
+        }
+        allocation
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (Slot, &Allocation)> + '_ {
+        self.allocations
+            .iter()
+            .map(|(slot, allocation)| (Slot(slot), allocation))
+    }
+
+    #[cfg(test)]
+    pub fn index_sizes(&self) -> [usize; 4] {
+        [
+            self.allocations.len(),
+            self.by_tuple.len(),
+            self.by_id.len(),
+            self.by_relayed.len(),
+        ]
+    }
+}
+
+impl Index<Slot> for Table {
+    type Output = Allocation;
+
+    fn index(&self, slot: Slot) -> &Allocation {
+        &self.allocations[slot.0]
+    }
+}
+
+impl IndexMut<Slot> for Table {
+    fn index_mut(&mut self, slot: Slot) -> &mut Allocation {
+        &mut self.allocations[slot.0]
+    }
+}

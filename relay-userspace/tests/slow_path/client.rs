@@ -1,0 +1,210 @@
+//! A small TURN client: long-term credentials, one request at a time, no timers.
+
+use std::net::SocketAddr;
+
+use stun_types::attribute::{ErrorCode, Nonce, Realm, Username};
+use stun_types::message::{
+    IntegrityAlgorithm, LongTermKeyCredentials, Message, MessageClass, MessageWrite,
+    MessageWriteExt, MessageWriteVec, Method,
+};
+use turn_types::attribute::{
+    ChannelNumber, Data, EvenPort, Lifetime, RequestedTransport, ReservationToken, XorPeerAddress,
+    XorRelayedAddress,
+};
+use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, DATA, REFRESH, SEND};
+
+use crate::setup::{Endpoint, PASSWORD, USER};
+
+/// The code of an error response.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refused(pub u16);
+
+/// What an Allocate success said.
+#[derive(Debug, Clone, Copy)]
+pub struct Allocated {
+    pub relayed: SocketAddr,
+    pub reservation: Option<u64>,
+}
+
+pub struct TurnClient {
+    pub endpoint: Endpoint,
+    server: SocketAddr,
+    password: &'static str,
+    realm: String,
+    nonce: Option<String>,
+}
+
+impl TurnClient {
+    pub async fn new(server: SocketAddr) -> TurnClient {
+        TurnClient::with_password(server, PASSWORD).await
+    }
+
+    pub async fn with_password(server: SocketAddr, password: &'static str) -> TurnClient {
+        let endpoint = Endpoint::new().await;
+        let (realm, nonce) = (String::new(), None);
+        TurnClient {
+            endpoint,
+            server,
+            password,
+            realm,
+            nonce,
+        }
+    }
+
+    pub async fn allocate(&mut self) -> Result<Allocated, Refused> {
+        self.allocate_with(|_| {}).await
+    }
+
+    /// An even port, and the next one kept under a token.
+    pub async fn allocate_pair(&mut self) -> Result<Allocated, Refused> {
+        self.allocate_with(|message| add(message, &EvenPort::new(true)))
+            .await
+    }
+
+    pub async fn allocate_reserved(&mut self, token: u64) -> Result<Allocated, Refused> {
+        self.allocate_with(|message| add(message, &ReservationToken::new(token)))
+            .await
+    }
+
+    async fn allocate_with(
+        &mut self,
+        more: impl Fn(&mut MessageWriteVec),
+    ) -> Result<Allocated, Refused> {
+        let attributes = |message: &mut MessageWriteVec| {
+            add(message, &RequestedTransport::new(RequestedTransport::UDP));
+            more(message);
+        };
+        let answer = self.request(ALLOCATE, attributes).await?;
+        let message = Message::from_bytes(&answer).expect("STUN");
+        let relayed: XorRelayedAddress = message.attribute().expect("XOR-RELAYED-ADDRESS");
+        let reservation: Option<ReservationToken> = message.attribute().ok();
+        Ok(Allocated {
+            relayed: relayed.addr(message.transaction_id()),
+            reservation: reservation.map(|reservation| reservation.token()),
+        })
+    }
+
+    pub async fn refresh(&mut self, seconds: u32) -> Result<(), Refused> {
+        let lifetime = Lifetime::new(seconds);
+        self.request(REFRESH, |message| add(message, &lifetime))
+            .await
+            .map(drop)
+    }
+
+    pub async fn permit(&mut self, peer: SocketAddr) -> Result<(), Refused> {
+        let attributes = |message: &mut MessageWriteVec| add(message, &peer_address(message, peer));
+        self.request(CREATE_PERMISSION, attributes).await.map(drop)
+    }
+
+    pub async fn bind(&mut self, channel: u16, peer: SocketAddr) -> Result<(), Refused> {
+        let attributes = |message: &mut MessageWriteVec| {
+            add(message, &ChannelNumber::new(channel));
+            add(message, &peer_address(message, peer));
+        };
+        self.request(CHANNEL_BIND, attributes).await.map(drop)
+    }
+
+    /// By ChannelData.
+    pub async fn send_channel(&self, channel: u16, data: &[u8]) {
+        let mut framed = channel.to_be_bytes().to_vec();
+        framed.extend((data.len() as u16).to_be_bytes());
+        framed.extend(data);
+        self.endpoint.send(self.server, &framed).await;
+    }
+
+    /// By Send indication.
+    pub async fn send(&self, peer: SocketAddr, data: &[u8]) {
+        let mut message = Message::builder_indication(SEND, MessageWriteVec::new());
+        let peer = peer_address(&message, peer);
+        add(&mut message, &peer);
+        add(&mut message, &Data::new(data));
+        self.endpoint.send(self.server, &message.finish()).await;
+    }
+
+    /// The next ChannelData.
+    pub async fn receive_channel(&self) -> (u16, Vec<u8>) {
+        let bytes = self.receive().await;
+        let len = usize::from(u16::from_be_bytes([bytes[2], bytes[3]]));
+        (
+            u16::from_be_bytes([bytes[0], bytes[1]]),
+            bytes[4..4 + len].to_vec(),
+        )
+    }
+
+    /// The next Data indication.
+    pub async fn receive_indication(&self) -> (SocketAddr, Vec<u8>) {
+        let bytes = self.receive().await;
+        let message = Message::from_bytes(&bytes).expect("STUN");
+        assert!(message.has_class(MessageClass::Indication) && message.has_method(DATA));
+        let peer: XorPeerAddress = message.attribute().expect("XOR-PEER-ADDRESS");
+        let data: Data = message.attribute().expect("DATA");
+        (peer.addr(message.transaction_id()), data.data().to_vec())
+    }
+
+    async fn receive(&self) -> Vec<u8> {
+        let (bytes, from) = self.endpoint.receive().await;
+        assert_eq!(from, self.server, "answers come from where we sent to");
+        bytes
+    }
+
+    /// Asks, learns realm and nonce where it must, asks again.
+    async fn request(
+        &mut self,
+        method: Method,
+        attributes: impl Fn(&mut MessageWriteVec),
+    ) -> Result<Vec<u8>, Refused> {
+        for _ in 0..3 {
+            let known = self.nonce.is_some();
+            let answer = self.exchange(method, &attributes).await;
+            let message = Message::from_bytes(&answer).expect("STUN");
+            if message.has_class(MessageClass::Success) {
+                return Ok(answer);
+            }
+            let code = message.attribute::<ErrorCode>().expect("ERROR-CODE").code();
+            match code {
+                401 if known => return Err(Refused(401)),
+                401 | 438 => {
+                    let nonce: Nonce = message.attribute().expect("NONCE");
+                    let realm: Realm = message.attribute().expect("REALM");
+                    self.nonce = Some(nonce.nonce().to_string());
+                    self.realm = realm.realm().to_string();
+                }
+                code => return Err(Refused(code)),
+            }
+        }
+        panic!("the server takes none of its nonces");
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        attributes: &impl Fn(&mut MessageWriteVec),
+    ) -> Vec<u8> {
+        let mut message = Message::builder_request(method, MessageWriteVec::new());
+        attributes(&mut message);
+        if let Some(nonce) = &self.nonce {
+            add(&mut message, &Username::new(USER).expect("username"));
+            add(&mut message, &Realm::new(&self.realm).expect("realm"));
+            add(&mut message, &Nonce::new(nonce).expect("nonce"));
+            let (user, password) = (USER.to_string(), self.password.to_string());
+            let credentials = LongTermKeyCredentials::new(user, password, self.realm.clone());
+            message
+                .add_message_integrity(&credentials.into(), IntegrityAlgorithm::Sha1)
+                .expect("integrity");
+        }
+        let transaction = message.transaction_id();
+        self.endpoint.send(self.server, &message.finish()).await;
+        let answer = self.receive().await;
+        let message = Message::from_bytes(&answer).expect("STUN");
+        assert_eq!(message.transaction_id(), transaction);
+        answer
+    }
+}
+
+fn peer_address(message: &MessageWriteVec, peer: SocketAddr) -> XorPeerAddress {
+    XorPeerAddress::new(peer, message.transaction_id())
+}
+
+fn add(message: &mut MessageWriteVec, attribute: &impl stun_types::attribute::AttributeWrite) {
+    message.add_attribute(attribute).expect("attribute");
+}

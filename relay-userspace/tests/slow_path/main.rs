@@ -1,0 +1,7 @@
+//! The slow path on real loopback sockets: unprivileged, no fixed ports, no kernel program.
+
+mod client;
+mod setup;
+
+mod forwards;
+mod turn;
