@@ -1,5 +1,6 @@
 //! The lab's own parts: namespaces that vanish, media that counts right, a client that others' servers understand.
 
+use std::net::UdpSocket;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use relay_tests::lab::call::{Call, Ends, Media};
 use relay_tests::lab::video;
 use relay_tests::netns::{NetNs, remove_stale, stale};
 use relay_tests::privileged;
+use relay_tests::topology::one_armed::{self, OneArmed};
 use relay_tests::topology::{
     CLIENT_V4, CLIENT_V6, EDGE_V4, EDGE_V6, SERVER_V4, SERVER_V6, Topology,
 };
@@ -102,9 +104,8 @@ fn routed() -> Result<Option<Topology>> {
         return Ok(None);
     }
     let topology = Topology::new()?;
-    topology
-        .edge
-        .run("sysctl", &["-q", "-w", "net.ipv4.ip_forward=1"])?;
+    let routing = "echo 1 > /proc/sys/net/ipv4/ip_forward";
+    topology.edge.run("sh", &["-c", routing])?;
     Ok(Some(topology))
 }
 
@@ -123,6 +124,25 @@ fn a_video_over_a_plain_router_arrives_whole() -> Result<()> {
         (receiver.ledger.missing() == 0).then_some(())
     })?;
     assert_eq!(receiver.ledger.lock().gaps(), 0);
+    Ok(())
+}
+
+#[test]
+fn the_hosts_of_a_one_armed_lab_reach_each_other() -> Result<()> {
+    if privileged::object("lab-xdp.o").is_none() {
+        return Ok(());
+    }
+    let lab = OneArmed::new()?;
+    let server = lab
+        .server
+        .enter(|| Ok(UdpSocket::bind((one_armed::SERVER_V4, 0))?))?;
+    let to = server.local_addr()?;
+    let mut buffer = [0; 16];
+    server.set_read_timeout(Some(Duration::from_secs(5)))?;
+    for host in [&lab.client, &lab.edge] {
+        host.enter(|| Ok(UdpSocket::bind("0.0.0.0:0")?.send_to(b"hello", to)?))?;
+        assert_eq!(server.recv(&mut buffer)?, 5);
+    }
     Ok(())
 }
 
@@ -194,7 +214,7 @@ fn calls_through_coturn_arrive_whole_in_both_directions() -> Result<()> {
     }
     let socket = topology
         .client
-        .enter(|| Ok(std::net::UdpSocket::bind("0.0.0.0:0")?))?;
+        .enter(|| Ok(UdpSocket::bind("0.0.0.0:0")?))?;
     let wrong = TurnClient::allocate(socket, format!("{EDGE_V4}:3478").parse()?, "lab", "wrong");
     let fault = wrong.err().context("a wrong password must be refused")?;
     assert_eq!(

@@ -132,13 +132,13 @@ impl Traffic {
 
     /// Draws the table until it is time to end.
     fn watch(&mut self, relay: &Relay, options: &Options, interrupt: &Interrupt) -> Result<()> {
-        let mut table = Table::default();
         let first = |ledger: &Ledger| (ledger.lock().received > 0).then_some(());
         within(Duration::from_secs(20), "video arrives", || {
             first(&self.receiver.ledger)
         })?;
         let started = Instant::now();
-        let mut next = started;
+        let mut table = Table::new(&relay.status()?);
+        let mut next = started + Duration::from_secs(1);
         while !interrupt.asked() && (!options.once || started.elapsed().as_secs() < options.seconds)
         {
             if Instant::now() >= next {

@@ -17,38 +17,32 @@ pub struct Receivers {
 /// Turns the relay's growing counts into rates, and draws them.
 pub struct Table {
     started: Instant,
-    last: Option<(Instant, Traffic, Traffic)>,
+    /// What the rates are counted from.
+    last: (Instant, Traffic, Traffic),
     /// Lines of the previous drawing, to be overwritten.
     drawn: usize,
     terminal: bool,
 }
 
-impl Default for Table {
-    fn default() -> Self {
+impl Table {
+    /// A table whose first rates count from `status` on.
+    pub fn new(status: &Status) -> Self {
+        let now = Instant::now();
+        let terminal = std::io::stderr().is_terminal();
         Self {
-            started: Instant::now(),
-            last: None,
+            started: now,
+            last: (now, status.kernel, status.userspace),
             drawn: 0,
-            terminal: std::io::stderr().is_terminal(),
+            terminal,
         }
     }
-}
 
-impl Table {
     pub fn draw(&mut self, status: &Status, sessions: &[Session], receivers: &Receivers) {
-        let now = Instant::now();
-        let (_, kernel, userspace) =
-            self.last
-                .unwrap_or((self.started, Traffic::default(), Traffic::default()));
-        let seconds = self
-            .last
-            .map_or(self.started, |last| last.0)
-            .elapsed()
-            .as_secs_f64()
-            .max(0.001);
+        let (then, kernel, userspace) = self.last;
+        let seconds = then.elapsed().as_secs_f64().max(0.001);
         let kernel = rate(status.kernel, kernel, seconds);
         let userspace = rate(status.userspace, userspace, seconds);
-        self.last = Some((now, status.kernel, status.userspace));
+        self.last = (Instant::now(), status.kernel, status.userspace);
         match self.terminal {
             true => self.redraw(&self.rows(status, sessions, receivers, &kernel, &userspace)),
             false => eprintln!(
