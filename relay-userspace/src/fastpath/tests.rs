@@ -249,7 +249,11 @@ fn relays(mode: XdpMode, expected: &str) {
             .unwrap()
             .contains("there is no interface nowhere")
     );
-    assert!(second.why_off().is_some());
+    let off = second.why_off().unwrap();
+    assert!(
+        off.starts_with("no card took the XDP program (card0: "),
+        "{off}"
+    );
     path.close();
     let (third, cards) = relay.run(move || FastPath::open(&config(&["card0"], mode)));
     assert_eq!(cards[0].mode, expected);

@@ -14,6 +14,8 @@ pub(super) const LIFETIME: Duration = Duration::from_secs(600);
 pub(super) const QUARANTINE: Duration = Duration::from_secs(300);
 /// RFC 8656 §12: above are reserved for other uses of the first byte (RFC 7983).
 pub(super) const NUMBERS: std::ops::RangeInclusive<u16> = 0x4000..=0x4FFF;
+/// What a ChannelData message begins with: the high bytes of [`NUMBERS`].
+pub(super) const FIRST_BYTES: std::ops::RangeInclusive<u8> = 0x40..=0x4F;
 /// Number and length.
 pub(super) const HEADER: usize = 4;
 
@@ -23,6 +25,8 @@ pub(super) struct Channel {
     /// `None` in quarantine.
     pub session: Option<SessionId>,
     pub expires: Instant,
+    /// The deadlines the driver was last told, towards the peer and towards the client.
+    pub told: (Instant, Instant),
 }
 
 impl Channel {
