@@ -12,7 +12,10 @@ fn main() {
     let embedded =
         PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("relay-xdp.o");
     let bytes = fs::read(&object).unwrap_or_default();
-    fs::write(&embedded, bytes).unwrap_or_else(|e| panic!("write {}: {e}", embedded.display()));
+    // Unchanged it is left alone, or every build would compile the crate again.
+    if fs::read(&embedded).ok().as_ref() != Some(&bytes) {
+        fs::write(&embedded, bytes).unwrap_or_else(|e| panic!("write {}: {e}", embedded.display()));
+    }
 }
 
 fn object() -> PathBuf {

@@ -147,7 +147,19 @@ impl FastPath {
         };
         let (attachment, numbers, cards) = Attachment::new(loaded, &kernel.interfaces, kernel.xdp);
         if numbers.is_empty() {
-            return (Self::off("the XDP program is on none of the cards"), cards);
+            let why = |card: &api::Card| {
+                format!(
+                    "{}: {}",
+                    card.name,
+                    card.reason.as_deref().unwrap_or("not attached")
+                )
+            };
+            let whys: Vec<_> = cards.iter().map(why).collect();
+            let off = Self::off(format!(
+                "no card took the XDP program ({})",
+                whys.join("; ")
+            ));
+            return (off, cards);
         }
         let core = Core::new(Mirror::new(memory, key, clock, numbers));
         let attachment = Arc::new(Mutex::new(Some(attachment)));

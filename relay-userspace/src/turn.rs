@@ -42,3 +42,6 @@ pub use identity::{AllocationId, FiveTuple, Now};
 pub use server::Server;
 pub use shared::Shared;
 pub use view::{AllocationView, ChannelView, PermissionView, RefusalView};
+
+#[cfg(test)]
+mod tests;

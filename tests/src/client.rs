@@ -1,149 +1,263 @@
-//! A small blocking TURN client, for traffic whose every byte the lab wants to choose. Interop is proven with others'.
+//! A small blocking TURN client (RFC 8656) for tests and the lab: one allocation over one UDP socket.
+//!
+//! It retransmits requests and answers one challenge; it never refreshes by itself.
 
+mod request;
+
+use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
-use stun_types::attribute::{ErrorCode, Nonce, Realm, Username, XorMappedAddress};
-use stun_types::message::{
-    IntegrityAlgorithm, LongTermCredentials, LongTermKeyCredentials, Message, MessageClass,
-    MessageWrite, MessageWriteExt, MessageWriteVec, Method, TransactionId,
-};
-use stun_types::prelude::AttributeWrite;
+use anyhow::{Context, Result, bail, ensure};
+use stun_types::attribute::{ErrorCode, XorMappedAddress};
+use stun_types::message::{BINDING, Message, MessageClass, MessageWriteVec};
+use stun_types::prelude::*;
+use turn_types::AddressFamily;
 use turn_types::attribute::{
-    ChannelNumber, Lifetime, RequestedTransport, XorPeerAddress, XorRelayedAddress,
+    ChannelNumber, Data, Lifetime, RequestedAddressFamily, RequestedTransport, XorPeerAddress,
+    XorRelayedAddress,
 };
-use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH};
+use turn_types::channel::ChannelData;
+use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, DATA, REFRESH, SEND};
 
 use crate::packet::channel_data;
+pub use request::Refused;
+use request::{Answer, Request};
+
+/// First retransmission; doubled each time (RFC 8489 section 6.2.1).
+const RETRANSMIT: Duration = Duration::from_millis(250);
+const TRANSMISSIONS: u32 = 6;
+
+/// What arrives from a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FromPeer {
+    Channel { number: u16, data: Vec<u8> },
+    Indication { peer: SocketAddr, data: Vec<u8> },
+}
+
+impl FromPeer {
+    /// What the peer sent, however it came.
+    pub fn into_data(self) -> Vec<u8> {
+        match self {
+            Self::Channel { data, .. } | Self::Indication { data, .. } => data,
+        }
+    }
+}
 
 /// One allocation and the socket it belongs to.
 pub struct TurnClient {
     pub socket: UdpSocket,
     pub server: SocketAddr,
     pub relayed: SocketAddr,
-    credentials: LongTermKeyCredentials,
-    nonce: String,
+    login: request::Login,
+    requests_sent: u64,
+    /// Data that came while an answer was awaited.
+    early: Vec<FromPeer>,
 }
 
-/// An attribute that may need the transaction id.
-type Attribute<'a> = Box<dyn Fn(TransactionId) -> Box<dyn AttributeWrite> + 'a>;
-
 impl TurnClient {
-    /// Allocates over UDP from `socket`.
+    /// Allocates over UDP from `socket`, which it connects; a relayed address of the server's family.
     pub fn allocate(
         socket: UdpSocket,
         server: SocketAddr,
         user: &str,
         password: &str,
     ) -> Result<Self> {
-        socket.set_read_timeout(Some(Duration::from_millis(500)))?;
-        let credentials =
-            LongTermCredentials::new(user.into(), password.into()).to_key(String::new());
-        let nobody = "0.0.0.0:0".parse()?;
+        socket
+            .connect(server)
+            .with_context(|| format!("connect to {server}"))?;
+        let login = request::Login::new(user, password);
         let mut client = Self {
             socket,
             server,
-            relayed: nobody,
-            credentials,
-            nonce: String::new(),
+            relayed: server,
+            login,
+            requests_sent: 0,
+            early: Vec::new(),
         };
-        let transport: Attribute =
-            Box::new(|_| Box::new(RequestedTransport::new(RequestedTransport::UDP)));
-        let challenge = client.exchange(ALLOCATE, &[&transport], false)?;
-        let challenge = Message::from_bytes(&challenge)?;
-        let realm = challenge
-            .attribute::<Realm>()
-            .context("REALM in the challenge")?
-            .realm()
-            .to_owned();
-        client.nonce = challenge
-            .attribute::<Nonce>()
-            .context("NONCE in the challenge")?
-            .nonce()
-            .to_owned();
-        client.credentials = LongTermCredentials::new(user.into(), password.into()).to_key(realm);
-        let answer = client.request(ALLOCATE, &[&transport])?;
-        let answer = Message::from_bytes(&answer)?;
-        client.relayed = answer
-            .attribute::<XorRelayedAddress>()
-            .context("relayed address")?
-            .addr(answer.transaction_id());
-        answer
-            .attribute::<XorMappedAddress>()
-            .context("mapped address")?;
+        let family = if server.is_ipv4() {
+            AddressFamily::IPV4
+        } else {
+            AddressFamily::IPV6
+        };
+        let mut request = Request::new(ALLOCATE);
+        request.add(&RequestedTransport::new(RequestedTransport::UDP))?;
+        request.add(&RequestedAddressFamily::new(family))?;
+        let answer = client.ask(&request)?;
+        let relayed = |message: &Message<'_>| {
+            Ok(message
+                .attribute::<XorRelayedAddress>()?
+                .addr(message.transaction_id()))
+        };
+        client.relayed = answer.read(relayed).context("relayed address")?;
         Ok(client)
     }
 
-    /// Binds `channel` to `peer`.
-    pub fn bind(&mut self, channel: u16, peer: SocketAddr) -> Result<()> {
-        let number: Attribute = Box::new(move |_| Box::new(ChannelNumber::new(channel)));
-        let peer: Attribute = Box::new(move |id| Box::new(XorPeerAddress::new(peer, id)));
-        self.request(CHANNEL_BIND, &[&number, &peer]).map(drop)
+    /// Our address as the server sees it.
+    pub fn binding(&mut self) -> Result<SocketAddr> {
+        let answer = self.ask(&Request::new(BINDING))?;
+        answer.read(|message| {
+            Ok(message
+                .attribute::<XorMappedAddress>()?
+                .addr(message.transaction_id()))
+        })
+    }
+
+    /// Asks for `seconds` more; 0 ends the allocation. The lifetime that was granted.
+    pub fn refresh(&mut self, seconds: u32) -> Result<u32> {
+        let mut request = Request::new(REFRESH);
+        request.add(&Lifetime::new(seconds))?;
+        self.ask(&request)?
+            .read(|message| Ok(message.attribute::<Lifetime>()?.seconds()))
     }
 
     /// Permits `peer`'s address.
     pub fn permit(&mut self, peer: SocketAddr) -> Result<()> {
-        let peer: Attribute = Box::new(move |id| Box::new(XorPeerAddress::new(peer, id)));
-        self.request(CREATE_PERMISSION, &[&peer]).map(drop)
+        let mut request = Request::new(CREATE_PERMISSION);
+        request.add_peer(peer)?;
+        self.ask(&request).map(drop)
     }
 
-    /// Asks for `seconds` more; 0 ends the allocation.
-    pub fn refresh(&mut self, seconds: u32) -> Result<()> {
-        let lifetime: Attribute = Box::new(move |_| Box::new(Lifetime::new(seconds)));
-        self.request(REFRESH, &[&lifetime]).map(drop)
+    /// Binds channel `number` to `peer`, or renews it.
+    pub fn bind(&mut self, number: u16, peer: SocketAddr) -> Result<()> {
+        let mut request = Request::new(CHANNEL_BIND);
+        request.add(&ChannelNumber::new(number))?;
+        request.add_peer(peer)?;
+        self.ask(&request).map(drop)
     }
 
-    /// Sends ChannelData.
-    pub fn send(&self, channel: u16, data: &[u8]) -> Result<()> {
+    /// Sends ChannelData, unpadded as UDP allows.
+    pub fn send(&self, number: u16, data: &[u8]) -> Result<()> {
         self.socket
-            .send_to(&channel_data(channel, data, 0), self.server)?;
-        Ok(())
+            .send(&channel_data(number, data, 0))
+            .context("send ChannelData")
+            .map(drop)
     }
 
-    fn request(&mut self, method: Method, attributes: &[&Attribute]) -> Result<Vec<u8>> {
-        let bytes = self.exchange(method, attributes, true)?;
-        let message = Message::from_bytes(&bytes)?;
-        if message.has_class(MessageClass::Error) {
-            let error = message.attribute::<ErrorCode>()?;
-            bail!("{method:?} refused: {} {}", error.code(), error.reason());
-        }
-        message
-            .validate_integrity(&self.credentials.clone().into())
-            .context("integrity of the answer")?;
-        Ok(bytes)
+    /// A Send indication.
+    pub fn send_indication(&self, peer: SocketAddr, data: &[u8]) -> Result<()> {
+        let mut message = Message::builder_indication(SEND, MessageWriteVec::new());
+        let transaction = Message::from_bytes(message.data())?.transaction_id();
+        message.add_attribute(&XorPeerAddress::new(peer, transaction))?;
+        message.add_attribute(&Data::new(data))?;
+        self.socket
+            .send(&message.finish())
+            .context("send a Send indication")
+            .map(drop)
     }
 
-    /// Sends and waits for the answer of this transaction, retransmitting as RFC 8489 says, if sooner.
-    fn exchange(&self, method: Method, attributes: &[&Attribute], signed: bool) -> Result<Vec<u8>> {
-        let mut message = Message::builder_request(method, MessageWriteVec::new());
-        let id = message.transaction_id();
-        for attribute in attributes {
-            message.add_attribute(&*attribute(id))?;
+    /// The next thing from a peer, or `None` when nothing came in `limit`.
+    pub fn receive(&mut self, limit: Duration) -> Result<Option<FromPeer>> {
+        if !self.early.is_empty() {
+            return Ok(Some(self.early.remove(0)));
         }
-        if signed {
-            message.add_attribute(&Username::new(self.credentials.username())?)?;
-            message.add_attribute(&Realm::new(self.credentials.realm())?)?;
-            message.add_attribute(&Nonce::new(&self.nonce)?)?;
-            message.add_message_integrity(
-                &self.credentials.clone().into(),
-                IntegrityAlgorithm::Sha1,
-            )?;
+        let end = Instant::now() + limit;
+        while let Some(packet) = self.packet_until(end)? {
+            if let Some(data) = from_peer(&packet) {
+                return Ok(Some(data));
+            }
         }
-        let request = message.finish();
-        let mut buffer = vec![0; 2048];
-        for _ in 0..7 {
-            self.socket.send_to(&request, self.server)?;
-            while let Ok((length, from)) = self.socket.recv_from(&mut buffer) {
-                let answer = Message::from_bytes(&buffer[..length]);
-                if from == self.server
-                    && answer.is_ok_and(|a| a.is_response() && a.transaction_id() == id)
-                {
-                    buffer.truncate(length);
-                    return Ok(buffer);
+        Ok(None)
+    }
+
+    /// Sends `request` until it is answered, once more after a challenge. An error answer is a [`Refused`].
+    fn ask(&mut self, request: &Request) -> Result<Answer> {
+        let mut challenged = false;
+        loop {
+            let answer = self.exchange(request)?;
+            let Some(refused) = answer.refused()? else {
+                return Ok(answer);
+            };
+            let may_answer = matches!(
+                refused.code,
+                ErrorCode::UNAUTHORIZED | ErrorCode::STALE_NONCE
+            ) && !challenged;
+            if !may_answer {
+                return Err(refused.into());
+            }
+            challenged = true;
+            answer.read(|message| self.login.challenge(message))?;
+        }
+    }
+
+    /// Request datagrams so far, retransmissions included.
+    pub fn requests_sent(&self) -> u64 {
+        self.requests_sent
+    }
+
+    fn exchange(&mut self, request: &Request) -> Result<Answer> {
+        let (bytes, transaction) = request.encode(&self.login)?;
+        for attempt in 0..TRANSMISSIONS {
+            self.send_request(&bytes)?;
+            let end = Instant::now() + RETRANSMIT * 2u32.pow(attempt);
+            while let Some(packet) = self.packet_until(end)? {
+                match Message::from_bytes(&packet) {
+                    Ok(message)
+                        if message.is_response() && message.transaction_id() == transaction =>
+                    {
+                        let plain = message.has_class(MessageClass::Error);
+                        ensure!(
+                            plain || self.login.signed(&message),
+                            "an answer without valid MESSAGE-INTEGRITY"
+                        );
+                        return Ok(Answer::new(packet));
+                    }
+                    _ => self.early.extend(from_peer(&packet)),
                 }
             }
         }
-        bail!("no answer to {method:?} from {}", self.server)
+        bail!("{} did not answer {}", self.server, request.method())
     }
+
+    fn send_request(&mut self, bytes: &[u8]) -> Result<()> {
+        self.requests_sent += 1;
+        match self.socket.send(bytes) {
+            // An ICMP error to the previous transmission; this one was not sent, the next will be.
+            Err(fault) if fault.kind() == ErrorKind::ConnectionRefused => Ok(()),
+            sent => sent.context("send a request").map(drop),
+        }
+    }
+
+    fn packet_until(&self, end: Instant) -> Result<Option<Vec<u8>>> {
+        let mut buffer = vec![0; 65536];
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            self.socket.set_read_timeout(Some(left))?;
+            match self.socket.recv(&mut buffer) {
+                Ok(length) => {
+                    buffer.truncate(length);
+                    return Ok(Some(buffer));
+                }
+                Err(fault) if fault.kind() == ErrorKind::WouldBlock => return Ok(None),
+                Err(fault)
+                    if matches!(
+                        fault.kind(),
+                        ErrorKind::ConnectionRefused | ErrorKind::Interrupted
+                    ) => {}
+                Err(fault) => return Err(fault).context("receive"),
+            }
+        }
+    }
+}
+
+fn from_peer(packet: &[u8]) -> Option<FromPeer> {
+    if let Ok(channel) = ChannelData::parse(packet) {
+        return Some(FromPeer::Channel {
+            number: channel.id(),
+            data: channel.data().to_vec(),
+        });
+    }
+    let message = Message::from_bytes(packet).ok()?;
+    if !message.has_class(MessageClass::Indication) || !message.has_method(DATA) {
+        return None;
+    }
+    let peer = message
+        .attribute::<XorPeerAddress>()
+        .ok()?
+        .addr(message.transaction_id());
+    let data = message.attribute::<Data>().ok()?.data().to_vec();
+    Some(FromPeer::Indication { peer, data })
 }

@@ -11,9 +11,11 @@ pub mod client;
 pub mod eventually;
 pub mod netns;
 pub mod relay;
+pub mod residue;
 pub mod topology;
 pub mod wire;
 
 pub mod interop;
 
 pub mod bench;
+pub mod lab;

@@ -1,6 +1,8 @@
 //! Network namespaces that vanish with their owner, whatever happens to it.
 
 use std::fs::File;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -48,10 +50,13 @@ impl NetNs {
         output(self.command(program).args(arguments))
     }
 
-    /// A command that will run inside and die with this process.
+    /// A command that will run inside and die with the thread that starts it. A group of its own keeps the
+    /// terminal's Ctrl-C from it.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.name, program]);
+        command
+            .args(["netns", "exec", &self.name, program])
+            .process_group(0);
         die_with_parent(&mut command);
         command
     }
@@ -77,24 +82,39 @@ impl Drop for NetNs {
     }
 }
 
-/// Removes namespaces whose process is gone.
+/// Namespaces of the lab whose process is gone.
+pub fn stale() -> Vec<String> {
+    let gone = |pid: &str| !Path::new("/proc").join(pid).exists();
+    names()
+        .filter(|name| owner(name).is_some_and(gone))
+        .collect()
+}
+
+/// Removes them.
 pub fn remove_stale() {
-    let Ok(entries) = std::fs::read_dir("/run/netns") else {
-        return;
-    };
-    for name in entries
+    stale().iter().for_each(|name| remove(name));
+}
+
+/// Removes what `pid` made, whether it still runs or not.
+pub fn remove_of(pid: u32) {
+    let pid = pid.to_string();
+    names()
+        .filter(|name| owner(name) == Some(&pid))
+        .for_each(|name| remove(&name));
+}
+
+fn names() -> impl Iterator<Item = String> {
+    let entries = std::fs::read_dir("/run/netns")
+        .into_iter()
         .flatten()
-        .filter_map(|e| e.file_name().into_string().ok())
-    {
-        let pid = name
-            .strip_prefix(PREFIX)
-            .and_then(|rest| rest.split('-').next());
-        if let Some(pid) = pid.and_then(|p| p.parse::<u32>().ok())
-            && !std::path::Path::new(&format!("/proc/{pid}")).exists()
-        {
-            remove(&name);
-        }
-    }
+        .flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok())
+}
+
+/// The process that made the namespace `relay-PID-N-LABEL`.
+fn owner(name: &str) -> Option<&str> {
+    let pid = name.strip_prefix(PREFIX)?.split('-').next()?;
+    pid.bytes().all(|byte| byte.is_ascii_digit()).then_some(pid)
 }
 
 fn remove(name: &str) {
@@ -112,7 +132,6 @@ fn remove(name: &str) {
 
 /// Makes the child get SIGKILL when the thread that starts it ends.
 pub fn die_with_parent(command: &mut Command) {
-    use std::os::unix::process::CommandExt;
     let set =
         || nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).map_err(Into::into);
     // SAFETY: prctl is async-signal-safe and touches no memory of this process.

@@ -50,3 +50,12 @@ pub fn skip(reason: &str) {
     );
     eprintln!("skipped: {reason}");
 }
+
+/// For a program that cannot do without.
+pub fn require_root(what: &str) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        nix::unistd::geteuid().is_root(),
+        "{what} need root; run it as root"
+    );
+    Ok(())
+}

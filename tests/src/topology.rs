@@ -1,5 +1,7 @@
 //! Client side — edge host — server side: three namespaces and the links between them.
 
+pub mod one_armed;
+
 use anyhow::{Context, Result};
 use aya::EbpfLoader;
 use aya::programs::{Xdp, XdpMode};
@@ -90,22 +92,28 @@ fn link(
         "netns",
         edge.name(),
     ])?;
-    for (namespace, card, ips) in [(outer, OUTER_CARD, outer_ips), (edge, card, edge_ips)] {
-        namespace.ip(&["addr", "add", &format!("{}/24", ips[0]), "dev", card])?;
-        namespace.ip(&[
-            "addr",
-            "add",
-            &format!("{}/64", ips[1]),
-            "dev",
-            card,
-            "nodad",
-        ])?;
-        namespace.ip(&["link", "set", card, "up"])?;
-        // With transmit offload on, socket senders leave half-made checksums that only userspace can complete.
-        namespace.run("ethtool", &["-K", card, "tx", "off"])?;
-    }
+    address(outer, OUTER_CARD, outer_ips)?;
+    address(edge, card, edge_ips)?;
     outer.ip(&["route", "add", "default", "via", edge_ips[0]])?;
     outer.ip(&["-6", "route", "add", "default", "via", edge_ips[1]])
+}
+
+/// Up, with an address of each family.
+fn address(namespace: &NetNs, card: &str, ips: [&str; 2]) -> Result<()> {
+    namespace.ip(&["addr", "add", &format!("{}/24", ips[0]), "dev", card])?;
+    namespace.ip(&[
+        "addr",
+        "add",
+        &format!("{}/64", ips[1]),
+        "dev",
+        card,
+        "nodad",
+    ])?;
+    namespace.ip(&["link", "set", card, "up"])?;
+    // With transmit offload on, socket senders leave half-made checksums that only userspace can complete.
+    namespace
+        .run("ethtool", &["-K", card, "tx", "off"])
+        .map(drop)
 }
 
 /// Attaches a program of the lab object natively; it stays while the returned value lives.

@@ -89,7 +89,6 @@ fn rustflags() -> Result<String> {
         &arch,
         "-Cdebuginfo=2",
         "-Clink-arg=--btf",
-        "-Clink-arg=--cpu=v3",
         "-Ctarget-cpu=v3",
     ];
     Ok(flags.join("\x1f"))

@@ -4,9 +4,9 @@ pub mod apt;
 pub mod bpf;
 mod interop;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
-use crate::shell::{has, say};
+use crate::shell::{has, is_root, say};
 
 #[derive(clap::Args, Default)]
 pub struct Options {
@@ -23,6 +23,9 @@ const LAB: [(&str, &str); 3] = [
 ];
 
 pub fn task(options: &Options) -> Result<()> {
+    if !is_root() {
+        by_hand(options)?;
+    }
     bpf::require()?;
     apt::require(&LAB)?;
     if options.tests {
@@ -30,6 +33,22 @@ pub fn task(options: &Options) -> Result<()> {
     }
     say("setup: everything is there");
     Ok(())
+}
+
+/// Without root nothing is installed: says everything that is missing at once.
+fn by_hand(options: &Options) -> Result<()> {
+    let mut packages = bpf::missing_packages();
+    packages.extend(missing(&LAB).into_iter().map(String::from));
+    if options.tests {
+        packages.extend(missing(&interop::PACKAGES).into_iter().map(String::from));
+    }
+    match packages.is_empty() {
+        true => Ok(()),
+        false => bail!(
+            "not root, so nothing is installed; as root run\n  apt-get install --no-install-recommends {}",
+            packages.join(" ")
+        ),
+    }
 }
 
 /// Packages of `wanted` whose command is missing.

@@ -12,7 +12,7 @@ use crate::config::XdpMode;
 /// Cards the program is on. Dropping it detaches.
 pub struct Attachment {
     pub loaded: Loaded,
-    links: Vec<FdLink>,
+    cards: Vec<Card>,
 }
 
 /// A rung of the ladder.
@@ -22,11 +22,13 @@ enum Rung {
     Generic,
 }
 
-/// What became of one card.
-struct Outcome {
-    link: Option<FdLink>,
-    /// Rungs that failed, with their reasons.
-    failed: Vec<String>,
+struct Card {
+    name: String,
+    /// `None`: there is no such interface.
+    ifindex: Option<u32>,
+    link: Option<(Rung, FdLink)>,
+    /// Why not a higher rung.
+    reasons: Vec<String>,
 }
 
 impl Attachment {
@@ -39,113 +41,122 @@ impl Attachment {
         names: &[String],
         mode: XdpMode,
     ) -> (Self, HashMap<u32, u32>, Vec<api::Card>) {
-        let mut attachment = Self {
-            loaded,
-            links: Vec::new(),
-        };
-        let rungs: &[Rung] = match mode {
-            XdpMode::Auto => &[Rung::Native, Rung::Generic],
-            XdpMode::Native => &[Rung::Native],
-            XdpMode::Generic => &[Rung::Generic],
-            XdpMode::Off => &[],
-        };
-        let indices: Vec<Option<u32>> = names.iter().map(|name| index_of(name)).collect();
-        let mut failed: Vec<Vec<String>> = vec![Vec::new(); names.len()];
-        for (i, rung) in rungs.iter().enumerate() {
-            let last = i + 1 == rungs.len();
-            let tried: Vec<Outcome> = indices
-                .iter()
-                .map(|index| attachment.attempt(*index, *rung))
-                .collect();
-            if !last
-                && let Some(culprit) = tried
-                    .iter()
-                    .position(|o| o.link.is_none() && !o.failed.is_empty())
-            {
-                for (card, outcome) in tried.into_iter().enumerate() {
-                    failed[card].extend(outcome.failed);
-                    if outcome.link.is_some() {
-                        let name = &names[culprit];
-                        failed[card].push(format!(
-                            "native: {name} cannot, and frames move between cards only in one mode"
-                        ));
-                    }
-                }
+        let cards = names.iter().map(|name| Card::new(name)).collect();
+        let mut attachment = Self { loaded, cards };
+        match mode {
+            XdpMode::Off => {}
+            XdpMode::Native => attachment.climb(Rung::Native),
+            XdpMode::Generic => attachment.climb(Rung::Generic),
+            XdpMode::Auto => {
+                attachment.climb(Rung::Native);
+                attachment.climb(Rung::Generic);
+                attachment.level();
+            }
+        }
+        let numbers = attachment.number();
+        let views = attachment.cards.iter().map(Card::view).collect();
+        (attachment, numbers, views)
+    }
+
+    /// Tries `rung` on every card that has none yet.
+    fn climb(&mut self, rung: Rung) {
+        for card in self.cards.iter_mut().filter(|card| card.link.is_none()) {
+            let Some(ifindex) = card.ifindex else {
                 continue;
-            }
-            let mut cards = HashMap::new();
-            let mut views = Vec::new();
-            for (card, mut outcome) in tried.into_iter().enumerate() {
-                failed[card].append(&mut outcome.failed);
-                let number = cards.len() as u32;
-                if let (Some(link), Some(ifindex)) = (outcome.link, indices[card]) {
-                    match attachment.loaded.set_card(number, ifindex) {
-                        Ok(()) => {
-                            attachment.links.push(link);
-                            cards.insert(ifindex, number);
-                            views.push(view(&names[card], Some(*rung), &failed[card]));
-                            continue;
-                        }
-                        Err(e) => failed[card].push(e),
-                    }
-                }
-                views.push(view(&names[card], None, &failed[card]));
-            }
-            return (attachment, cards, views);
-        }
-        let views = names
-            .iter()
-            .zip(&failed)
-            .map(|(name, failed)| view(name, None, failed))
-            .collect();
-        (attachment, HashMap::new(), views)
-    }
-
-    fn attempt(&mut self, ifindex: Option<u32>, rung: Rung) -> Outcome {
-        let Some(ifindex) = ifindex else {
-            return Outcome {
-                link: None,
-                failed: Vec::new(),
             };
+            match self.loaded.attach(ifindex, rung.mode()) {
+                Ok(link) => card.link = Some((rung, link)),
+                Err(reason) => card.reasons.push(format!("{}: {reason}", rung.name())),
+            }
+        }
+    }
+
+    /// Takes every card to generic mode if one got no further.
+    fn level(&mut self) {
+        let Some(lowest) = self
+            .cards
+            .iter()
+            .find(|card| card.rung() == Some(Rung::Generic))
+        else {
+            return;
         };
-        let (mode, name) = match rung {
-            Rung::Native => (AyaMode::Driver, "native"),
-            Rung::Generic => (AyaMode::Skb, "generic"),
+        let reason = format!(
+            "native: {} has only generic mode, and frames cross between cards of one mode",
+            lowest.name
+        );
+        for card in &mut self.cards {
+            if card.rung() == Some(Rung::Native) {
+                card.link = None;
+                card.reasons.push(reason.clone());
+            }
+        }
+        self.climb(Rung::Generic);
+    }
+
+    /// Enters the attached cards in `CARDS`.
+    fn number(&mut self) -> HashMap<u32, u32> {
+        let mut numbers = HashMap::new();
+        for card in self.cards.iter_mut().filter(|card| card.link.is_some()) {
+            let Some(ifindex) = card.ifindex else {
+                continue;
+            };
+            let number = numbers.len() as u32;
+            match self.loaded.set_card(number, ifindex) {
+                Ok(()) => {
+                    numbers.insert(ifindex, number);
+                }
+                Err(reason) => {
+                    card.link = None;
+                    card.reasons.push(reason);
+                }
+            }
+        }
+        numbers
+    }
+}
+
+impl Card {
+    fn new(name: &str) -> Self {
+        let ifindex = nix::net::if_::if_nametoindex(name).ok();
+        let reasons = match ifindex {
+            Some(_) => Vec::new(),
+            None => vec![format!(
+                "there is no interface {name} here (`ip link` lists them)"
+            )],
         };
-        match self.loaded.attach(ifindex, mode) {
-            Ok(link) => Outcome {
-                link: Some(link),
-                failed: Vec::new(),
-            },
-            Err(reason) => Outcome {
-                link: None,
-                failed: vec![format!("{name}: {reason}")],
-            },
+        Self {
+            name: name.to_owned(),
+            ifindex,
+            link: None,
+            reasons,
+        }
+    }
+
+    fn rung(&self) -> Option<Rung> {
+        self.link.as_ref().map(|(rung, _)| *rung)
+    }
+
+    fn view(&self) -> api::Card {
+        api::Card {
+            name: self.name.clone(),
+            mode: self.rung().map_or("none", Rung::name).to_owned(),
+            reason: (!self.reasons.is_empty()).then(|| self.reasons.join("; ")),
         }
     }
 }
 
-fn index_of(name: &str) -> Option<u32> {
-    nix::net::if_::if_nametoindex(name).ok()
-}
+impl Rung {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+        }
+    }
 
-fn view(name: &str, rung: Option<Rung>, failed: &[String]) -> api::Card {
-    let missing = rung.is_none() && failed.is_empty();
-    let mode = match rung {
-        Some(Rung::Native) => "native",
-        Some(Rung::Generic) => "generic",
-        None => "none",
-    };
-    let reason = if missing {
-        Some(format!(
-            "there is no interface {name} here (`ip link` lists them)"
-        ))
-    } else {
-        (!failed.is_empty()).then(|| failed.join("; "))
-    };
-    api::Card {
-        name: name.to_owned(),
-        mode: mode.to_owned(),
-        reason,
+    fn mode(self) -> AyaMode {
+        match self {
+            Self::Native => AyaMode::Driver,
+            Self::Generic => AyaMode::Skb,
+        }
     }
 }

@@ -1,22 +1,26 @@
 //! The mirror behind the handle's lock: sessions wanted, sessions installed, and the way from one to the other.
 //! Every method is short; nothing here waits.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::{IpAddr, SocketAddr};
-use std::ops::Bound;
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use relay_common::{HashKey, Match, PORT_IS_CONTROL, PORT_IS_FLOW};
 
 use super::clock::Clock;
 use super::hairpin::{self, Pairs};
-use super::installer::{Installer, Retired};
+use super::installer::Installer;
 use super::memory::Memory;
-use super::next_hop::{HopKey, Link, Neighbour, Network, Obstacle, Route, RouteKey};
+use super::next_hop::{Network, Obstacle, RouteKey};
 use super::reconcile::{KernelSession, Op, Unit, diff};
 use super::table::TableFault;
-use super::{Gauges, LegTraffic, Placement, SessionId, SessionSpec};
+use super::{LegTraffic, Placement, SessionId, SessionSpec};
 use crate::api::Traffic;
+
+mod network;
+mod sweep;
+
+pub use sweep::Sweep;
 
 /// See the module.
 pub struct Mirror<M> {
@@ -34,17 +38,6 @@ pub struct Mirror<M> {
     /// Something waits for the resolver.
     pub needs_resolver: bool,
 }
-
-/// How far a comparison of everything got.
-#[derive(Debug, Default)]
-pub struct Sweep {
-    started: bool,
-    session: SessionId,
-    slot: usize,
-}
-
-/// Sessions and slots compared under one hold of the lock.
-const STEP: usize = 512;
 
 struct Entry {
     spec: SessionSpec,
@@ -146,150 +139,6 @@ impl<M: Memory> Mirror<M> {
             });
         }
         placement
-    }
-
-    pub fn gauges(&self) -> Gauges {
-        let mut gauges = Gauges {
-            wanted: self.sessions.len() as u64,
-            capacity: self.kernel.capacity() as u64,
-            failed_installs: self.failed_installs,
-            drift: self.drift,
-            traffic: self.gone,
-            ..Gauges::default()
-        };
-        for unit in self.kernel.units() {
-            for leg in self.kernel.traffic(unit) {
-                add(&mut gauges.traffic, leg);
-            }
-            if self.kernel.waiting_for(unit).is_none() {
-                gauges.installed += unit.sessions().count() as u64;
-            }
-        }
-        for (_, resolved) in self.kernel.hops() {
-            gauges.next_hops += 1;
-            gauges.next_hops_unresolved += u64::from(!resolved);
-        }
-        gauges
-    }
-
-    /// Takes the clock anew; deadlines follow with the next sweep.
-    pub fn set_clock(&mut self, clock: Clock) {
-        self.clock = clock;
-    }
-
-    /// Goes on with a comparison of everything: what userspace wants against what is installed, and that against the
-    /// memory. In steps, because the lock is held meanwhile. True once it is through.
-    pub fn sweep(&mut self, sweep: &mut Sweep) -> bool {
-        let range = (Bound::Excluded(sweep.session), Bound::Unbounded);
-        let from = if sweep.started {
-            range
-        } else {
-            (Bound::Unbounded, Bound::Unbounded)
-        };
-        let ids: Vec<SessionId> = self
-            .sessions
-            .range(from)
-            .map(|(id, _)| *id)
-            .take(STEP)
-            .collect();
-        let units: BTreeSet<Unit> = ids.iter().flat_map(|id| self.units_of(*id)).collect();
-        self.refresh(units);
-        sweep.started = true;
-        sweep.session = ids.last().copied().unwrap_or(sweep.session);
-        self.drift += self.kernel.verify_slots(sweep.slot..sweep.slot + STEP);
-        sweep.slot += STEP;
-        let through = ids.len() < STEP && sweep.slot >= self.kernel.capacity();
-        if through {
-            self.drift += self.kernel.verify_rest();
-        }
-        through
-    }
-
-    /// A whole sweep at once.
-    pub fn reconcile(&mut self) {
-        let mut sweep = Sweep::default();
-        while !self.sweep(&mut sweep) {}
-    }
-
-    /// Some of the routes to look up; the resolver is woken again for the rest.
-    pub fn take_wanted_routes(&mut self) -> Vec<RouteKey> {
-        let (routes, more) = self.network.take_wanted(STEP);
-        self.needs_resolver |= more;
-        routes
-    }
-
-    pub fn doubt_routes(&mut self) {
-        self.network.doubt_routes();
-    }
-
-    pub fn set_route(&mut self, key: RouteKey, route: Route) {
-        for id in self.network.set_route(key, route) {
-            self.refresh(self.units_of(id));
-        }
-    }
-
-    pub fn set_link(&mut self, index: u32, link: Option<Link>) {
-        if self.network.set_link(index, link) {
-            self.kernel.update_all_hops(&self.network);
-        }
-    }
-
-    pub fn set_neighbour(&mut self, oif: u32, ip: IpAddr, neighbour: Option<Neighbour>) {
-        if self.network.set_neighbour(oif, ip, neighbour) {
-            self.kernel.update_hops(oif, ip, &self.network);
-        }
-    }
-
-    /// Replaces all links and neighbours at once, so that what did not change is not interrupted.
-    pub fn set_network(
-        &mut self,
-        links: Vec<(u32, Link)>,
-        neighbours: Vec<(u32, IpAddr, Neighbour)>,
-    ) {
-        self.network.forget_links_and_neighbours();
-        for (index, link) in links {
-            self.network.set_link(index, Some(link));
-        }
-        for (oif, ip, neighbour) in neighbours {
-            self.network.set_neighbour(oif, ip, Some(neighbour));
-        }
-        self.kernel.update_all_hops(&self.network);
-    }
-
-    /// Next hops in use whose neighbour is not resolved.
-    pub fn unresolved(&self) -> Vec<HopKey> {
-        let hops = self.kernel.hops();
-        hops.filter(|(_, resolved)| !resolved)
-            .map(|(hop, _)| *hop)
-            .collect()
-    }
-
-    /// Next hops in use that nobody confirmed for a while, or ever.
-    pub fn stale(&self) -> Vec<HopKey> {
-        let hops = self.kernel.hops().map(|(hop, _)| *hop);
-        hops.filter(|hop| self.network.is_stale(hop)).collect()
-    }
-
-    pub fn take_retired(&mut self) -> Option<Retired> {
-        self.kernel.take_retired()
-    }
-
-    pub fn release(&mut self, retired: Retired) {
-        self.kernel.release(retired);
-        if std::mem::take(&mut self.starved) {
-            self.reconcile();
-        }
-    }
-
-    /// Where frames to a neighbour go now, if they can.
-    #[cfg(test)]
-    pub fn next_hop_mac(&self, neighbour: IpAddr) -> Option<[u8; 6]> {
-        let (hop, _) = self
-            .kernel
-            .hops()
-            .find(|(hop, _)| hop.neighbour == neighbour)?;
-        let next_hop = self.network.next_hop(hop);
-        (next_hop.ifindex != 0).then_some(next_hop.destination)
     }
 
     /// The units whose place in the kernel depends on `id`.

@@ -85,6 +85,7 @@ pub fn neighbour(message: &NeighbourMessage) -> Option<(u32, IpAddr, Option<Neig
             | NeighbourState::Delay
             | NeighbourState::Probe
             | NeighbourState::Permanent
+            | NeighbourState::Noarp
     );
     let stale = message.header.state == NeighbourState::Stale;
     let neighbour = mac.filter(|_| usable).map(|mac| Neighbour { mac, stale });
@@ -126,6 +127,11 @@ pub fn route(key: RouteKey, message: &RouteMessage) -> Route {
             RouteAttribute::Via(RouteVia::Inet(v4)) => gateway = Some(IpAddr::V4(*v4)),
             RouteAttribute::Via(RouteVia::Inet6(v6)) => gateway = Some(IpAddr::V6(*v6)),
             RouteAttribute::Metrics(metrics) => mtu = mtu_of(metrics),
+            RouteAttribute::EncapType(_) => {
+                return Route::None(
+                    "it leads into a tunnel, where only the host can send".to_owned(),
+                );
+            }
             _ => {}
         }
     }

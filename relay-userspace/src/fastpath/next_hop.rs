@@ -216,9 +216,15 @@ impl Network {
 
     /// Whether a neighbour should be asked for a sign of life.
     pub fn is_stale(&self, key: &HopKey) -> bool {
-        self.neighbours
-            .get(&(key.oif, key.neighbour))
-            .is_none_or(|n| n.stale)
+        let known = self.neighbours.get(&(key.oif, key.neighbour));
+        known.is_some_and(|neighbour| neighbour.stale)
+    }
+
+    /// Whether the kernel should be made to resolve a neighbour. Never one it has: being asked to use a permanent
+    /// one, it forgets it (`__neigh_update` with `NEIGH_UPDATE_F_USE`).
+    pub fn lacks_neighbour(&self, key: &HopKey) -> bool {
+        let up = self.links.get(&key.oif).is_some_and(|link| link.up);
+        up && !self.neighbours.contains_key(&(key.oif, key.neighbour))
     }
 
     /// Name of an interface for a human.
@@ -290,6 +296,7 @@ mod tests {
         let mut network = network(2, 1400);
         let hop = network.hop(&key()).unwrap();
         assert_eq!(network.next_hop(&hop).ifindex, 0);
+        assert!(network.lacks_neighbour(&hop) && !network.is_stale(&hop));
         let neighbour = Neighbour {
             mac: GATEWAY,
             stale: true,
@@ -307,6 +314,7 @@ mod tests {
             }),
         );
         assert_eq!(network.next_hop(&hop).ifindex, 0);
+        assert!(!network.lacks_neighbour(&hop) && network.is_stale(&hop));
     }
 
     #[test]

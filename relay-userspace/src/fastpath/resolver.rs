@@ -27,6 +27,8 @@ use super::shared;
 const RESOLVE_AGAIN: Duration = Duration::from_secs(1);
 /// Neighbours in use that went stale are asked for a sign of life this often; they would be after 30 s of silence.
 const CONFIRM: Duration = Duration::from_secs(25);
+/// Routes are looked up anew this often: the kernel learns a path's MTU without telling anyone.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
 const RECONCILE: Duration = Duration::from_secs(10);
 /// Route changes come in bursts.
 const SETTLE: Duration = Duration::from_millis(20);
@@ -112,8 +114,8 @@ impl<M: Memory + 'static> Core<M> {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             ticks
         };
-        let (mut again, mut confirm, mut reconcile) =
-            (every(RESOLVE_AGAIN), every(CONFIRM), every(RECONCILE));
+        let (mut again, mut confirm) = (every(RESOLVE_AGAIN), every(CONFIRM));
+        let (mut reconcile, mut ask) = (every(RECONCILE), every(ASK_AGAIN));
         let mut doubt: Option<Instant> = None;
         loop {
             tokio::select! {
@@ -150,6 +152,7 @@ impl<M: Memory + 'static> Core<M> {
                     self.resolve(&handle, Mirror::unresolved).await;
                     self.recycle();
                 }
+                _ = ask.tick() => doubt = doubt.or(Some(Instant::now())),
                 _ = confirm.tick() => self.resolve(&handle, Mirror::stale).await,
                 _ = reconcile.tick() => {
                     if let Some(clock) = clock() {

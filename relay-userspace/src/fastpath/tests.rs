@@ -249,7 +249,11 @@ fn relays(mode: XdpMode, expected: &str) {
             .unwrap()
             .contains("there is no interface nowhere")
     );
-    assert!(second.why_off().is_some());
+    let off = second.why_off().unwrap();
+    assert!(
+        off.starts_with("no card took the XDP program (card0: "),
+        "{off}"
+    );
     path.close();
     let (third, cards) = relay.run(move || FastPath::open(&config(&["card0"], mode)));
     assert_eq!(cards[0].mode, expected);
@@ -388,4 +392,41 @@ fn the_default_number_of_sessions_fits() {
     eprintln!("65536 sessions: install {installed:?}, gauges {counted:?}, reconcile {compared:?}");
     assert_eq!((gauges.failed_installs, mirror.gauges().drift), (0, 0));
     assert!((0..=u16::MAX).all(|n| mirror.remove(SessionId(u64::from(n))).is_some()));
+}
+
+#[test]
+fn one_card_without_native_mode_takes_the_others_to_generic_mode() {
+    if !has_program() {
+        return;
+    }
+    let Some((relay, _outside)) = pair() else {
+        return;
+    };
+    relay.shell("ip link add plain0 type bridge");
+    let open = |names: &'static [&'static str], mode| {
+        let (path, cards) = relay.run(move || FastPath::open(&config(names, mode)));
+        path.close();
+        let words = |card: api::Card| (card.mode, card.reason.unwrap_or_default());
+        cards.into_iter().map(words).collect::<Vec<_>>()
+    };
+    let cards = open(&["card0", "plain0"], XdpMode::Auto);
+    assert_eq!(
+        (cards[0].0.as_str(), cards[1].0.as_str()),
+        ("generic", "generic")
+    );
+    assert!(
+        cards[0].1.contains("plain0 has only generic mode"),
+        "{cards:?}"
+    );
+    assert_eq!(cards[1].1, "native: the driver does not support it");
+    let cards = open(&["card0", "plain0"], XdpMode::Native);
+    assert_eq!(
+        (cards[0].0.as_str(), cards[1].0.as_str()),
+        ("native", "none")
+    );
+    let cards = open(&["card0", "nowhere"], XdpMode::Auto);
+    assert_eq!(
+        (cards[0].0.as_str(), cards[1].0.as_str()),
+        ("native", "none")
+    );
 }

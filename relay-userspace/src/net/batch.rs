@@ -1,7 +1,7 @@
 //! The memory datagrams are received into: one per worker, reused for every socket, never grown.
 
 use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use quinn_udp::{BATCH_SIZE, EcnCodepoint, RecvMeta};
 
@@ -16,6 +16,17 @@ pub struct Datagram<'a> {
     pub to: Option<IpAddr>,
     pub ecn: Option<EcnCodepoint>,
     pub bytes: &'a [u8],
+}
+
+impl Datagram<'_> {
+    /// The address of ours it was sent to, by which an answer must leave. `None` when no answer can leave by it:
+    /// a group or broadcast address, or none at all.
+    pub fn contacted(&self, bound: SocketAddr) -> Option<SocketAddr> {
+        let ip = self.to.unwrap_or(bound.ip());
+        let broadcast = ip == IpAddr::V4(Ipv4Addr::BROADCAST);
+        let ours = !ip.is_unspecified() && !ip.is_multicast() && !broadcast;
+        ours.then_some(SocketAddr::new(ip, bound.port()))
+    }
 }
 
 pub struct Batch {
@@ -83,6 +94,31 @@ mod tests {
         batch.fill(receive).expect("filled");
         let got: Vec<&[u8]> = batch.datagrams().map(|d| d.bytes).collect();
         assert_eq!(got, [b"aa".as_slice(), b"bb", b"c", b""]);
+    }
+
+    #[test]
+    fn the_contacted_address_is_the_packets_never_a_wildcard_or_group() {
+        let contacted = |to: Option<&str>, bound: &str| {
+            let datagram = Datagram {
+                from: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 1),
+                to: to.map(|to| to.parse().expect("an address")),
+                ecn: None,
+                bytes: &[],
+            };
+            let contacted = datagram.contacted(bound.parse().expect("an address"));
+            contacted.map(|contacted| contacted.to_string())
+        };
+        assert_eq!(
+            contacted(Some("192.0.2.1"), "0.0.0.0:7").as_deref(),
+            Some("192.0.2.1:7")
+        );
+        assert_eq!(
+            contacted(None, "[2001:db8::1]:7").as_deref(),
+            Some("[2001:db8::1]:7")
+        );
+        for nobody in [None, Some("224.0.0.1"), Some("255.255.255.255")] {
+            assert_eq!(contacted(nobody, "0.0.0.0:7"), None);
+        }
     }
 
     #[test]

@@ -43,17 +43,13 @@ impl Driver {
 
     pub fn from_clients(&mut self, context: &mut Context<'_>, socket: &Socket, batch: &Batch) {
         for datagram in batch.datagrams() {
-            let local = socket.local();
-            let Some(contacted) = datagram
-                .to
-                .or(Some(local.ip()).filter(|ip| !ip.is_unspecified()))
-            else {
+            let Some(server) = datagram.contacted(socket.local()) else {
                 context.stats.add(Stat::DroppedNoDestinationAddress, 1);
                 continue;
             };
             let tuple = FiveTuple {
                 client: datagram.from,
-                server: SocketAddr::new(contacted, local.port()),
+                server,
             };
             let Some(relay) = self
                 .server

@@ -103,17 +103,13 @@ impl Forwarding {
             return;
         };
         for datagram in batch.datagrams() {
-            let local = socket.local();
-            let Some(contacted) = datagram
-                .to
-                .or(Some(local.ip()).filter(|ip| !ip.is_unspecified()))
-            else {
+            let Some(server) = datagram.contacted(socket.local()) else {
                 context.stats.add(Stat::DroppedNoDestinationAddress, 1);
                 continue;
             };
             let client = Client {
                 remote: datagram.from,
-                server: SocketAddr::new(contacted, local.port()),
+                server,
             };
             match forward
                 .table

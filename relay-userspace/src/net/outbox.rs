@@ -112,3 +112,119 @@ fn send_run(socket: &Socket, run: &Run, stats: &Stats) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: (&str, u16) = ("127.0.0.1", 0);
+
+    struct Fixture {
+        outbox: Outbox,
+        stats: Stats,
+        socket: Rc<Socket>,
+        receiver: std::net::UdpSocket,
+    }
+
+    impl Fixture {
+        fn new() -> Fixture {
+            let bind = || std::net::UdpSocket::bind(HERE).expect("a socket");
+            Fixture {
+                outbox: Outbox::default(),
+                stats: Stats::default(),
+                socket: Rc::new(Socket::new(bind()).expect("in a runtime")),
+                receiver: bind(),
+            }
+        }
+
+        fn route(&self) -> Route {
+            let to = self.receiver.local_addr().expect("bound");
+            Route {
+                to,
+                from: None,
+                ecn: None,
+                dont_fragment: false,
+            }
+        }
+
+        fn push(&mut self, sizes: &[usize]) {
+            let (socket, route) = (Rc::clone(&self.socket), self.route());
+            sizes
+                .iter()
+                .for_each(|size| self.outbox.push(&socket, route, &vec![1; *size]));
+        }
+
+        /// Bytes of each run.
+        fn runs(&self) -> Vec<usize> {
+            self.outbox.runs[..self.outbox.used]
+                .iter()
+                .map(|run| run.bytes.len())
+                .collect()
+        }
+    }
+
+    #[tokio::test]
+    async fn equal_sizes_are_one_run_which_a_shorter_one_ends() {
+        let mut f = Fixture::new();
+        f.push(&[100, 100, 40, 100, 100, 0, 100]);
+        assert_eq!(f.runs(), [240, 200, 0, 100]);
+        f.outbox.flush(&f.stats);
+        assert!(f.runs().is_empty());
+        let received = [100, 100, 40, 100, 100, 0, 100]
+            .map(|_| f.receiver.recv(&mut [0; 200]).expect("received"));
+        assert_eq!(received, [100, 100, 40, 100, 100, 0, 100]);
+    }
+
+    #[tokio::test]
+    async fn interleaved_flows_are_gathered_and_other_marks_are_another_flow() {
+        let mut f = Fixture::new();
+        let (socket, plain) = (Rc::clone(&f.socket), f.route());
+        let marked = Route {
+            dont_fragment: true,
+            ..plain
+        };
+        for _ in 0..3 {
+            f.outbox.push(&socket, plain, &[0; 10]);
+            f.outbox.push(&socket, marked, &[0; 10]);
+        }
+        assert_eq!(f.runs(), [30, 30]);
+    }
+
+    #[tokio::test]
+    async fn a_run_stays_within_what_one_call_may_carry() {
+        let mut f = Fixture::new();
+        let most = f.socket.max_segments();
+        f.push(&vec![20; most + 1]);
+        assert_eq!(f.runs(), [20 * most, 20]);
+    }
+
+    #[tokio::test]
+    async fn datagrams_too_large_to_segment_safely_go_singly() {
+        let mut f = Fixture::new();
+        f.push(&[LARGEST_SEGMENT + 1, LARGEST_SEGMENT + 1]);
+        assert_eq!(f.runs(), [LARGEST_SEGMENT + 1, LARGEST_SEGMENT + 1]);
+    }
+
+    #[tokio::test]
+    async fn a_refused_datagram_is_counted_and_the_next_one_leaves() {
+        let mut f = Fixture::new();
+        let socket = Rc::clone(&f.socket);
+        let nowhere = Route {
+            to: "127.0.0.1:0".parse().expect("address"),
+            ..f.route()
+        };
+        f.outbox.push(&socket, nowhere, b"nobody");
+        f.push(&[1]);
+        f.outbox.flush(&f.stats);
+        assert_eq!(f.stats.get(Stat::SendInvalid), 1);
+        assert_eq!(f.receiver.recv(&mut [0; 10]).expect("received"), 1);
+    }
+
+    #[tokio::test]
+    async fn a_sent_datagram_keeps_no_socket_alive() {
+        let mut f = Fixture::new();
+        f.push(&[1, 2]);
+        f.outbox.flush(&f.stats);
+        assert_eq!(Rc::strong_count(&f.socket), 1);
+    }
+}

@@ -36,7 +36,10 @@ pub fn spawn(worker: &Rc<Worker>, socket: Rc<Socket>, role: Role) -> AbortHandle
 async fn receive(worker: Rc<Worker>, socket: Rc<Socket>, role: Role) {
     while socket.readable().await.is_ok() {
         for _ in 0..TURN {
-            match worker.receive(&socket, role) {
+            match worker
+                .guard(|| worker.receive(&socket, role))
+                .unwrap_or(Ok(()))
+            {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => worker.stats().add(Stat::of_receive_error(&error), 1),

@@ -45,6 +45,7 @@ stats! {
     DroppedExpired = Counter "userspace_dropped", reason = "expired";
     DroppedNotPermitted = Counter "userspace_dropped", reason = "not_permitted";
     DroppedNoSocket = Counter "userspace_dropped", reason = "no_socket";
+    Panics = Counter "worker_panics";
     RelayBindFailed = Counter "relay_bind_failures";
     ForwardOpened = Counter "forward_sessions_opened";
     ForwardEnded = Counter "forward_sessions_ended";
@@ -79,6 +80,10 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
     (
         "userspace_dropped",
         "Received datagrams userspace did not relay, by reason; TURN refusals are counted by the TURN server.",
+    ),
+    (
+        "worker_panics",
+        "Faults of the program itself, survived by dropping what was being handled. Any is worth a report.",
     ),
     (
         "relay_bind_failures",

@@ -2,9 +2,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Notify;
 
@@ -15,8 +16,10 @@ use super::outbox::Outbox;
 use super::receive::{self, Role};
 use super::shared::Shared;
 use super::socket::Socket;
-use super::stats::Stats;
+use super::stats::{Stat, Stats};
 use crate::turn::{self, Now};
+
+const AFTER_A_PANIC: Duration = Duration::from_secs(1);
 
 /// What a handler may touch besides its own state.
 pub struct Context<'a> {
@@ -134,6 +137,15 @@ impl Worker {
         done
     }
 
+    /// A fault of ours in handling one batch must not end a listener, or the timer that ends permissions.
+    pub fn guard<T>(&self, act: impl FnOnce() -> T) -> Option<T> {
+        let done = catch_unwind(AssertUnwindSafe(act));
+        if done.is_err() {
+            self.stats.add(Stat::Panics, 1);
+        }
+        done.ok()
+    }
+
     fn next_timeout(&self) -> Option<Instant> {
         let timeouts = [
             self.driver.borrow().poll_timeout(),
@@ -154,8 +166,14 @@ impl Worker {
             };
             tokio::select! {
                 () = sleep => {
-                    self.with_driver(|driver, context| driver.handle_timeout(context));
-                    self.with_forwarding(|forwarding, context| forwarding.handle_timeout(context));
+                    let done = self.guard(|| {
+                        self.with_driver(|driver, context| driver.handle_timeout(context));
+                        self.with_forwarding(|forwarding, context| forwarding.handle_timeout(context));
+                    });
+                    if done.is_none() {
+                        // What is due stays due: not again at once.
+                        tokio::time::sleep(AFTER_A_PANIC).await;
+                    }
                 }
                 () = self.rearm.notified() => {}
             }

@@ -72,10 +72,7 @@ impl Forwards {
         mut forward: Forward,
         unresolved: Unresolved,
     ) -> Result<ForwardView, ForwardError> {
-        let mut entries = self.entries.lock().await;
-        if entries.contains_key(&forward.name) {
-            return Err(ForwardError::NameTaken { name: forward.name });
-        }
+        // Before the lock: a slow resolver must not hold up the others.
         let resolved = match look_up(&forward.to, &self.policy).await {
             Ok(addresses) => Resolved {
                 addresses,
@@ -89,6 +86,10 @@ impl Forwards {
             }
             Err(error) => return Err(error),
         };
+        let mut entries = self.entries.lock().await;
+        if entries.contains_key(&forward.name) {
+            return Err(ForwardError::NameTaken { name: forward.name });
+        }
         let listen = |source| ForwardError::Listen {
             address: forward.listen,
             source,

@@ -6,6 +6,8 @@ use std::num::NonZero;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
 use super::error::StartError;
 use super::forwards::Forwards;
 use super::listen::bind_for_workers;
@@ -30,6 +32,7 @@ pub async fn start(config: &Config) -> Result<Relay, StartError> {
         0 => std::thread::available_parallelism().map_or(1, NonZero::get),
         count => count,
     };
+    raise_open_files();
     let addresses = relay_addresses(config)?;
     let (listen, listeners) = bind_listeners(config, count)?;
     let policy = Arc::new(policy(config, &listen, &addresses));
@@ -97,6 +100,15 @@ pub async fn start(config: &Config) -> Result<Relay, StartError> {
     Ok(Relay {
         inner: Arc::new(inner),
     })
+}
+
+/// Every allocation and every forward session is a socket; the usual soft limit of 1024 is for programs that `select`.
+fn raise_open_files() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 fn relay_addresses(config: &Config) -> Result<RelayAddresses, StartError> {

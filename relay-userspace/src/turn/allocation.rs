@@ -75,17 +75,17 @@ impl Allocation {
             .is_some_and(|relayed| Family::of(relayed.ip()) == Family::of(peer.ip()))
     }
 
-    /// Until when a channel relays towards the peer, and towards the client.
-    pub fn deadlines(&self, channel: &Channel) -> (Instant, Instant) {
-        let near = channel.expires.min(self.expires);
-        let permission = self.permissions.get(&channel.peer.ip()).copied();
+    /// Until when a channel that `expires` relays to `peer`, and from it.
+    pub fn deadlines(&self, peer: SocketAddr, expires: Instant) -> (Instant, Instant) {
+        let near = expires.min(self.expires);
+        let permission = self.permissions.get(&peer.ip()).copied();
         // Without a permission nothing comes back: a moment already past.
         let far = near.min(permission.unwrap_or(self.created));
         (near, far)
     }
 
     pub fn spec(&self, number: u16, channel: &Channel, relayed: SocketAddr) -> SessionSpec {
-        let (near_deadline, far_deadline) = self.deadlines(channel);
+        let (near_deadline, far_deadline) = channel.told;
         SessionSpec {
             near: Leg {
                 remote: self.tuple.client,

@@ -1,5 +1,8 @@
 //! ChannelBind (RFC 8656 §12.2): binds a number to a peer, or refreshes the binding; the one place sessions begin.
 
+use std::net::SocketAddr;
+use std::time::Instant;
+
 use stun_types::message::Message;
 use turn_types::attribute::{ChannelNumber, XorPeerAddress};
 
@@ -50,23 +53,13 @@ impl Server {
         if running {
             self.prolong(slot, number, expires);
         } else {
-            self.begin(
-                slot,
-                number,
-                Channel {
-                    peer,
-                    session: None,
-                    expires,
-                },
-            );
+            self.begin(slot, number, peer, expires);
         }
-        self.extend_sessions(slot, |other| {
-            other.ip() == peer.ip() && (running || other != peer)
-        });
+        self.tell_deadlines(slot);
         Ok(Some(Success::Bound))
     }
 
-    fn prolong(&mut self, slot: Slot, number: u16, expires: std::time::Instant) {
+    fn prolong(&mut self, slot: Slot, number: u16, expires: Instant) {
         let Some(channel) = self.table[slot].channels.get_mut(number) else {
             return;
         };
@@ -77,7 +70,7 @@ impl Server {
     }
 
     /// Binds a free number, or one whose quarantine was for this very peer.
-    fn begin(&mut self, slot: Slot, number: u16, mut channel: Channel) {
+    fn begin(&mut self, slot: Slot, number: u16, peer: SocketAddr, expires: Instant) {
         let Some(relayed) = self.table[slot].relayed() else {
             return;
         };
@@ -86,15 +79,22 @@ impl Server {
             self.timers.cancel(quarantined.due(), timer);
         }
         let session = self.ids.session();
-        channel.session = Some(session);
-        self.timers.set(channel.due(), timer);
-        self.table[slot].channels.insert(number, channel);
-        self.counters.bump(Counter::ChannelsBound);
-        let allocation = &self.table[slot];
-        self.commands.push_back(Command::InstallSession {
+        let allocation = &mut self.table[slot];
+        let told = allocation.deadlines(peer, expires);
+        let channel = Channel {
+            peer,
+            session: Some(session),
+            expires,
+            told,
+        };
+        let command = Command::InstallSession {
             session,
             allocation: allocation.id,
             spec: allocation.spec(number, &channel, relayed),
-        });
+        };
+        allocation.channels.insert(number, channel);
+        self.timers.set(expires, timer);
+        self.counters.bump(Counter::ChannelsBound);
+        self.commands.push_back(command);
     }
 }

@@ -1,5 +1,6 @@
 //! What a worker's TURN server is made from.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::command::Family;
@@ -8,7 +9,7 @@ use crate::config::Limits;
 use crate::credentials::Credentials;
 use crate::policy::PeerPolicy;
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ServerConfig {
     /// Carries the realm.
     pub credentials: Arc<Credentials>,
@@ -23,6 +24,20 @@ pub struct ServerConfig {
     pub seed: [u8; 32],
     pub worker_index: usize,
     pub worker_count: usize,
+}
+
+/// Without the nonce key and the seed.
+impl fmt::Debug for ServerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerConfig")
+            .field("credentials", &self.credentials)
+            .field("policy", &self.policy)
+            .field("limits", &self.limits)
+            .field("relay_families", &self.relay_families)
+            .field("worker_index", &self.worker_index)
+            .field("worker_count", &self.worker_count)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The families relayed addresses can be had in.

@@ -1,7 +1,5 @@
 //! How things end: on time, by the client or by the operator. Sessions go first, then the relayed address.
 
-use std::net::SocketAddr;
-
 use super::allocation::Allocation;
 use super::command::Command;
 use super::counters::Counter;
@@ -91,21 +89,28 @@ impl Server {
         self.commands.push_back(Command::RemoveSession { session });
     }
 
-    /// Tells the driver the present deadlines of the running sessions whose peer is `concerned`.
-    pub(super) fn extend_sessions(&mut self, slot: Slot, concerned: impl Fn(SocketAddr) -> bool) {
+    /// Tells the driver which deadlines of an allocation's sessions have moved.
+    pub(super) fn tell_deadlines(&mut self, slot: Slot) {
         let allocation = &self.table[slot];
-        let mut running: Vec<_> = allocation
+        let mut moved: Vec<_> = allocation
             .channels
             .iter()
-            .filter(|(_, channel)| concerned(channel.peer))
-            .filter_map(|(_, channel)| Some((channel.session?, allocation.deadlines(channel))))
+            .map(|(number, channel)| {
+                let deadlines = allocation.deadlines(channel.peer, channel.expires);
+                (channel, number, deadlines)
+            })
+            .filter(|(channel, _, deadlines)| channel.told != *deadlines)
+            .filter_map(|(channel, number, deadlines)| Some((channel.session?, number, deadlines)))
             .collect();
-        running.sort_unstable();
-        for (session, (near_deadline, far_deadline)) in running {
+        moved.sort_unstable();
+        for (session, number, told) in moved {
+            if let Some(channel) = self.table[slot].channels.get_mut(number) {
+                channel.told = told;
+            }
             self.commands.push_back(Command::ExtendSession {
                 session,
-                near_deadline,
-                far_deadline,
+                near_deadline: told.0,
+                far_deadline: told.1,
             });
         }
     }

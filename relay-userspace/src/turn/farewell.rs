@@ -56,4 +56,9 @@ impl Farewells {
     pub fn forget(&mut self, tuple: FiveTuple) -> Option<Instant> {
         self.by_tuple.remove(&tuple).map(|farewell| farewell.until)
     }
+
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.by_tuple.len()
+    }
 }

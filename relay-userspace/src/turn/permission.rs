@@ -40,7 +40,7 @@ impl Server {
         for peer in &peers {
             self.permit(now, slot, peer.ip());
         }
-        self.extend_sessions(slot, |peer| peers.iter().any(|p| p.ip() == peer.ip()));
+        self.tell_deadlines(slot);
         Ok(Some(Success::Permitted))
     }
 

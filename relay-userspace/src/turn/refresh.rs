@@ -58,7 +58,7 @@ impl Server {
         let expires = now.mono + Duration::from_secs(lifetime.into());
         let before = std::mem::replace(&mut self.table[slot].expires, expires);
         self.timers.reset(before, expires, Timer::Allocation(slot));
-        self.extend_sessions(slot, |_| true);
+        self.tell_deadlines(slot);
         self.counters.bump(Counter::Refreshed);
         Ok(Success::Refreshed { lifetime })
     }

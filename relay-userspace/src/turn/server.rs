@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::answer::{self, Challenge, Reject};
 use super::auth::User;
+use super::channel;
 use super::command::{Command, ToPeer};
 use super::config::ServerConfig;
 use super::counters::{Counter, Counters};
@@ -65,7 +66,9 @@ impl Server {
     ) -> Option<ToPeer<'p>> {
         // RFC 7983: the first byte tells STUN and ChannelData apart.
         match payload.first() {
-            Some(0x40..=0x4F) => self.channel_data(now.mono, from, payload),
+            Some(first) if channel::FIRST_BYTES.contains(first) => {
+                self.channel_data(now.mono, from, payload)
+            }
             Some(0x00..=0x3F) => self.stun(now, from, payload),
             _ => {
                 self.counters.bump(Counter::NotStun);

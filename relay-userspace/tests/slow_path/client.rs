@@ -7,9 +7,10 @@ use stun_types::message::{
     IntegrityAlgorithm, LongTermKeyCredentials, Message, MessageClass, MessageWrite,
     MessageWriteExt, MessageWriteVec, Method,
 };
+use turn_types::AddressFamily;
 use turn_types::attribute::{
-    ChannelNumber, Data, EvenPort, Lifetime, RequestedTransport, ReservationToken, XorPeerAddress,
-    XorRelayedAddress,
+    ChannelNumber, Data, EvenPort, Lifetime, RequestedAddressFamily, RequestedTransport,
+    ReservationToken, XorPeerAddress, XorRelayedAddress,
 };
 use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, DATA, REFRESH, SEND};
 
@@ -49,6 +50,20 @@ impl TurnClient {
             realm,
             nonce,
         }
+    }
+
+    /// From another local address than 127.0.0.1.
+    pub async fn at(local: &str, server: SocketAddr) -> TurnClient {
+        let endpoint = Endpoint::at(local).await;
+        TurnClient {
+            endpoint,
+            ..TurnClient::new(server).await
+        }
+    }
+
+    pub async fn allocate_v6(&mut self) -> Result<Allocated, Refused> {
+        let family = RequestedAddressFamily::new(AddressFamily::IPV6);
+        self.allocate_with(|message| add(message, &family)).await
     }
 
     pub async fn allocate(&mut self) -> Result<Allocated, Refused> {

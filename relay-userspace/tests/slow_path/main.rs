@@ -3,5 +3,6 @@
 mod client;
 mod setup;
 
+mod forward_refusals;
 mod forwards;
 mod turn;

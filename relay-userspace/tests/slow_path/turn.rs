@@ -61,6 +61,31 @@ async fn indications_go_both_ways_without_a_channel() {
 }
 
 #[tokio::test]
+async fn ipv6_is_relayed_from_the_address_a_client_contacted() {
+    if std::net::UdpSocket::bind("[::1]:0").is_err() {
+        eprintln!("skipped: no IPv6 loopback here");
+        return;
+    }
+    let mut config = config();
+    config.listen.udp = vec!["[::]:0".parse().expect("address")];
+    config.peers.allow = vec!["::1/128".parse().expect("network")];
+    let relay = relay(config).await;
+    let port = relay.status().listen[0].port();
+    let server = format!("[::1]:{port}").parse().expect("address");
+    let peer = Endpoint::at("[::1]:0").await;
+    let mut client = TurnClient::at("[::1]:0", server).await;
+    let relayed = client.allocate_v6().await.expect("allocated").relayed;
+    assert_eq!(relayed.ip(), peer.address().ip());
+    client.bind(CHANNEL, peer.address()).await.expect("bound");
+    client.send_channel(CHANNEL, b"to the peer").await;
+    assert_eq!(peer.receive().await, (b"to the peer".to_vec(), relayed));
+    peer.send(relayed, b"to the client").await;
+    let back = client.receive_channel().await;
+    assert_eq!(back, (CHANNEL, b"to the client".to_vec()));
+    relay.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_peer_without_a_permission_is_not_relayed() {
     let (relay, peer, stranger) = (
         relay(config()).await,

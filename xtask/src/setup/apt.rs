@@ -17,8 +17,13 @@ pub fn require(wanted: &[(&str, &'static str)]) -> Result<()> {
     install(&super::missing(wanted))
 }
 
-/// Installs `packages`; does nothing for none.
+/// Installs those of `packages` that are not installed.
 pub fn install(packages: &[&str]) -> Result<()> {
+    let packages: Vec<&str> = packages
+        .iter()
+        .copied()
+        .filter(|package| !installed(package))
+        .collect();
     if packages.is_empty() {
         return Ok(());
     }
@@ -32,15 +37,36 @@ pub fn install(packages: &[&str]) -> Result<()> {
         );
     }
     let _quiet = NoServices::new()?;
-    if !known(packages) {
-        shell::step("apt-get update", Command::new("apt-get").arg("update"))?;
+    let updated = !known(&packages);
+    if updated {
+        update()?;
     }
+    match unpack(&packages) {
+        // Lists that are old name versions that the mirror no longer has.
+        Err(_) if !updated => update().and_then(|()| unpack(&packages)),
+        result => result,
+    }
+}
+
+fn update() -> Result<()> {
+    shell::step("apt-get update", Command::new("apt-get").arg("update"))
+}
+
+fn unpack(packages: &[&str]) -> Result<()> {
     let mut command = Command::new("apt-get");
+    command.env("DEBIAN_FRONTEND", "noninteractive");
     command
-        .env("DEBIAN_FRONTEND", "noninteractive")
         .args(["install", "-y", "--no-install-recommends"])
         .args(packages);
-    shell::step(&format!("apt-get install {list}"), &mut command)
+    shell::step("apt-get install", &mut command)
+}
+
+pub fn installed(package: &str) -> bool {
+    let status = shell::read(
+        "dpkg-query",
+        &["--show", "--showformat=${db:Status-Status}", package],
+    );
+    status.is_some_and(|status| status == "installed")
 }
 
 /// True if the package lists name all of them already.

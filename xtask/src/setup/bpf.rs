@@ -92,6 +92,27 @@ pub fn require() -> Result<Toolchain> {
     }
 }
 
+/// What Debian's road lacks, for a person to install; nothing if either road is complete.
+pub fn missing_packages() -> Vec<String> {
+    if Toolchain::find().is_some() {
+        return Vec::new();
+    }
+    let Some(llvm) = debian_llvm() else {
+        return ["rustc-web", "rust-web-src", "cargo-web"]
+            .map(String::from)
+            .into();
+    };
+    let libraries = [
+        format!("llvm-{llvm}-dev"),
+        "libzstd-dev".to_owned(),
+        "zlib1g-dev".to_owned(),
+    ];
+    libraries
+        .into_iter()
+        .filter(|package| !apt::installed(package))
+        .collect()
+}
+
 fn install_linker(llvm: u32) -> Result<()> {
     let prefix = format!("/usr/lib/llvm-{llvm}");
     let development = format!("llvm-{llvm}-dev");

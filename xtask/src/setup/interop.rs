@@ -1,5 +1,6 @@
 //! Software that nobody here wrote, for the interop tests: coturn's clients, aioice and aiortc, headless Chromium.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -7,15 +8,17 @@ use anyhow::{Context, Result};
 use super::apt;
 use crate::{shell, tree};
 
-const PACKAGES: [(&str, &str); 5] = [
+pub const PACKAGES: [(&str, &str); 6] = [
     ("turnserver", "coturn"),
     ("python3", "python3-venv"),
     ("chromium", "chromium"),
     ("node", "nodejs"),
     ("npm", "npm"),
+    ("socat", "socat"),
 ];
 const PYTHON: [&str; 2] = ["aioice", "aiortc"];
-const NODE: &str = "puppeteer-core";
+/// 24 is the last that runs on Debian 12's node 18.
+const NODE: (&str, &str) = ("puppeteer-core", "puppeteer-core@24");
 
 pub fn require() -> Result<()> {
     apt::require(&PACKAGES)?;
@@ -23,9 +26,14 @@ pub fn require() -> Result<()> {
     node()
 }
 
-/// A virtual environment in `target/venv`.
+/// Where the tests look for what is not a Debian package.
+fn tools() -> PathBuf {
+    tree::target().join("tools")
+}
+
+/// A virtual environment in `target/tools/venv`.
 fn python() -> Result<()> {
-    let venv = tree::target().join("venv");
+    let venv = tools().join("venv");
     let pip = venv.join("bin/pip");
     if !pip.exists() {
         if shell::read("python3", &["-c", "import ensurepip"]).is_none() {
@@ -52,12 +60,12 @@ fn python() -> Result<()> {
     shell::step("install aioice and aiortc", &mut command)
 }
 
-/// `target/node/node_modules/puppeteer-core`; it drives Debian's Chromium and downloads none.
+/// `target/tools/node_modules/puppeteer-core`; it drives Debian's Chromium and downloads none.
 fn node() -> Result<()> {
-    let prefix = tree::target().join("node");
+    let prefix = tools();
     if prefix
         .join("node_modules")
-        .join(NODE)
+        .join(NODE.0)
         .join("package.json")
         .exists()
     {
@@ -68,6 +76,6 @@ fn node() -> Result<()> {
     command
         .args(["install", "--no-audit", "--no-fund", "--prefix"])
         .arg(&prefix)
-        .arg(NODE);
+        .arg(NODE.1);
     shell::step("install puppeteer-core", &mut command)
 }

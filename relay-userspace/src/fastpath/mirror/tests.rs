@@ -1,5 +1,6 @@
 //! The mirror on plain memory: what lies in the tables after each thing userspace or the network does.
 
+use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use crate::fastpath::memory::{
     NEXT_HOP_WORDS, PORT_WORDS, PlainMemory, SESSION_WORDS, deadline_word, next_hop_word,
     packets_word,
 };
+use crate::fastpath::next_hop::{Link, Neighbour, Route};
 
 const CARD: u32 = 2;
 const JIFFIES: u64 = 1 << 33;

@@ -1,0 +1,16 @@
+//! The state machine under virtual time, told by what it orders. Each file tests one request or one property.
+
+mod harness;
+mod told;
+
+mod allocate;
+mod auth;
+mod channel;
+mod data;
+mod families;
+mod flood;
+mod nonsense;
+mod permission;
+mod properties;
+mod refresh;
+mod vectors;

@@ -1,0 +1,98 @@
+//! What strangers get: small answers, few of them, and no memory.
+
+use stun_types::attribute::{AttributeType, ErrorCode, RawAttribute};
+use stun_types::message::{
+    BINDING, Message, MessageClass, MessageWrite as _, MessageWriteExt as _,
+};
+use turn_types::attribute::RequestedTransport;
+use turn_types::message::{ALLOCATE, REFRESH};
+
+use super::harness::*;
+use crate::turn::{Command, Counter};
+
+#[test]
+fn a_binding_answer_is_32_bytes() {
+    let mut s = TestServer::new();
+    let request = s.unsigned(MessageClass::Request, BINDING, &[]).finish();
+    s.receive(&alice(), &request);
+    let Some(Command::Send { bytes, .. }) = s.server.next_command() else {
+        panic!("no answer")
+    };
+    assert_eq!(bytes.len(), 32);
+    let mut with_fingerprint = s.unsigned(MessageClass::Request, BINDING, &[]);
+    with_fingerprint.add_fingerprint().unwrap();
+    s.receive(&alice(), &with_fingerprint.finish());
+    s.assert_commands(&["1000 Binding ok mapped 192.0.2.1:1000 unsigned fingerprint"]);
+}
+
+#[test]
+fn a_binding_with_an_unknown_required_attribute_is_420() {
+    let mut s = TestServer::new();
+    let unknown = RawAttribute::new(AttributeType::new(0x0003), &[0, 0, 0, 0]);
+    let request = s
+        .unsigned(MessageClass::Request, BINDING, &[&unknown])
+        .finish();
+    s.receive(&alice(), &request);
+    s.assert_commands(&["1000 Binding 420 unknown [0, 3] unsigned"]);
+}
+
+#[test]
+fn a_challenge_is_small_and_without_a_reason() {
+    let mut s = TestServer::new();
+    let request = s
+        .unsigned(
+            MessageClass::Request,
+            ALLOCATE,
+            &[&RequestedTransport::new(17)],
+        )
+        .finish();
+    s.receive(&alice(), &request);
+    let Some(Command::Send { bytes, .. }) = s.server.next_command() else {
+        panic!("no answer")
+    };
+    // Header, ERROR-CODE, the realm's 13 bytes padded, NONCE.
+    assert_eq!(bytes.len(), 20 + 8 + (4 + 16) + (4 + 16));
+    let message = Message::from_bytes(&bytes).unwrap();
+    assert_eq!(message.attribute::<ErrorCode>().unwrap().reason(), "");
+}
+
+#[test]
+fn strangers_of_one_prefix_share_a_rate_and_users_do_not_pay_for_them() {
+    let few = crate::config::Limits {
+        unauthenticated_per_second: 10,
+        ..limits()
+    };
+    let mut s = TestServer::with(few, |_| {});
+    let binding = s.unsigned(MessageClass::Request, BINDING, &[]).finish();
+    let challenge = s.unsigned(MessageClass::Request, ALLOCATE, &[]).finish();
+    for port in 1..=50 {
+        let bytes = if port % 2 == 0 { &binding } else { &challenge };
+        s.receive(&client(port, "", ""), bytes);
+    }
+    let mut answers = 0;
+    while s.server.next_command().is_some() {
+        answers += 1;
+    }
+    assert_eq!(answers, 10);
+    assert_eq!(s.server.counters().get(Counter::FloodDropped), 40);
+    s.allocate(&alice());
+    let stale = s.signed_with(&alice(), REFRESH, &[], "AAAAAAAAAAAAAAAA", REALM);
+    s.receive(&alice(), &stale);
+    s.assert_commands(&[]);
+    s.elapse(1);
+    s.receive(&alice(), &stale);
+    s.assert_commands(&["1000 Refresh 438 challenge unsigned"]);
+}
+
+#[test]
+fn strangers_leave_nothing_behind() {
+    let mut s = TestServer::new();
+    for port in 1..=200 {
+        let stranger = client(port, "mallory", "guess");
+        let request = s.request(&stranger, ALLOCATE, &[&RequestedTransport::new(17)]);
+        s.receive(&stranger, &request);
+    }
+    assert_eq!(s.server.table.index_sizes(), [0; 4]);
+    assert_eq!(s.server.poll_timeout(), None);
+    assert_eq!(s.server.config.shared.allocations(), 0);
+}

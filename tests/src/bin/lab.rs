@@ -1,0 +1,76 @@
+//! `lab`: what `cargo xtask run` and `bench` hand over to. Only dispatches.
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+use relay_tests::{bench, lab, privileged, residue};
+
+#[derive(Parser)]
+#[command(
+    name = "lab",
+    about = "Namespaces, media and measurements around a real relay"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Relay a video and calls, and show where they run
+    Run(lab::run::Options),
+    /// Measure
+    #[command(subcommand)]
+    Bench(Bench),
+    /// Look for what a lab may not leave behind; fails if there is anything
+    Residue,
+    /// Wait for the end of the input, then remove the namespaces that process PID made; `run` starts this
+    #[command(hide = true)]
+    Sweep { pid: u32 },
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// Nanoseconds of the data path per packet
+    Packet(bench::packet::Options),
+    /// Packets per second and CPU per packet beside a reflector and coturn
+    Veth(bench::veth::Options),
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().command {
+        Command::Run(options) => lab::run::run(&options),
+        Command::Bench(Bench::Packet(options)) => packet(&options),
+        Command::Bench(Bench::Veth(options)) => print(&bench::veth::run(&options)?, options.json),
+        Command::Residue => leftovers(),
+        Command::Sweep { pid } => lab::janitor::sweep(pid),
+    }
+}
+
+fn packet(options: &bench::packet::Options) -> Result<()> {
+    privileged::require_root("BPF test runs")?;
+    let object = |name| {
+        privileged::object(name).with_context(|| format!("{name}; `cargo xtask build` makes it"))
+    };
+    print(
+        &bench::packet::run(&object("relay-xdp.o")?, &object("lab-xdp.o")?, options)?,
+        options.json,
+    )
+}
+
+fn print(report: &impl serde::Serialize, json: bool) -> Result<()> {
+    let text = if json {
+        serde_json::to_string(report)?
+    } else {
+        serde_json::to_string_pretty(report)?
+    };
+    println!("{text}");
+    Ok(())
+}
+
+fn leftovers() -> Result<()> {
+    let left = residue::find();
+    match left.len() {
+        0 => Ok(()),
+        count => bail!("{count} things were left behind:\n  {}", left.join("\n  ")),
+    }
+}

@@ -1,0 +1,14 @@
+//! The lab as a program: real media through a real relay in three namespaces, and what became of it.
+
+pub mod histogram;
+pub mod ledger;
+
+pub mod call;
+pub mod video;
+
+pub mod interrupt;
+pub mod janitor;
+pub mod summary;
+pub mod table;
+
+pub mod run;

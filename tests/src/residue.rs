@@ -1,0 +1,66 @@
+//! What the lab may never leave behind on a machine, looked for by its names and places.
+
+use std::fs;
+use std::path::Path;
+
+use crate::privileged::target_directory;
+
+/// Everything left over, one line a thing; empty on a clean machine. Labs that still run do not count.
+pub fn find() -> Vec<String> {
+    [namespaces(), processes(), interfaces(), pins()].concat()
+}
+
+/// Namespaces whose lab is gone.
+fn namespaces() -> Vec<String> {
+    crate::netns::stale()
+        .iter()
+        .map(|name| format!("namespace {name}"))
+        .collect()
+}
+
+/// Commands of this tree whose parent is gone.
+fn processes() -> Vec<String> {
+    let target = target_directory().canonicalize().unwrap_or_default();
+    let orphan = |pid: &str| {
+        let process = Path::new("/proc").join(pid);
+        let program = fs::read_link(process.join("exe")).ok()?;
+        let status = fs::read_to_string(process.join("status")).ok()?;
+        let parent = status
+            .lines()
+            .find_map(|line| line.strip_prefix("PPid:"))?
+            .trim();
+        let ours = program.starts_with(&target) && program.ends_with("relay");
+        (ours && parent == "1").then(|| format!("process {pid}: {}", program.display()))
+    };
+    names("/proc")
+        .iter()
+        .filter(|name| name.bytes().all(|b| b.is_ascii_digit()))
+        .filter_map(|pid| orphan(pid))
+        .collect()
+}
+
+/// Cards of the lab outside its namespaces.
+fn interfaces() -> Vec<String> {
+    let lab = [crate::topology::CLIENT_CARD, crate::topology::SERVER_CARD];
+    let names = names("/sys/class/net")
+        .into_iter()
+        .filter(|name| lab.contains(&name.as_str()));
+    names.map(|name| format!("interface {name}")).collect()
+}
+
+/// Pinned BPF objects of the relay.
+fn pins() -> Vec<String> {
+    let names = names("/sys/fs/bpf")
+        .into_iter()
+        .filter(|name| name.starts_with("relay"));
+    names
+        .map(|name| format!("pin /sys/fs/bpf/{name}"))
+        .collect()
+}
+
+fn names(folder: &str) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
+}
