@@ -35,9 +35,7 @@ impl Collector for Snapshot {
         for (name, samples) in by_name {
             let help = registry::find(name).map_or("Not described.", |metric| metric.help);
             match samples[0].kind {
-                Kind::Counter => {
-                    family(&mut encoder, name, help, &samples, ConstCounter::new)?
-                }
+                Kind::Counter => family(&mut encoder, name, help, &samples, ConstCounter::new)?,
                 Kind::Gauge => family(&mut encoder, name, help, &samples, |v| {
                     ConstGauge::new(i64::try_from(v).unwrap_or(i64::MAX))
                 })?,
