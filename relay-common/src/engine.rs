@@ -225,7 +225,7 @@ fn classify<H: Ip, const L3: usize>(
         let channel: Channel = frame
             .load(L3 + H::LEN + UDP_LEN as usize)
             .ok_or(Counter::BadLength)?;
-        if u16::from_be(channel.number) & 0xf000 == 0x4000 {
+        if u16::from_be(channel.number) & 0xc000 == 0x4000 {
             // Padding is optional over UDP: https://www.rfc-editor.org/rfc/rfc8656#section-12.5
             let data_length = u16::from_be(channel.length);
             let padding = (udp_length as u32)

@@ -100,7 +100,7 @@ pub struct Udp {
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Channel {
-    /// 0x4000 to 0x4fff.
+    /// 0x4000 to 0x7fff.
     pub number: u16,
     /// Application bytes, without padding.
     pub length: u16,

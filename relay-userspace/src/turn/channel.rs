@@ -12,10 +12,11 @@ use super::hash::Keyed;
 pub(super) const LIFETIME: Duration = Duration::from_secs(600);
 /// A number is not bound to another peer, nor a peer to another number, until so long after expiry (RFC 8656 §12).
 pub(super) const QUARANTINE: Duration = Duration::from_secs(300);
-/// RFC 8656 §12: above are reserved for other uses of the first byte (RFC 7983).
-pub(super) const NUMBERS: std::ops::RangeInclusive<u16> = 0x4000..=0x4FFF;
+/// RFC 5766 §11. RFC 8656 §12 tells new clients to stop at 0x4FFF, but older ones (coturn before 4.16) draw from all of
+/// it, and nothing else shares this port.
+pub(super) const NUMBERS: std::ops::RangeInclusive<u16> = 0x4000..=0x7FFF;
 /// What a ChannelData message begins with: the high bytes of [`NUMBERS`].
-pub(super) const FIRST_BYTES: std::ops::RangeInclusive<u8> = 0x40..=0x4F;
+pub(super) const FIRST_BYTES: std::ops::RangeInclusive<u8> = 0x40..=0x7F;
 /// Number and length.
 pub(super) const HEADER: usize = 4;
 
@@ -142,7 +143,7 @@ mod tests {
             assert_eq!(parsed.map(|(_, data)| data.len()), expected, "{length}");
         }
         assert_eq!(parse(&[0x40, 0, 0, 0]), Some((0x4000, &[][..])));
-        assert_eq!(parse(&[0x4F, 0xFF, 0, 0]), Some((0x4FFF, &[][..])));
-        assert_eq!(parse(&[0x50, 0, 0, 0]), None);
+        assert_eq!(parse(&[0x7F, 0xFF, 0, 0]), Some((0x7FFF, &[][..])));
+        assert_eq!(parse(&[0x80, 0, 0, 0]), None);
     }
 }

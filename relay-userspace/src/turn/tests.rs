@@ -7,6 +7,7 @@ mod allocate;
 mod auth;
 mod channel;
 mod data;
+mod families;
 mod flood;
 mod nonsense;
 mod permission;

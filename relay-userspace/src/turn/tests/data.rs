@@ -66,7 +66,7 @@ fn channel_data_that_lies_about_its_length_or_number_is_dropped() {
     only(&s, Counter::ChannelDataMalformed);
     assert_eq!(to_peer(&mut s, &[0x40, 1, 0, 0]), None);
     only(&s, Counter::ChannelDataUnbound);
-    assert_eq!(to_peer(&mut s, &[0x50, 0, 0, 0]), None);
+    assert_eq!(to_peer(&mut s, &[0x80, 0, 0, 0]), None);
     assert_eq!(to_peer(&mut s, &[]), None);
     assert_eq!(s.server.counters().get(Counter::NotStun), 2);
 }
