@@ -31,6 +31,7 @@ pub fn task(options: &Options) -> Result<()> {
         "--workspace",
         "--exclude",
         "relay-ebpf",
+        "--no-fail-fast",
     ]);
     tests.args(&options.arguments);
     tests.env("RELAY_BIN", tree::binary(&options.profile, "relay"));
