@@ -4,12 +4,6 @@
     not(target_arch = "bpf"),
     expect(dead_code, reason = "on the host this crate is checked, never run")
 )]
-// Atomic addition is not in core's stable surface for BPF; see `tables::add`.
-#![cfg_attr(
-    target_arch = "bpf",
-    feature(core_intrinsics),
-    expect(internal_features, reason = "atomic_xadd")
-)]
 
 mod clock;
 mod frame;
