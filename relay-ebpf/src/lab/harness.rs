@@ -121,7 +121,7 @@ fn choose<const ADDRESS: usize, const UDP: usize>(
     udp = Udp {
         source,
         destination,
-        checksum: checksum::adjust(udp.checksum, delta),
+        checksum: checksum::never_zero(checksum::adjust(udp.checksum, delta)),
         ..udp
     };
     frame.store(UDP, udp)?;
