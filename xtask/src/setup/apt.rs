@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
 
@@ -19,11 +20,12 @@ pub fn require(wanted: &[(&str, &'static str)]) -> Result<()> {
 
 /// Installs those of `packages` that are not installed.
 pub fn install(packages: &[&str]) -> Result<()> {
-    let packages: Vec<&str> = packages
-        .iter()
-        .copied()
-        .filter(|package| !installed(package))
-        .collect();
+    let missing = |package: &&str| !installed(package);
+    install_newest(&packages.iter().copied().filter(missing).collect::<Vec<_>>())
+}
+
+/// Installs `packages`, or newer versions of them.
+pub fn install_newest(packages: &[&str]) -> Result<()> {
     if packages.is_empty() {
         return Ok(());
     }
@@ -37,16 +39,17 @@ pub fn install(packages: &[&str]) -> Result<()> {
         );
     }
     let _quiet = NoServices::new()?;
-    let updated = !known(&packages);
-    if updated {
-        update()?;
-    }
-    match unpack(&packages) {
-        // Lists that are old name versions that the mirror no longer has.
-        Err(_) if !updated => update().and_then(|()| unpack(&packages)),
-        result => result,
-    }
+    // Old lists know the packages too, in versions that are too old or no longer there.
+    UPDATED.get_or_init(|| {
+        update()
+            .err()
+            .map(|fault| shell::say(&format!("{fault:#}; going on with old lists")))
+    });
+    unpack(packages)
 }
+
+/// Once a run is enough.
+static UPDATED: OnceLock<Option<()>> = OnceLock::new();
 
 fn update() -> Result<()> {
     shell::step("apt-get update", Command::new("apt-get").arg("update"))
@@ -67,14 +70,6 @@ pub fn installed(package: &str) -> bool {
         &["--show", "--showformat=${db:Status-Status}", package],
     );
     status.is_some_and(|status| status == "installed")
-}
-
-/// True if the package lists name all of them already.
-fn known(packages: &[&str]) -> bool {
-    packages.iter().all(|package| {
-        let versions = shell::read("apt-cache", &["madison", package]);
-        versions.is_some_and(|versions| !versions.trim().is_empty())
-    })
 }
 
 /// While it lives, installed packages may not start services: a coturn would take the relay's ports.

@@ -75,7 +75,7 @@ pub fn require() -> Result<Toolchain> {
     }
     say("setup: no complete BPF toolchain yet; taking Debian's rustc and LLVM");
     if debian_llvm().is_none() {
-        apt::install(&["rustc-web", "rust-web-src", "cargo-web"])?;
+        apt::install_newest(&["rustc-web", "rust-web-src", "cargo-web"])?;
     }
     let llvm = debian_llvm().with_context(|| {
         format!("{DEBIAN_RUSTC} is older than 1.{OLDEST_MINOR} or lacks core's sources")
