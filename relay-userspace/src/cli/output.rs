@@ -17,17 +17,22 @@ pub fn line(text: &str) -> Result<(), Failure> {
     Ok(out.flush()?)
 }
 
-/// Columns as wide as their widest cell; the last one is not padded.
+/// Columns as wide as their widest cell; the last one is not padded. Control characters are shown, not sent: names
+/// come from users, and a terminal would obey them.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| row.iter().map(|cell| harmless(cell)).collect())
+        .collect();
     let mut widths: Vec<usize> = head.iter().map(|cell| cell.len()).collect();
-    for row in rows {
+    for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
     let head: Vec<String> = head.iter().map(|cell| (*cell).to_owned()).collect();
     let mut lines = Vec::new();
-    for row in std::iter::once(&head).chain(rows) {
+    for row in std::iter::once(&head).chain(&rows) {
         let cells = row
             .iter()
             .zip(&widths)
@@ -35,6 +40,14 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
         lines.push(cells.collect::<Vec<_>>().join("  ").trim_end().to_owned());
     }
     lines.join("\n")
+}
+
+fn harmless(cell: &str) -> String {
+    let shown = |c: char| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    cell.chars().map(shown).collect()
 }
 
 /// `1.2 MB`: enough for a glance.
@@ -60,5 +73,16 @@ pub fn version(as_json: bool) -> Result<(), Failure> {
             "relay {version} (kernel tables {})",
             relay_common::ABI_VERSION
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_control_characters_cannot_drive_the_terminal() {
+        let table = table(&["USER"], &[vec!["eve\u{1b}[2J\n".to_owned()]]);
+        assert_eq!(table, "USER\neve\\u{1b}[2J\\n");
     }
 }
