@@ -1,6 +1,7 @@
 //! The real `relay` command, started in a namespace and driven as an operator would.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -95,15 +96,18 @@ impl Relay {
         serde_json::from_str(&text).with_context(|| format!("{arguments:?} printed {text}"))
     }
 
-    /// GET of an admin path, as it is.
+    /// Body of a GET of an admin path.
     pub fn admin(&self, path: &str) -> Result<String> {
-        let socket = self.admin.to_str().context("path of the admin socket")?;
-        output(Command::new("curl").args([
-            "-sS",
-            "--unix-socket",
+        let mut socket = UnixStream::connect(&self.admin).context("connect to the admin socket")?;
+        write!(
             socket,
-            &format!("http://relay{path}"),
-        ]))
+            "GET {path} HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n"
+        )?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer)?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("an HTTP answer")?;
+        ensure!(head.starts_with("HTTP/1.1 200"), "GET {path}: {answer}");
+        Ok(body.to_owned())
     }
 
     pub fn status(&self) -> Result<api::Status> {
