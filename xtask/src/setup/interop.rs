@@ -8,8 +8,10 @@ use anyhow::{Context, Result};
 use super::apt;
 use crate::{shell, tree};
 
-pub const PACKAGES: [(&str, &str); 6] = [
+pub const PACKAGES: [(&str, &str); 7] = [
     ("turnserver", "coturn"),
+    // tidy asks it which files there are.
+    ("git", "git"),
     ("python3", "python3-venv"),
     ("chromium", "chromium"),
     ("node", "nodejs"),
