@@ -32,7 +32,12 @@ pub fn forward(request: ForwardRequest) -> Result<Forward, Refusal> {
 pub fn credentials(request: &CredentialsRequest) -> Result<(), Refusal> {
     at("user", user(&request.user))?;
     let lives = (1..=LONGEST_TTL).contains(&request.ttl_seconds);
-    let wrong = || Wrong::new("is not a life time", "ask for 1 second to 30 days");
+    let wrong = || {
+        Wrong::new(
+            format!("{} s is not a life time", request.ttl_seconds),
+            "ask for 1 second to 30 days",
+        )
+    };
     at("ttl_seconds", lives.then_some(()).ok_or_else(wrong))
 }
 

@@ -16,7 +16,7 @@ use super::{logging, output};
 use crate::admin::{self, Office};
 use crate::credentials::Credentials;
 use crate::metrics::{self, Readiness};
-use crate::relay::Relay;
+use crate::relay::{ForwardError, Relay, StartError};
 
 pub async fn serve(global: &Global, flags: &ServeFlags) -> Result<(), Failure> {
     let settings = flags::settings(global, flags)?;
@@ -33,7 +33,7 @@ pub async fn serve(global: &Global, flags: &ServeFlags) -> Result<(), Failure> {
     let mut signals = Signals::new().map_err(system)?;
     let credentials = Credentials::new(&config.auth);
     let metrics_wanted = config.metrics.listen;
-    let relay = Relay::start(config.clone()).await.map_err(system)?;
+    let relay = Relay::start(config.clone()).await.map_err(not_started)?;
 
     let readiness = Readiness::ready();
     let mut tasks = Tasks(Vec::new());
@@ -87,6 +87,18 @@ pub async fn serve(global: &Global, flags: &ServeFlags) -> Result<(), Failure> {
 
 fn system(error: impl std::fmt::Display) -> Failure {
     Failure::new(Exit::System, error)
+}
+
+/// A forbidden destination stays forbidden: a service manager must not try again.
+fn not_started(error: StartError) -> Failure {
+    let exit = match &error {
+        StartError::Forward {
+            source: ForwardError::Denied { .. },
+            ..
+        } => Exit::BadConfig,
+        _ => Exit::System,
+    };
+    Failure::new(exit, error)
 }
 
 fn notify(state: NotifyState<'_>) {

@@ -97,6 +97,24 @@ fn rules(raw: &Raw, faults: &mut Faults) {
     forwards(raw.forwards.as_deref().unwrap_or_default(), faults);
     listen_clashes(raw, faults);
     one_address_a_family(raw, faults);
+    cards(raw.interfaces.as_deref().unwrap_or_default(), faults);
+}
+
+fn cards(names: &[At<String>], faults: &mut Faults) {
+    for (index, at) in names.iter().enumerate() {
+        if let Some(first) = names[..index].iter().find(|one| one.value == at.value) {
+            let problem = format!(
+                "card {} is there twice (first: {})",
+                at.value, first.place.origin
+            );
+            faults.add(&at.place, Wrong::new(problem, "remove one"));
+        }
+    }
+    if let Some(at) = names.get(relay_common::MAX_CARDS as usize) {
+        let problem = format!("card {} is one more than the relay can use", at.value);
+        let remedy = format!("name at most {}", relay_common::MAX_CARDS);
+        faults.add(&at.place, Wrong::new(problem, remedy));
+    }
 }
 
 fn at_least_one<T: PartialEq + From<u8>>(said: &Option<At<T>>, faults: &mut Faults) {

@@ -25,8 +25,8 @@ impl MappedWords {
     fn words(&self) -> &[AtomicU64] {
         // SAFETY: the mapping is page aligned, readable and writable, at least `words` words long (asked for in
         // `new`, and the kernel refuses to map past a map's end), and lives as long as `self`. It is shared with the
-        // kernel: the kernel only reads words or adds to them atomically, and this process reaches it only through
-        // these atomics, so no access is a data race.
+        // kernel: the kernel loads and stores whole aligned words, and this process reaches it only through these
+        // atomics, so no access tears.
         unsafe { std::slice::from_raw_parts(self.map.as_ptr().cast::<AtomicU64>(), self.words) }
     }
 }

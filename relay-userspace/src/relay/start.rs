@@ -1,7 +1,7 @@
 //! From a `Config` to a running relay: first everything that can fail for an operator's mistake, then the kernel, then
 //! the threads. Serves nothing itself.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::num::NonZero;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use super::forwards::Forwards;
 use super::listen::bind_for_workers;
 use super::workers::Workers;
 use super::{Inner, Relay};
-use crate::config::Config;
+use crate::config::{Config, XdpMode};
 use crate::credentials::Credentials;
 use crate::fastpath::FastPath;
 use crate::net::addresses::{RelayAddresses, local_addresses};
@@ -39,6 +39,12 @@ pub async fn start(config: &Config) -> Result<Relay, StartError> {
     let (nonce_key, seed) = (random()?, random()?);
 
     let (fastpath, cards) = FastPath::open(&config.kernel);
+    if config.kernel.xdp != XdpMode::Off {
+        for card in cards.iter().filter(|card| card.mode == "none") {
+            let reason = card.reason.as_deref().unwrap_or_default();
+            tracing::warn!(card = card.name, reason, "no XDP on this card");
+        }
+    }
     for address in &listen {
         fastpath.open_control_port(*address);
     }
@@ -133,7 +139,9 @@ fn bind_listeners(
             .map_err(|source| StartError::Listen { address, source });
         let (bound, sockets) = match bound {
             // A host without IPv6 still relays IPv4.
-            Err(error) if address == DEFAULT_V6 && error.is_missing_family() => {
+            Err(error)
+                if stands_beside_ipv4(address, &config.listen.udp) && error.is_missing_family() =>
+            {
                 tracing::info!(%error, "no IPv6 on this host");
                 continue;
             }
@@ -148,7 +156,11 @@ fn bind_listeners(
     Ok((listen, listeners))
 }
 
-const DEFAULT_V6: SocketAddr = SocketAddr::new(IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED), 3478);
+/// The IPv6 half of "this port, both families": the default, and what a bare port in `listen.udp` means.
+fn stands_beside_ipv4(address: SocketAddr, all: &[SocketAddr]) -> bool {
+    address == SocketAddr::from((Ipv6Addr::UNSPECIFIED, address.port()))
+        && all.contains(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())))
+}
 
 fn policy(config: &Config, listen: &[SocketAddr], addresses: &RelayAddresses) -> PeerPolicy {
     let local = local_addresses();
@@ -202,5 +214,25 @@ async fn expire(pool: Arc<PortPool>) {
     loop {
         tokio::time::sleep(HOUSEKEEPING).await;
         pool.expire(Instant::now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_of_both_families_needs_no_ipv6() {
+        let all = |texts: &[&str]| -> Vec<SocketAddr> {
+            texts.iter().map(|t| t.parse().expect("address")).collect()
+        };
+        let both = all(&["0.0.0.0:4000", "[::]:4000"]);
+        let asked_for = all(&["0.0.0.0:3478", "[::]:4000", "[::1]:3478"]);
+        assert!(stands_beside_ipv4(both[1], &both));
+        assert!(
+            !asked_for
+                .iter()
+                .any(|one| stands_beside_ipv4(*one, &asked_for))
+        );
     }
 }

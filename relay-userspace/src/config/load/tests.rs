@@ -94,6 +94,19 @@ to = "media"
 }
 
 #[test]
+fn a_card_named_twice_or_one_too_many_is_a_fault() {
+    let many: Vec<_> = (0..=relay_common::MAX_CARDS)
+        .map(|i| format!("\"c{i}\""))
+        .collect();
+    let told = |names: &str| faults(&format!("[kernel]\ninterfaces = [{names}]\n"));
+    assert_eq!(told("\"a\", \"b\", \"a\"").len(), 1);
+    assert_eq!(
+        told(&many.join(", ")),
+        ["2: kernel.interfaces[64]: card c64 is one more than the relay can use: name at most 64"]
+    );
+}
+
+#[test]
 fn an_unknown_table_is_a_fault() {
     assert_eq!(
         faults("[limit]\nallocations = 5\n"),
