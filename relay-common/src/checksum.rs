@@ -16,6 +16,14 @@ pub fn fold(sum: u64) -> u16 {
     sum as u16
 }
 
+/// As [`fold`], of a sum that fits 32 bits.
+#[inline(always)]
+pub fn fold32(sum: u32) -> u16 {
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    sum as u16
+}
+
 /// RFC 1624 equation 3: the checksum after words summing to `old` were replaced by words summing to `new`.
 #[inline(always)]
 pub fn update(checksum: u16, old: u16, new: u16) -> u16 {
@@ -24,8 +32,8 @@ pub fn update(checksum: u16, old: u16, new: u16) -> u16 {
 
 /// As [`update`], with `new − old` already one ones'-complement sum.
 #[inline(always)]
-pub fn adjust(checksum: u16, delta: u64) -> u16 {
-    !fold(u64::from(!checksum) + delta)
+pub fn adjust(checksum: u16, delta: u32) -> u16 {
+    !fold32(u32::from(!checksum) + delta)
 }
 
 /// A UDP checksum of zero means "none": the sum zero is sent as all ones (RFC 768).
@@ -58,6 +66,12 @@ pub fn transport_delta(arrival: &Match, departure: &Match) -> u16 {
         + u64::from(departure.remote_port)
         + u64::from(departure.local_port);
     fold(u64::from(!fold(old)) + u64::from(fold(new)))
+}
+
+/// Sum of the UDP pseudo header of packets that match `arrival`, without their length.
+pub fn pseudo_sum(arrival: &Match) -> u16 {
+    let protocol = u16::from(network_types::ip::IpProto::Udp as u8).to_be();
+    fold(words(&arrival.remote.0) + words(&arrival.local.0) + u64::from(protocol))
 }
 
 /// Constant part of the IPv4 header checksum change.

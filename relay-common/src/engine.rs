@@ -3,20 +3,25 @@
 //! Every check that can fail comes before the first byte changes: an `Err` leaves the frame as it came and names
 //! the counter of its reason. Nothing here knows TURN; ChannelData is a 4-byte header that one leg has or has not.
 
+mod head;
 mod ip;
 mod lookup;
 mod rewrite;
 
+use core::mem::offset_of;
+
 use crate::wire::{
-    CHANNEL_LEN, Channel, ETHERNET_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN, Ethernet,
-    Ipv4, Ipv6, UDP_LEN, Udp, VLAN_ID_MASK, VLAN_LEN, Vlan,
+    CHANNEL_LEN, ETHERNET_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN, Ethernet, UDP_LEN,
+    Udp, VLAN_ID_MASK, VLAN_LEN, Vlan,
 };
 use crate::{
     Bucket, Counter, Leg, NextHop, PORT_IS_CONTROL, PORT_IS_FLOW, Pod, PortEntry, Session,
 };
 use crate::{VLAN_NONE, checksum, port_index};
 
-use ip::Ip;
+pub use head::{Head, HeadMut};
+use ip::{Ip, V4, V6};
+use rewrite::Recipe;
 
 /// A packet in memory, starting at its Ethernet header.
 pub trait Frame {
@@ -24,11 +29,15 @@ pub trait Frame {
     fn length(&self) -> usize;
     /// Interface it came in by.
     fn ingress(&self) -> u32;
-    /// The header at `offset`, if all of it is there.
+    /// The first `length` bytes, if there are as many. `length` is a constant.
+    fn head(&self, length: usize) -> Option<Head<'_>>;
+    /// The same, to write.
+    fn head_mut(&mut self, length: usize) -> Option<HeadMut<'_>>;
+    /// The value at `offset`, if all of it is there.
     fn load<T: Pod>(&self, offset: usize) -> Option<T>;
     /// The byte `offset` behind `base`: a constant, and something below 32768 that is not.
     fn byte(&self, base: usize, offset: usize) -> Option<u8>;
-    /// Writes a header at `offset`; `None` if it does not fit.
+    /// Writes a value at `offset`; `None` if it does not fit.
     fn store<T: Pod>(&mut self, offset: usize, value: T) -> Option<()>;
     /// Moves the start by `delta` bytes, forward when positive. Changes nothing when it returns false.
     fn move_start(&mut self, delta: i32) -> bool;
@@ -92,35 +101,48 @@ pub fn run(frame: &mut impl Frame, tables: &impl Tables) -> Verdict {
     }
 }
 
-/// A UDP packet to one of our ports, with all its checks behind it but those that need its session.
-struct Packet<H> {
-    ip: H,
-    udp: Udp,
-    /// Its VLAN tag, if it has one.
-    tci: u16,
-    /// Its ChannelData header; number 0 if it is not ChannelData.
-    channel: Channel,
-    /// Bytes of the UDP datagram, host order.
+/// What a UDP payload to one of our ports is.
+#[derive(Clone, Copy)]
+enum Framing {
+    /// Application bytes.
+    Plain,
+    /// A ChannelData header and application bytes.
+    Channel,
+}
+
+/// A UDP packet to one of our ports whose lengths are right.
+struct Packet {
+    framing: Framing,
+    /// Bytes of the UDP datagram.
     udp_length: u16,
     /// Application bytes: without ChannelData header and padding.
     data_length: u16,
 }
 
+impl Packet {
+    /// All its headers.
+    #[inline(always)]
+    fn head<'f, H: Ip, const L3: usize>(&self, frame: &'f impl Frame) -> Result<Head<'f>, Counter> {
+        let behind_udp = L3 + H::LEN + UDP_LEN as usize;
+        let length = match self.framing {
+            Framing::Plain => behind_udp,
+            Framing::Channel => behind_udp + CHANNEL_LEN as usize,
+        };
+        frame.head(length).ok_or(Counter::BadLength)
+    }
+}
+
 #[inline(always)]
 fn relay(frame: &mut impl Frame, tables: &impl Tables) -> Result<Verdict, Counter> {
-    let ethernet: Ethernet = frame.load(0).ok_or(Counter::NotIp)?;
-    match ethernet.ethertype {
-        ETHERTYPE_IPV4 => relay_ip::<Ipv4, ETHERNET_LEN>(frame, tables, 0),
-        ETHERTYPE_IPV6 => relay_ip::<Ipv6, ETHERNET_LEN>(frame, tables, 0),
+    let head = frame.head(ETHERNET_LEN).ok_or(Counter::NotIp)?;
+    match head.get(offset_of!(Ethernet, ethertype)) {
+        ETHERTYPE_IPV4 => classify::<V4, ETHERNET_LEN>(frame, tables),
+        ETHERTYPE_IPV6 => classify::<V6, ETHERNET_LEN>(frame, tables),
         ETHERTYPE_VLAN => {
-            let vlan: Vlan = frame.load(ETHERNET_LEN).ok_or(Counter::NotIp)?;
-            match vlan.ethertype {
-                ETHERTYPE_IPV4 => {
-                    relay_ip::<Ipv4, { ETHERNET_LEN + VLAN_LEN }>(frame, tables, vlan.tci)
-                }
-                ETHERTYPE_IPV6 => {
-                    relay_ip::<Ipv6, { ETHERNET_LEN + VLAN_LEN }>(frame, tables, vlan.tci)
-                }
+            let head = frame.head(ETHERNET_LEN + VLAN_LEN).ok_or(Counter::NotIp)?;
+            match head.get(ETHERNET_LEN + offset_of!(Vlan, ethertype)) {
+                ETHERTYPE_IPV4 => classify::<V4, { ETHERNET_LEN + VLAN_LEN }>(frame, tables),
+                ETHERTYPE_IPV6 => classify::<V6, { ETHERNET_LEN + VLAN_LEN }>(frame, tables),
                 _ => Err(Counter::NotIp),
             }
         }
@@ -130,22 +152,77 @@ fn relay(frame: &mut impl Frame, tables: &impl Tables) -> Result<Verdict, Counte
 
 /// `L3` is where the IP header starts: a constant, so that every later offset is one as well.
 #[inline(always)]
-fn relay_ip<H: Ip, const L3: usize>(
+fn classify<H: Ip, const L3: usize>(
     frame: &mut impl Frame,
     tables: &impl Tables,
-    tci: u16,
 ) -> Result<Verdict, Counter> {
-    let ip: H = frame.load(L3).ok_or(Counter::NotIp)?;
-    ip.check()?;
-    let udp: Udp = frame.load(L3 + H::LEN).ok_or(Counter::BadLength)?;
+    let l4 = L3 + H::LEN;
+    let Some(head) = frame.head(l4 + UDP_LEN as usize) else {
+        let head = frame.head(l4).ok_or(Counter::NotIp)?;
+        return Err(H::check(&head, L3).err().unwrap_or(Counter::BadLength));
+    };
+    H::check(&head, L3)?;
+    let number = u16::from_be(head.get(l4 + offset_of!(Udp, destination)));
     let port = tables
-        .port(port_index(H::IS_V6, u16::from_be(udp.destination)))
+        .port(port_index(H::IS_V6, number))
         .ok_or(Counter::NotOurs)?;
     if port.kind == 0 {
         return Err(Counter::NotOurs);
     }
-    let packet = classify::<H, L3>(frame, ip, udp, tci, port.kind)?;
-    let found = lookup::find(&packet, port, tables);
+    let udp_length = u16::from_be(head.get(l4 + offset_of!(Udp, length)));
+    if udp_length < UDP_LEN
+        || udp_length != H::payload_length(&head, L3)
+        || frame.length() < l4 + udp_length as usize
+    {
+        return Err(Counter::BadLength);
+    }
+    if port.kind & PORT_IS_CONTROL != 0 && udp_length >= UDP_LEN + CHANNEL_LEN {
+        let l5 = l4 + UDP_LEN as usize;
+        let head = frame
+            .head(l5 + CHANNEL_LEN as usize)
+            .ok_or(Counter::BadLength)?;
+        if u16::from_be(head.get(l5)) & 0xc000 == 0x4000 {
+            // Padding is optional over UDP: https://www.rfc-editor.org/rfc/rfc8656#section-12.5
+            let data_length = u16::from_be(head.get(l5 + 2));
+            let padding = (udp_length as u32)
+                .wrapping_sub(data_length as u32 + UDP_LEN as u32 + CHANNEL_LEN as u32);
+            if padding > 3 {
+                return Err(Counter::BadLength);
+            }
+            let packet = Packet {
+                framing: Framing::Channel,
+                udp_length,
+                data_length,
+            };
+            return forward::<H, L3>(frame, tables, port, &packet);
+        }
+    }
+    if port.kind & PORT_IS_FLOW == 0 {
+        return Err(Counter::NotChannelData);
+    }
+    let packet = Packet {
+        framing: Framing::Plain,
+        udp_length,
+        data_length: udp_length - UDP_LEN,
+    };
+    forward::<H, L3>(frame, tables, port, &packet)
+}
+
+/// Once for each framing, which is a constant where this is inlined.
+#[inline(always)]
+fn forward<H: Ip, const L3: usize>(
+    frame: &mut impl Frame,
+    tables: &impl Tables,
+    port: &PortEntry,
+    packet: &Packet,
+) -> Result<Verdict, Counter> {
+    let head = packet.head::<H, L3>(frame)?;
+    let wanted = lookup::Wanted {
+        head,
+        l3: L3,
+        framing: packet.framing,
+    };
+    let found = lookup::find::<H>(&wanted, port, tables);
     let session = found.session.ok_or(Counter::NoSession)?;
     let arrival = &session.legs[(found.leg & 1) as usize];
     let departure = &session.legs[(found.leg & 1 ^ 1) as usize];
@@ -158,7 +235,7 @@ fn relay_ip<H: Ip, const L3: usize>(
     if departure.matches.family != H::FAMILY {
         return Err(Counter::FamilyChange);
     }
-    if packet.ip.hop_limit() <= 1 {
+    if H::hop_limit(&head, L3) <= 1 {
         return Err(Counter::HopLimit);
     }
     if next_hop.ifindex == 0 {
@@ -167,94 +244,42 @@ fn relay_ip<H: Ip, const L3: usize>(
     let vlan = if L3 == ETHERNET_LEN {
         VLAN_NONE
     } else {
-        u16::from_be(tci) & VLAN_ID_MASK
+        u16::from_be(head.get(ETHERNET_LEN + offset_of!(Vlan, tci))) & VLAN_ID_MASK
     };
     if next_hop.vlan != vlan {
         return Err(Counter::VlanChange);
     }
-    let new_udp_length = packet.data_length as u32
-        + UDP_LEN as u32
-        + if departure.matches.channel != 0 {
-            CHANNEL_LEN as u32
-        } else {
-            0
-        };
-    if new_udp_length + H::LEN as u32 > next_hop.mtu as u32 {
+    let pushed = if departure.matches.channel != 0 {
+        CHANNEL_LEN as u32
+    } else {
+        0
+    };
+    let udp_length = packet.data_length as u32 + UDP_LEN as u32 + pushed;
+    if udp_length + H::LEN as u32 > next_hop.mtu as u32 {
         return Err(Counter::TooBig);
     }
-    let pseudo = packet.ip.pseudo_header(packet.udp.length);
-    if packet.udp.checksum == 0 {
-        if H::IS_V6 {
-            return Err(Counter::ZeroChecksum);
+    let l4 = L3 + H::LEN;
+    match head.get::<u16>(l4 + offset_of!(Udp, checksum)) {
+        0 if H::IS_V6 => return Err(Counter::ZeroChecksum),
+        0 => {}
+        checksum => {
+            let length: u16 = head.get(l4 + offset_of!(Udp, length));
+            if checksum == checksum::fold32(arrival.pseudo_sum as u32 + length as u32) {
+                return Err(Counter::PartialChecksum);
+            }
         }
-    } else if packet.udp.checksum == checksum::fold(pseudo) {
-        return Err(Counter::PartialChecksum);
     }
-    rewrite::rewrite::<H, L3>(
-        frame,
-        &packet,
+    let recipe = Recipe {
         arrival,
         departure,
         next_hop,
-        new_udp_length as u16,
-    )?;
+        udp_length: udp_length as u16,
+    };
+    rewrite::rewrite::<H, L3>(frame, packet, &recipe)?;
     tables.charge(arrival, packet.data_length as u64);
     if next_hop.ifindex == frame.ingress() {
         Ok(Verdict::Transmit)
     } else {
         Ok(Verdict::Redirect(next_hop.card))
     }
-}
-
-#[inline(always)]
-fn classify<H: Ip, const L3: usize>(
-    frame: &impl Frame,
-    ip: H,
-    udp: Udp,
-    tci: u16,
-    kind: u32,
-) -> Result<Packet<H>, Counter> {
-    let udp_length = u16::from_be(udp.length);
-    if udp_length < UDP_LEN
-        || udp_length != ip.payload_length()
-        || frame.length() < L3 + H::LEN + udp_length as usize
-    {
-        return Err(Counter::BadLength);
-    }
-    if kind & PORT_IS_CONTROL != 0 && udp_length >= UDP_LEN + CHANNEL_LEN {
-        let channel: Channel = frame
-            .load(L3 + H::LEN + UDP_LEN as usize)
-            .ok_or(Counter::BadLength)?;
-        if u16::from_be(channel.number) & 0xc000 == 0x4000 {
-            // Padding is optional over UDP: https://www.rfc-editor.org/rfc/rfc8656#section-12.5
-            let data_length = u16::from_be(channel.length);
-            let padding = (udp_length as u32)
-                .wrapping_sub(data_length as u32 + UDP_LEN as u32 + CHANNEL_LEN as u32);
-            if padding > 3 {
-                return Err(Counter::BadLength);
-            }
-            return Ok(Packet {
-                ip,
-                udp,
-                tci,
-                channel,
-                udp_length,
-                data_length,
-            });
-        }
-    }
-    if kind & PORT_IS_FLOW == 0 {
-        return Err(Counter::NotChannelData);
-    }
-    Ok(Packet {
-        ip,
-        udp,
-        tci,
-        channel: Channel {
-            number: 0,
-            length: 0,
-        },
-        udp_length,
-        data_length: udp_length - UDP_LEN,
-    })
 }

@@ -3,7 +3,7 @@
 //! NH (the hash inside UMAC and VMAC) makes two matches collide with probability 2^-32 for anyone who does not
 //! know the key. A collision costs a miss, never a wrong delivery: the slot repeats the whole match.
 
-use crate::Match;
+use crate::{Family, Match};
 
 /// Entries in a bucket: one cache line.
 pub const BUCKET_WAYS: usize = 8;
@@ -78,27 +78,44 @@ impl IndexEntry {
 
 impl HashKey {
     /// Where entries of `m` stand among `mask + 1` buckets.
-    #[inline(always)]
     pub fn place(&self, m: &Match, mask: u32) -> Place {
-        Place::of(m, mask, |i| self.0[i])
+        Place::of(
+            pair(m.remote_port, m.local_port),
+            pair(m.channel, m.family),
+            if m.family == Family::V6 as u16 { 4 } else { 1 },
+            &m.remote.0,
+            &m.local.0,
+            mask,
+            |i| self.0[i],
+        )
     }
 }
 
+/// Two neighbouring fields as they lie in memory.
+#[inline(always)]
+pub(crate) fn pair(first: u16, second: u16) -> u32 {
+    let ([a, b], [c, d]) = (first.to_ne_bytes(), second.to_ne_bytes());
+    u32::from_ne_bytes([a, b, c, d])
+}
+
 impl Place {
-    /// As [`HashKey::place`], with a key that is read word by word.
+    /// As [`HashKey::place`], with a key that is read word by word and the first `words` words of the addresses.
     #[inline(always)]
-    pub fn of(m: &Match, mask: u32, key: impl Fn(usize) -> u32) -> Self {
-        let pair = |a: u32, b: u32, i: usize| {
+    pub(crate) fn of(
+        ports: u32,
+        channel_family: u32,
+        words: usize,
+        remote: &[u32; 4],
+        local: &[u32; 4],
+        mask: u32,
+        key: impl Fn(usize) -> u32,
+    ) -> Self {
+        let product = |a: u32, b: u32, i: usize| {
             a.wrapping_add(key(i)) as u64 * b.wrapping_add(key(i + 1)) as u64
         };
-        let ports = m.remote_port as u32 | (m.local_port as u32) << 16;
-        let framing = m.channel as u32 | (m.family as u32) << 16;
-        let mut h = pair(ports, framing, 0).wrapping_add(pair(m.remote.0[0], m.local.0[0], 2));
-        if m.family == crate::Family::V6 as u8 {
-            h = h
-                .wrapping_add(pair(m.remote.0[1], m.local.0[1], 4))
-                .wrapping_add(pair(m.remote.0[2], m.local.0[2], 6))
-                .wrapping_add(pair(m.remote.0[3], m.local.0[3], 8));
+        let mut h = product(ports, channel_family, 0);
+        for i in 0..words {
+            h = h.wrapping_add(product(remote[i], local[i], 2 + 2 * i));
         }
         // NH is weak in its low bits: fold the strong ones down and spread them (Murmur3's finaliser, one round).
         h ^= h >> 33;

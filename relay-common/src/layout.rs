@@ -40,9 +40,9 @@ macro_rules! wire_pod {
 pod! {
     PortEntry => 16,
     Bucket => 64,
-    Match => 48,
-    Leg => 96,
-    Session => 208,
+    Match => 40,
+    Leg => 88,
+    Session => 192,
     NextHop => 32,
     HashKey => 56,
 }

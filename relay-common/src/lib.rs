@@ -31,6 +31,7 @@ pub use abi::{
     programs,
 };
 pub use counter::Counter;
+use index::pair;
 pub use index::{BUCKET_WAYS, Bucket, HashKey, IndexEntry, Place};
 pub use layout::Pod;
 pub use next_hop::{NextHop, VLAN_NONE};

@@ -22,3 +22,16 @@ pub struct NextHop {
     /// Zero.
     pub _pad: [u32; 2],
 }
+
+impl NextHop {
+    /// Both MAC addresses, as they lie in an Ethernet header.
+    #[inline(always)]
+    pub fn macs(&self) -> [u32; 3] {
+        let (d, s) = (&self.destination, &self.source);
+        [
+            u32::from_ne_bytes([d[0], d[1], d[2], d[3]]),
+            u32::from_ne_bytes([d[4], d[5], s[0], s[1]]),
+            u32::from_ne_bytes([s[2], s[3], s[4], s[5]]),
+        ]
+    }
+}

@@ -1,7 +1,12 @@
 //! A driver's frame as the engine's `Frame`: all packet pointers of the program are here.
 
+use core::ptr::addr_of;
+
 use aya_ebpf::{bindings::xdp_md, helpers::generated::bpf_xdp_adjust_head, programs::XdpContext};
-use relay_common::{Pod, engine::Frame};
+use relay_common::{
+    Pod,
+    engine::{Frame, Head, HeadMut},
+};
 
 /// The frame an XDP program was called for.
 pub struct XdpFrame {
@@ -14,10 +19,34 @@ impl XdpFrame {
         Self { ctx: ctx.ctx }
     }
 
+    /// Where the frame starts and ends.
+    #[inline(always)]
+    fn bounds(&self) -> (usize, usize) {
+        // Volatile: a value kept from before would be widened to a pointer again, which the verifier takes for a number.
+        // SAFETY: the context outlives the program's run; the kernel keeps `data <= data_end`.
+        unsafe {
+            (
+                addr_of!((*self.ctx).data).read_volatile() as usize,
+                addr_of!((*self.ctx).data_end).read_volatile() as usize,
+            )
+        }
+    }
+
+    /// Where the frame starts, if it has `length` bytes.
+    #[inline(always)]
+    fn start_of(&self, length: usize) -> Option<*mut u8> {
+        let (start, end) = self.bounds();
+        if start + length > end {
+            None
+        } else {
+            Some(start as *mut u8)
+        }
+    }
+
+    /// Where the value at `offset` is, if all of it is there.
     #[inline(always)]
     pub fn at<T: Pod>(&self, offset: usize) -> Option<*mut T> {
-        // SAFETY: the context outlives the program's run; the kernel keeps `data <= data_end`.
-        let (start, end) = unsafe { ((*self.ctx).data as usize, (*self.ctx).data_end as usize) };
+        let (start, end) = self.bounds();
         let first = start + offset;
         if first + size_of::<T>() > end {
             None
@@ -30,14 +59,28 @@ impl XdpFrame {
 impl Frame for XdpFrame {
     #[inline(always)]
     fn length(&self) -> usize {
-        // SAFETY: as in `at`.
-        unsafe { ((*self.ctx).data_end - (*self.ctx).data) as usize }
+        let (start, end) = self.bounds();
+        end - start
     }
 
     #[inline(always)]
     fn ingress(&self) -> u32 {
         // SAFETY: as in `at`.
         unsafe { (*self.ctx).ingress_ifindex }
+    }
+
+    #[inline(always)]
+    fn head(&self, length: usize) -> Option<Head<'_>> {
+        let start = self.start_of(length)?;
+        // SAFETY: inside the frame by the check in `start_of`; the borrow ends before the frame is moved.
+        Some(unsafe { Head::new(start, length) })
+    }
+
+    #[inline(always)]
+    fn head_mut(&mut self, length: usize) -> Option<HeadMut<'_>> {
+        let start = self.start_of(length)?;
+        // SAFETY: as in `head`; nobody else writes a frame while its XDP program runs.
+        Some(unsafe { HeadMut::new(start, length) })
     }
 
     #[inline(always)]

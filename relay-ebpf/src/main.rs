@@ -18,6 +18,7 @@ use tables::KernelTables;
 
 /// The data path.
 #[xdp]
+#[inline(always)]
 pub fn relay(ctx: XdpContext) -> u32 {
     match engine::run(&mut XdpFrame::new(&ctx), &KernelTables) {
         Verdict::Pass => xdp_action::XDP_PASS,

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use relay_common::engine::{Frame, Tables, Verdict, run};
+use relay_common::engine::{Frame, Head, HeadMut, Tables, Verdict, run};
 use relay_common::{
     BUCKET_WAYS, Bucket, Counter, HashKey, IndexEntry, Leg, NextHop, PORT_ENTRIES, PORT_IS_CONTROL,
     PORT_IS_FLOW, Pod, PortEntry, Session, buckets_for, port_index,
@@ -171,6 +171,16 @@ impl Frame for MemoryFrame {
     }
     fn ingress(&self) -> u32 {
         self.ingress
+    }
+    fn head(&self, length: usize) -> Option<Head<'_>> {
+        let bytes = self.bytes.get(..length)?;
+        // SAFETY: as many bytes, borrowed as long.
+        Some(unsafe { Head::new(bytes.as_ptr(), length) })
+    }
+    fn head_mut(&mut self, length: usize) -> Option<HeadMut<'_>> {
+        let bytes = self.bytes.get_mut(..length)?;
+        // SAFETY: as many bytes, borrowed as long.
+        Some(unsafe { HeadMut::new(bytes.as_mut_ptr(), length) })
     }
     fn load<T: Pod>(&self, offset: usize) -> Option<T> {
         let bytes = self.bytes.get(offset..offset + size_of::<T>())?;

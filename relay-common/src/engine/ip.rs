@@ -1,164 +1,241 @@
-//! What the data path asks of an IP header, so that there is one path for both versions.
+//! What the data path asks of an IP header, so that there is one path for both versions. `at` is where it starts.
 
+use core::mem::offset_of;
+
+use super::head::{Head, HeadMut};
 use crate::wire::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ipv4, Ipv6};
-use crate::{Counter, Family, Match, Pod, checksum};
+use crate::{Counter, Family, Leg, Match, checksum};
 
 const UDP: u8 = network_types::ip::IpProto::Udp as u8;
 /// Hop-by-hop, routing, fragment, ESP, AH, destination options, mobility, HIP, shim6.
 const EXTENSION_HEADERS: [u8; 9] = [0, 43, 44, 50, 51, 60, 135, 139, 140];
 
 /// A fixed-length IP header.
-pub trait Ip: Pod {
-    const LEN: usize = size_of::<Self>();
-    const FAMILY: u8;
+pub trait Ip {
+    const LEN: usize;
+    const FAMILY: u16;
     const IS_V6: bool;
     /// As the Ethernet header names it.
     const ETHERTYPE: u16;
+    /// Fields that go on as they came.
+    type Kept;
     /// Whether a UDP header follows directly and whole; the reason to pass if not.
-    fn check(&self) -> Result<(), Counter>;
+    fn check(head: &Head, at: usize) -> Result<(), Counter>;
     /// Bytes behind this header, host order.
-    fn payload_length(&self) -> u16;
-    fn hop_limit(&self) -> u8;
-    /// Sum of the UDP pseudo header; `udp_length` in network order.
-    fn pseudo_header(&self, udp_length: u16) -> u64;
-    /// Writes the addresses into `m`.
-    fn addresses(&self, m: &mut Match);
-    /// Whether `a` and `b` have the same addresses.
-    fn same_addresses(a: &Match, b: &Match) -> bool;
+    fn payload_length(head: &Head, at: usize) -> u16;
+    fn hop_limit(head: &Head, at: usize) -> u8;
+    /// Source and destination.
+    fn addresses(head: &Head, at: usize) -> [[u32; 4]; 2];
+    /// Zero if the header's addresses are those of `m`.
+    fn difference(head: &Head, at: usize, m: &Match) -> u32;
+    fn keep(head: &Head, at: usize) -> Self::Kept;
     /// This header on its way on: mirrored addresses of `departure`, one hop less, `payload` bytes behind it.
-    fn forwarded(self, departure: &Match, header_delta: u16, payload: u16) -> Self;
+    fn forward(
+        kept: Self::Kept,
+        arrival: &Leg,
+        departure: &Match,
+        payload: u16,
+        head: &mut HeadMut,
+        at: usize,
+    );
 }
 
-impl Ip for Ipv4 {
-    const FAMILY: u8 = Family::V4 as u8;
+pub enum V4 {}
+pub enum V6 {}
+
+pub struct KeptV4 {
+    version_tos: u16,
+    total_length: u16,
+    id_fragment: u32,
+    ttl_protocol: u16,
+    checksum: u16,
+}
+
+impl Ip for V4 {
+    const LEN: usize = size_of::<Ipv4>();
+    const FAMILY: u16 = Family::V4 as u16;
     const IS_V6: bool = false;
     const ETHERTYPE: u16 = ETHERTYPE_IPV4;
+    type Kept = KeptV4;
 
     #[inline(always)]
-    fn check(&self) -> Result<(), Counter> {
-        if self.version_ihl >> 4 != 4 {
-            return Err(Counter::NotIp);
+    fn check(head: &Head, at: usize) -> Result<(), Counter> {
+        let version_ihl: u8 = head.get(at + offset_of!(Ipv4, version_ihl));
+        let protocol: u8 = head.get(at + offset_of!(Ipv4, protocol));
+        // More-fragments flag and fragment offset.
+        let fragment = head.get::<u16>(at + offset_of!(Ipv4, fragment)) & 0x3fffu16.to_be();
+        // One branch for what nearly every packet is.
+        if (version_ihl ^ 0x45) as u32 | (protocol ^ UDP) as u32 | fragment as u32 == 0 {
+            Ok(())
+        } else if version_ihl >> 4 != 4 {
+            Err(Counter::NotIp)
+        } else if protocol != UDP {
+            Err(Counter::NotUdp)
+        } else if fragment != 0 {
+            Err(Counter::Fragment)
+        } else {
+            Err(Counter::IpOptions)
         }
-        if self.protocol != UDP {
-            return Err(Counter::NotUdp);
+    }
+    #[inline(always)]
+    fn payload_length(head: &Head, at: usize) -> u16 {
+        let total: u16 = head.get(at + offset_of!(Ipv4, total_length));
+        u16::from_be(total).wrapping_sub(Self::LEN as u16)
+    }
+    #[inline(always)]
+    fn hop_limit(head: &Head, at: usize) -> u8 {
+        head.get(at + offset_of!(Ipv4, ttl))
+    }
+    #[inline(always)]
+    fn addresses(head: &Head, at: usize) -> [[u32; 4]; 2] {
+        [
+            [head.get(at + offset_of!(Ipv4, source)), 0, 0, 0],
+            [head.get(at + offset_of!(Ipv4, destination)), 0, 0, 0],
+        ]
+    }
+    #[inline(always)]
+    fn difference(head: &Head, at: usize, m: &Match) -> u32 {
+        (head.get::<u32>(at + offset_of!(Ipv4, source)) ^ m.remote.0[0])
+            | (head.get::<u32>(at + offset_of!(Ipv4, destination)) ^ m.local.0[0])
+    }
+    #[inline(always)]
+    fn keep(head: &Head, at: usize) -> KeptV4 {
+        KeptV4 {
+            version_tos: head.get(at + offset_of!(Ipv4, version_ihl)),
+            total_length: head.get(at + offset_of!(Ipv4, total_length)),
+            id_fragment: head.get(at + offset_of!(Ipv4, id)),
+            ttl_protocol: head.get(at + offset_of!(Ipv4, ttl)),
+            checksum: head.get(at + offset_of!(Ipv4, checksum)),
         }
-        // More-fragments flag or a fragment offset.
-        if self.fragment & 0x3fffu16.to_be() != 0 {
-            return Err(Counter::Fragment);
-        }
-        if self.version_ihl != 0x45 {
-            return Err(Counter::IpOptions);
-        }
-        Ok(())
     }
     #[inline(always)]
-    fn payload_length(&self) -> u16 {
-        u16::from_be(self.total_length).wrapping_sub(Self::LEN as u16)
-    }
-    #[inline(always)]
-    fn hop_limit(&self) -> u8 {
-        self.ttl
-    }
-    #[inline(always)]
-    fn pseudo_header(&self, udp_length: u16) -> u64 {
-        self.source as u64
-            + self.destination as u64
-            + udp_length as u64
-            + (UDP as u16).to_be() as u64
-    }
-    #[inline(always)]
-    fn addresses(&self, m: &mut Match) {
-        m.remote.0[0] = self.source;
-        m.local.0[0] = self.destination;
-    }
-    #[inline(always)]
-    fn same_addresses(a: &Match, b: &Match) -> bool {
-        a.remote.0[0] == b.remote.0[0] && a.local.0[0] == b.local.0[0]
-    }
-    #[inline(always)]
-    fn forwarded(self, departure: &Match, header_delta: u16, payload: u16) -> Self {
+    fn forward(
+        kept: KeptV4,
+        arrival: &Leg,
+        departure: &Match,
+        payload: u16,
+        head: &mut HeadMut,
+        at: usize,
+    ) {
+        /// The word of TTL and protocol loses this with each hop.
+        const HOP: u16 = u16::from_ne_bytes([1, 0]);
         let total_length = (payload + Self::LEN as u16).to_be();
-        let ttl = self.ttl - 1;
-        let word = |ttl| u16::from_ne_bytes([ttl, self.protocol]);
-        let delta = header_delta as u64
-            + !self.total_length as u64
-            + total_length as u64
-            + !word(self.ttl) as u64
-            + word(ttl) as u64;
-        Self {
-            total_length,
-            ttl,
-            checksum: checksum::adjust(self.checksum, delta),
-            source: departure.local.0[0],
-            destination: departure.remote.0[0],
-            ..self
-        }
+        let delta = arrival.header_delta as u32
+            + !kept.total_length as u32
+            + total_length as u32
+            + !HOP as u32;
+        head.put(at + offset_of!(Ipv4, version_ihl), kept.version_tos);
+        head.put(at + offset_of!(Ipv4, total_length), total_length);
+        head.put(at + offset_of!(Ipv4, id), kept.id_fragment);
+        // No borrow: a TTL of zero or one does not come here.
+        head.put(
+            at + offset_of!(Ipv4, ttl),
+            kept.ttl_protocol.wrapping_sub(HOP),
+        );
+        head.put(
+            at + offset_of!(Ipv4, checksum),
+            checksum::adjust(kept.checksum, delta),
+        );
+        head.put(at + offset_of!(Ipv4, source), departure.local.0[0]);
+        head.put(at + offset_of!(Ipv4, destination), departure.remote.0[0]);
     }
 }
 
-impl Ip for Ipv6 {
-    const FAMILY: u8 = Family::V6 as u8;
+pub struct KeptV6 {
+    version_class_flow: u32,
+    next_header_hop_limit: u16,
+}
+
+impl Ip for V6 {
+    const LEN: usize = size_of::<Ipv6>();
+    const FAMILY: u16 = Family::V6 as u16;
     const IS_V6: bool = true;
     const ETHERTYPE: u16 = ETHERTYPE_IPV6;
+    type Kept = KeptV6;
 
     #[inline(always)]
-    fn check(&self) -> Result<(), Counter> {
-        if self.version_class_flow & 0xf000_0000u32.to_be() != 0x6000_0000u32.to_be() {
+    fn check(head: &Head, at: usize) -> Result<(), Counter> {
+        let version: u8 = head.get(at);
+        let next_header: u8 = head.get(at + offset_of!(Ipv6, next_header));
+        if version >> 4 != 6 {
             return Err(Counter::NotIp);
         }
-        if self.next_header == UDP {
+        if next_header == UDP {
             return Ok(());
         }
         for extension in EXTENSION_HEADERS {
-            if self.next_header == extension {
+            if next_header == extension {
                 return Err(Counter::ExtensionHeader);
             }
         }
         Err(Counter::NotUdp)
     }
     #[inline(always)]
-    fn payload_length(&self) -> u16 {
-        u16::from_be(self.payload_length)
+    fn payload_length(head: &Head, at: usize) -> u16 {
+        u16::from_be(head.get(at + offset_of!(Ipv6, payload_length)))
     }
     #[inline(always)]
-    fn hop_limit(&self) -> u8 {
-        self.hop_limit
+    fn hop_limit(head: &Head, at: usize) -> u8 {
+        head.get(at + offset_of!(Ipv6, hop_limit))
     }
     #[inline(always)]
-    fn pseudo_header(&self, udp_length: u16) -> u64 {
-        words(&self.source)
-            + words(&self.destination)
-            + udp_length as u64
-            + (UDP as u16).to_be() as u64
+    fn addresses(head: &Head, at: usize) -> [[u32; 4]; 2] {
+        [
+            words(head, at + offset_of!(Ipv6, source)),
+            words(head, at + offset_of!(Ipv6, destination)),
+        ]
     }
     #[inline(always)]
-    fn addresses(&self, m: &mut Match) {
-        m.remote.0 = self.source;
-        m.local.0 = self.destination;
+    fn difference(head: &Head, at: usize, m: &Match) -> u32 {
+        let mut difference = 0;
+        for i in 0..4 {
+            difference |= (head.get::<u32>(at + offset_of!(Ipv6, source) + 4 * i) ^ m.remote.0[i])
+                | (head.get::<u32>(at + offset_of!(Ipv6, destination) + 4 * i) ^ m.local.0[i]);
+        }
+        difference
     }
     #[inline(always)]
-    fn same_addresses(a: &Match, b: &Match) -> bool {
-        same(&a.remote.0, &b.remote.0) && same(&a.local.0, &b.local.0)
+    fn keep(head: &Head, at: usize) -> KeptV6 {
+        KeptV6 {
+            version_class_flow: head.get(at + offset_of!(Ipv6, version_class_flow)),
+            next_header_hop_limit: head.get(at + offset_of!(Ipv6, next_header)),
+        }
     }
     #[inline(always)]
-    fn forwarded(self, departure: &Match, _header_delta: u16, payload: u16) -> Self {
-        Self {
-            payload_length: payload.to_be(),
-            hop_limit: self.hop_limit - 1,
-            source: departure.local.0,
-            destination: departure.remote.0,
-            ..self
+    fn forward(
+        kept: KeptV6,
+        _arrival: &Leg,
+        departure: &Match,
+        payload: u16,
+        head: &mut HeadMut,
+        at: usize,
+    ) {
+        const HOP: u16 = u16::from_ne_bytes([0, 1]);
+        head.put(
+            at + offset_of!(Ipv6, version_class_flow),
+            kept.version_class_flow,
+        );
+        head.put(at + offset_of!(Ipv6, payload_length), payload.to_be());
+        head.put(
+            at + offset_of!(Ipv6, next_header),
+            kept.next_header_hop_limit.wrapping_sub(HOP),
+        );
+        for i in 0..4 {
+            head.put(at + offset_of!(Ipv6, source) + 4 * i, departure.local.0[i]);
+            head.put(
+                at + offset_of!(Ipv6, destination) + 4 * i,
+                departure.remote.0[i],
+            );
         }
     }
 }
 
 #[inline(always)]
-fn words(words: &[u32; 4]) -> u64 {
-    words[0] as u64 + words[1] as u64 + words[2] as u64 + words[3] as u64
-}
-
-// Word by word: comparing arrays would become a call to memcmp.
-#[inline(always)]
-fn same(a: &[u32; 4], b: &[u32; 4]) -> bool {
-    ((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3])) == 0
+fn words(head: &Head, at: usize) -> [u32; 4] {
+    [
+        head.get(at),
+        head.get(at + 4),
+        head.get(at + 8),
+        head.get(at + 12),
+    ]
 }

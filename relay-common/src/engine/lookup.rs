@@ -1,8 +1,9 @@
 //! From a packet to its session. Never writes.
 
+use super::head::Head;
 use super::ip::Ip;
-use super::{Packet, Tables};
-use crate::{IndexEntry, Match, Place, PortEntry, Session};
+use super::{Framing, Tables};
+use crate::{IndexEntry, Place, PortEntry, Session, pair};
 
 /// The session a packet belongs to, and the leg it arrived on.
 ///
@@ -18,32 +19,56 @@ const NOTHING: Found<'static> = Found {
     leg: 0,
 };
 
+/// A packet as its match sees it: where its IP header starts, and its channel.
+pub struct Wanted<'f> {
+    pub head: Head<'f>,
+    pub l3: usize,
+    pub framing: Framing,
+}
+
+impl Wanted<'_> {
+    /// The sender's and our port, as they lie in the packet.
+    #[inline(always)]
+    fn ports<H: Ip>(&self) -> u32 {
+        self.head.get(self.l3 + H::LEN)
+    }
+    #[inline(always)]
+    fn channel_family<H: Ip>(&self) -> u32 {
+        let channel = match self.framing {
+            Framing::Channel => self.head.get(self.l3 + H::LEN + 8),
+            Framing::Plain => 0,
+        };
+        pair(channel, H::FAMILY)
+    }
+}
+
 #[inline(always)]
-pub fn find<'t, H: Ip>(packet: &Packet<H>, port: &PortEntry, tables: &'t impl Tables) -> Found<'t> {
-    let mut wanted = Match {
-        remote_port: packet.udp.source,
-        local_port: packet.udp.destination,
-        channel: packet.channel.number,
-        family: H::FAMILY,
-        ..Match::default()
-    };
-    packet.ip.addresses(&mut wanted);
-    if packet.channel.number == 0 && port.generation != 0 {
-        let found = accept::<H>(&wanted, port.slot, port.generation, port.leg, tables);
+pub fn find<'t, H: Ip>(wanted: &Wanted, port: &PortEntry, tables: &'t impl Tables) -> Found<'t> {
+    if matches!(wanted.framing, Framing::Plain) && port.generation != 0 {
+        let found = accept::<H>(wanted, port.slot, port.generation, port.leg, tables);
         if found.session.is_some() {
             return found;
         }
     }
-    let place = Place::of(&wanted, tables.bucket_mask(), |i| tables.hash_word(i));
-    let found = search::<H>(&wanted, place.first, place.tag, tables);
+    let [remote, local] = H::addresses(&wanted.head, wanted.l3);
+    let place = Place::of(
+        wanted.ports::<H>(),
+        wanted.channel_family::<H>(),
+        if H::IS_V6 { 4 } else { 1 },
+        &remote,
+        &local,
+        tables.bucket_mask(),
+        |i| tables.hash_word(i),
+    );
+    let found = search::<H>(wanted, place.first, place.tag, tables);
     if found.session.is_some() {
         return found;
     }
-    search::<H>(&wanted, place.second, place.tag, tables)
+    search::<H>(wanted, place.second, place.tag, tables)
 }
 
 #[inline(always)]
-fn search<'t, H: Ip>(wanted: &Match, bucket: u32, tag: u16, tables: &'t impl Tables) -> Found<'t> {
+fn search<'t, H: Ip>(wanted: &Wanted, bucket: u32, tag: u16, tables: &'t impl Tables) -> Found<'t> {
     let Some(bucket) = tables.bucket(bucket) else {
         return NOTHING;
     };
@@ -68,7 +93,7 @@ fn search<'t, H: Ip>(wanted: &Match, bucket: u32, tag: u16, tables: &'t impl Tab
 /// The slot's own word on whether it is this packet's session: a recycled slot or a colliding hash ends here.
 #[inline(always)]
 fn accept<'t, H: Ip>(
-    wanted: &Match,
+    wanted: &Wanted,
     slot: u32,
     generation: u32,
     leg: u32,
@@ -78,13 +103,12 @@ fn accept<'t, H: Ip>(
         return NOTHING;
     };
     let m = &session.legs[(leg & 1) as usize].matches;
-    let same = session.generation == generation
-        && m.remote_port == wanted.remote_port
-        && m.local_port == wanted.local_port
-        && m.channel == wanted.channel
-        && m.family == wanted.family
-        && H::same_addresses(m, wanted);
-    if same {
+    // One branch, as all of it is nearly always the same.
+    let difference = (session.generation ^ generation)
+        | (pair(m.remote_port, m.local_port) ^ wanted.ports::<H>())
+        | (pair(m.channel, m.family) ^ wanted.channel_family::<H>())
+        | H::difference(&wanted.head, wanted.l3, m);
+    if difference == 0 {
         Found {
             session: Some(session),
             leg,

@@ -1,99 +1,125 @@
 //! The only writer: moves the start of the frame, then writes every header afresh.
 
+use core::mem::offset_of;
+
+use super::head::Head;
 use super::ip::Ip;
-use super::{Frame, Packet};
-use crate::wire::{CHANNEL_LEN, Channel, ETHERNET_LEN, Ethernet, UDP_LEN, Udp};
-use crate::wire::{ETHERTYPE_VLAN, Vlan};
+use super::{Frame, Framing, Packet};
+use crate::wire::{CHANNEL_LEN, ETHERNET_LEN, ETHERTYPE_VLAN, Ethernet, UDP_LEN, Udp, VLAN_LEN};
 use crate::{Counter, Leg, NextHop, checksum};
+
+/// Everything a packet is sent on with.
+pub struct Recipe<'t> {
+    pub arrival: &'t Leg,
+    pub departure: &'t Leg,
+    pub next_hop: &'t NextHop,
+    /// Bytes of the outgoing UDP datagram.
+    pub udp_length: u16,
+}
 
 /// Fails with `NoRoom` before anything is written, or not at all.
 #[inline(always)]
 pub fn rewrite<H: Ip, const L3: usize>(
     frame: &mut impl Frame,
-    packet: &Packet<H>,
-    arrival: &Leg,
-    departure: &Leg,
-    next_hop: &NextHop,
-    udp_length: u16,
+    packet: &Packet,
+    recipe: &Recipe,
 ) -> Result<(), Counter> {
-    let number = departure.matches.channel;
-    let length = udp_length.to_be();
-    let mut delta = arrival.checksum_delta as u64
-        // The UDP length counts twice: in the header and in the pseudo header.
-        + 2 * (!packet.udp.length as u64 + length as u64);
-    if packet.channel.number != 0 {
-        delta += !packet.channel.number as u64 + !packet.channel.length as u64;
-        delta += padding::<H, L3>(frame, packet)?;
-    }
-    let data_length = packet.data_length.to_be();
-    if number != 0 {
-        delta += number as u64 + data_length as u64;
-    }
-    let checksum = match packet.udp.checksum {
-        0 => 0,
-        old => checksum::never_zero(checksum::adjust(old, delta)),
+    let departure = &recipe.departure.matches;
+    let head = packet.head::<H, L3>(frame)?;
+    let checksum = udp_checksum::<H, L3>(frame, &head, packet, recipe)?;
+    let kept = H::keep(&head, L3);
+    let tci: u16 = if L3 == ETHERNET_LEN {
+        0
+    } else {
+        head.get(ETHERNET_LEN)
     };
-    let ip = packet
-        .ip
-        .forwarded(&departure.matches, arrival.header_delta, udp_length);
-    let (destination, source) = (halves(&next_hop.destination), halves(&next_hop.source));
 
-    let popped = if packet.channel.number != 0 {
+    let popped = match packet.framing {
+        Framing::Channel => CHANNEL_LEN as i32,
+        Framing::Plain => 0,
+    };
+    let pushed = if departure.channel != 0 {
         CHANNEL_LEN as i32
     } else {
         0
     };
-    let pushed = if number != 0 { CHANNEL_LEN as i32 } else { 0 };
     if popped != pushed && !frame.move_start(popped - pushed) {
         return Err(Counter::NoRoom);
     }
 
-    let udp = Udp {
-        source: departure.matches.local_port,
-        destination: departure.matches.remote_port,
-        length,
-        checksum,
-    };
-    let ethernet = Ethernet {
-        destination,
-        source,
-        ethertype: if L3 == ETHERNET_LEN {
-            H::ETHERTYPE
-        } else {
-            ETHERTYPE_VLAN
-        },
-    };
-    frame.store(0, ethernet).ok_or(Counter::RewriteFault)?;
-    if L3 != ETHERNET_LEN {
-        frame
-            .store(
-                ETHERNET_LEN,
-                Vlan {
-                    tci: packet.tci,
-                    ethertype: H::ETHERTYPE,
-                },
-            )
-            .ok_or(Counter::RewriteFault)?;
+    let l4 = L3 + H::LEN;
+    let mut head = frame
+        .head_mut(l4 + UDP_LEN as usize)
+        .ok_or(Counter::RewriteFault)?;
+    let macs = recipe.next_hop.macs();
+    head.put(0, macs[0]);
+    head.put(4, macs[1]);
+    head.put(8, macs[2]);
+    if L3 == ETHERNET_LEN {
+        head.put(offset_of!(Ethernet, ethertype), H::ETHERTYPE);
+    } else {
+        head.put(offset_of!(Ethernet, ethertype), ETHERTYPE_VLAN);
+        head.put(ETHERNET_LEN, tci);
+        head.put(ETHERNET_LEN + VLAN_LEN - 2, H::ETHERTYPE);
     }
-    frame.store(L3, ip).ok_or(Counter::RewriteFault)?;
-    frame.store(L3 + H::LEN, udp).ok_or(Counter::RewriteFault)?;
-    if number != 0 {
-        let channel = Channel {
-            number,
-            length: data_length,
-        };
-        frame
-            .store(L3 + H::LEN + UDP_LEN as usize, channel)
+    H::forward(
+        kept,
+        recipe.arrival,
+        departure,
+        recipe.udp_length,
+        &mut head,
+        L3,
+    );
+    head.put(l4 + offset_of!(Udp, source), departure.local_port);
+    head.put(l4 + offset_of!(Udp, destination), departure.remote_port);
+    head.put(l4 + offset_of!(Udp, length), recipe.udp_length.to_be());
+    head.put(l4 + offset_of!(Udp, checksum), checksum);
+    if departure.channel != 0 {
+        let mut head = frame
+            .head_mut(l4 + (UDP_LEN + CHANNEL_LEN) as usize)
             .ok_or(Counter::RewriteFault)?;
+        head.put(l4 + UDP_LEN as usize, departure.channel);
+        head.put(l4 + UDP_LEN as usize + 2, packet.data_length.to_be());
     }
     Ok(())
 }
 
+/// RFC 1624, from what is known of the session and what differs from packet to packet.
+#[inline(always)]
+fn udp_checksum<H: Ip, const L3: usize>(
+    frame: &impl Frame,
+    head: &Head,
+    packet: &Packet,
+    recipe: &Recipe,
+) -> Result<u16, Counter> {
+    let l4 = L3 + H::LEN;
+    let old_length: u16 = head.get(l4 + offset_of!(Udp, length));
+    let mut delta = recipe.arrival.checksum_delta as u32
+        // The UDP length counts twice: in the header and in the pseudo header.
+        + 2 * (!old_length as u32 + recipe.udp_length.to_be() as u32);
+    if let Framing::Channel = packet.framing {
+        let number: u16 = head.get(l4 + UDP_LEN as usize);
+        let length: u16 = head.get(l4 + UDP_LEN as usize + 2);
+        delta += !number as u32 + !length as u32;
+        if packet.udp_length != packet.data_length + UDP_LEN + CHANNEL_LEN {
+            delta += padding::<H, L3>(frame, packet)?;
+        }
+    }
+    let number = recipe.departure.matches.channel;
+    if number != 0 {
+        delta += number as u32 + packet.data_length.to_be() as u32;
+    }
+    Ok(match head.get(l4 + offset_of!(Udp, checksum)) {
+        0 => 0,
+        old => checksum::never_zero(checksum::adjust(old, delta)),
+    })
+}
+
 /// What the padding behind ChannelData takes from the checksum: it is cut off by the new length, not forwarded.
 #[inline(always)]
-fn padding<H: Ip, const L3: usize>(frame: &impl Frame, packet: &Packet<H>) -> Result<u64, Counter> {
+fn padding<H: Ip, const L3: usize>(frame: &impl Frame, packet: &Packet) -> Result<u32, Counter> {
     let unpadded = UDP_LEN as u32 + CHANNEL_LEN as u32 + packet.data_length as u32;
-    let mut delta = 0u64;
+    let mut delta = 0;
     for offset in unpadded..unpadded + 3 {
         if offset < packet.udp_length as u32 {
             let byte = frame
@@ -104,17 +130,8 @@ fn padding<H: Ip, const L3: usize>(frame: &impl Frame, packet: &Packet<H>) -> Re
             } else {
                 [0, byte]
             };
-            delta += !u16::from_ne_bytes(word) as u64;
+            delta += !u16::from_ne_bytes(word) as u32;
         }
     }
     Ok(delta)
-}
-
-#[inline(always)]
-fn halves(mac: &[u8; 6]) -> [u16; 3] {
-    [
-        u16::from_ne_bytes([mac[0], mac[1]]),
-        u16::from_ne_bytes([mac[2], mac[3]]),
-        u16::from_ne_bytes([mac[4], mac[5]]),
-    ]
 }

@@ -115,9 +115,9 @@ fn choose<const ADDRESS: usize, const UDP: usize>(
         .to_be();
     let source = add(udp.source, flow & harness.source_port_mask);
     let destination = add(udp.destination, flow & harness.port_mask);
-    let moved = checksum::fold(!old_address as u64 + address as u64) as u64;
+    let moved = checksum::fold(!old_address as u64 + address as u64) as u32;
     let delta =
-        moved + !udp.source as u64 + source as u64 + !udp.destination as u64 + destination as u64;
+        moved + !udp.source as u32 + source as u32 + !udp.destination as u32 + destination as u32;
     udp = Udp {
         source,
         destination,

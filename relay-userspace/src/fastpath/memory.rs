@@ -3,32 +3,40 @@
 //! Everything is written in words because a word changes in one store. The kernel reads at any time and adds to the
 //! packet and byte words of live sessions; nothing else of it is ever written by the kernel.
 
+use std::mem::offset_of;
 use std::sync::atomic::AtomicU64;
+
+use relay_common::{Leg, Session};
 
 /// Words of a `PortEntry`: kind and slot, generation and leg.
 pub const PORT_WORDS: usize = 2;
 /// Words of a `Bucket`: one `IndexEntry` each.
 pub const BUCKET_WORDS: usize = 8;
 /// Words of a `Session`; the first holds the generation.
-pub const SESSION_WORDS: usize = 26;
+pub const SESSION_WORDS: usize = size_of::<Session>() / 8;
 /// Words of a `NextHop`; the third holds interface and card.
 pub const NEXT_HOP_WORDS: usize = 4;
 
+/// Word of a session where the field at `offset` of `leg` lies.
+const fn word_of(leg: usize, offset: usize) -> usize {
+    (offset_of!(Session, legs) + leg * size_of::<Leg>() + offset) / 8
+}
+
 /// Word of a session that holds next hop and checksum deltas of `leg`.
 pub const fn next_hop_word(leg: usize) -> usize {
-    8 + 12 * leg
+    word_of(leg, offset_of!(Leg, next_hop))
 }
 /// Word of a session that holds the deadline of `leg`.
 pub const fn deadline_word(leg: usize) -> usize {
-    9 + 12 * leg
+    word_of(leg, offset_of!(Leg, deadline))
 }
 /// Word of a session that counts packets of `leg`; the kernel's while the session is live.
 pub const fn packets_word(leg: usize) -> usize {
-    10 + 12 * leg
+    word_of(leg, offset_of!(Leg, packets))
 }
 /// Word of a session that counts bytes of `leg`; the kernel's while the session is live.
 pub const fn bytes_word(leg: usize) -> usize {
-    11 + 12 * leg
+    word_of(leg, offset_of!(Leg, bytes))
 }
 
 /// The tables, wherever they lie.

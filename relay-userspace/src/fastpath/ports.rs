@@ -142,7 +142,7 @@ fn index_of(local: SocketAddr) -> u32 {
 
 fn index_of_leg(leg: &Match) -> u32 {
     port_index(
-        leg.family == relay_common::Family::V6 as u8,
+        leg.family == relay_common::Family::V6 as u16,
         u16::from_be(leg.local_port),
     )
 }

@@ -53,8 +53,9 @@ fn lookup(table: &Table<PlainMemory>, wanted: &Match) -> Option<(u32, u32)> {
             let mut expected = Session::default();
             expected.legs[entry.leg() as usize].matches = *wanted;
             let expected = session_words(&expected);
-            let first = 2 + 12 * entry.leg() as usize;
-            let same = (first..first + 6)
+            let match_words = size_of::<Match>() / 8;
+            let first = next_hop_word(entry.leg() as usize) - match_words;
+            let same = (first..first + match_words)
                 .all(|i| table.memory.sessions()[base + i].load(Relaxed) == expected[i]);
             if generation == entry.generation() && same {
                 return Some((entry.slot(), entry.leg()));
