@@ -107,6 +107,12 @@ impl PortPool {
         taken.map(|(bound, _)| bound).ok_or(PortFault::UnknownToken)
     }
 
+    /// Gives back the port kept under this token, if it still is.
+    pub fn cancel_reservation(&self, token: ReservationToken) {
+        let cancelled = self.lock().reserved.remove(&token);
+        drop(cancelled); // outside the lock: dropping a lease takes it
+    }
+
     /// Gives back the ports nobody came for.
     pub fn expire(&self, now: Instant) {
         let expired: Vec<_> = self

@@ -78,6 +78,23 @@ fn a_reservation_nobody_came_for_gives_its_port_back() {
 }
 
 #[test]
+fn a_cancelled_reservation_gives_its_port_back_unless_it_was_taken() {
+    let (pool, now) = (pool(2), Instant::now());
+    let even = pool
+        .bind_pair(HERE, ReservationToken(1), now)
+        .expect("a pair");
+    pool.cancel_reservation(ReservationToken(1));
+    assert_eq!(pool.in_use(), 1);
+    drop(even);
+    let _even = pool
+        .bind_pair(HERE, ReservationToken(2), now)
+        .expect("a pair");
+    let _odd = pool.take_reserved(ReservationToken(2), now).expect("kept");
+    pool.cancel_reservation(ReservationToken(2));
+    assert_eq!(pool.in_use(), 2);
+}
+
+#[test]
 fn no_pair_without_room_for_the_second_port() {
     let pool = pool(1);
     assert!(matches!(
