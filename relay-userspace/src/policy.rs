@@ -3,6 +3,7 @@
 
 mod builtin;
 mod faces;
+mod listeners;
 mod refusal;
 
 use std::net::{IpAddr, SocketAddr};
@@ -11,13 +12,15 @@ use std::ops::RangeInclusive;
 use ipnet::IpNet;
 
 use crate::config::Peers;
+use listeners::Listeners;
+pub use listeners::Shielded;
 pub use refusal::{Refusal, Rule};
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct PeerPolicy {
     allow: Vec<IpNet>,
     deny: Vec<IpNet>,
-    listeners: Vec<SocketAddr>,
+    listeners: Listeners,
     own: Vec<IpAddr>,
     relayed: Option<Relayed>,
 }
@@ -39,9 +42,14 @@ impl PeerPolicy {
     }
 
     /// The relay's listening and admin addresses: nothing ever reaches them. A wildcard stands for every own address.
-    pub fn with_listeners(mut self, listeners: impl IntoIterator<Item = SocketAddr>) -> Self {
+    pub fn with_listeners(self, listeners: impl IntoIterator<Item = SocketAddr>) -> Self {
         self.listeners.extend(listeners);
         self
+    }
+
+    /// The same for one that opens while the relay runs, for as long as it is open.
+    pub fn shield(&self, listener: SocketAddr) -> Shielded {
+        self.listeners.shield(listener)
     }
 
     /// Addresses of this host: denied, but for the relay ports, unless allowed.
@@ -107,12 +115,12 @@ impl PeerPolicy {
             return Some(Rule::BuiltIn(range));
         }
         let port = port?;
-        let listener = self.listeners.iter().find(|listener| {
+        let listener = self.listeners.find(|listener| {
             let wildcard =
                 listener.ip().is_unspecified() && (face.is_loopback() || self.own.contains(&face));
             listener.port() == port && (listener.ip() == face || wildcard)
         });
-        listener.map(|listener| Rule::OwnListener(*listener))
+        listener.map(Rule::OwnListener)
     }
 
     fn is_relayed(&self, address: IpAddr, port: Option<u16>) -> bool {
