@@ -6,8 +6,8 @@ mod faces;
 mod listeners;
 mod refusal;
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 
@@ -26,10 +26,15 @@ pub struct PeerPolicy {
 }
 
 /// Where this relay's own relayed transport addresses are.
-#[derive(Debug, Clone)]
 struct Relayed {
     addresses: Vec<IpAddr>,
-    ports: RangeInclusive<u16>,
+    is_one: Box<dyn Fn(SocketAddr) -> bool + Send + Sync>,
+}
+
+impl fmt::Debug for Relayed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.addresses.fmt(f)
+    }
 }
 
 impl PeerPolicy {
@@ -52,21 +57,23 @@ impl PeerPolicy {
         self.listeners.shield(listener)
     }
 
-    /// Addresses of this host: denied, but for the relay ports, unless allowed.
+    /// Addresses of this host: denied, but for relayed transport addresses, unless allowed.
     pub fn with_own_addresses(mut self, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
         self.own.extend(addresses);
         self
     }
 
-    /// Relayed transport addresses, which clients of this relay may always reach.
+    /// Relayed transport addresses, which clients of this relay may always reach. `is_one` says which are, now: other
+    /// programs of the host listen in the same range of ports.
     pub fn with_relayed(
         mut self,
         addresses: impl IntoIterator<Item = IpAddr>,
-        ports: RangeInclusive<u16>,
+        is_one: impl Fn(SocketAddr) -> bool + Send + Sync + 'static,
     ) -> Self {
         let addresses: Vec<_> = addresses.into_iter().collect();
         self.own.extend(&addresses);
-        self.relayed = Some(Relayed { addresses, ports });
+        let is_one = Box::new(is_one);
+        self.relayed = Some(Relayed { addresses, is_one });
         self
     }
 
@@ -126,7 +133,7 @@ impl PeerPolicy {
     fn is_relayed(&self, address: IpAddr, port: Option<u16>) -> bool {
         self.relayed.as_ref().is_some_and(|relayed| {
             relayed.addresses.contains(&address)
-                && port.is_none_or(|port| relayed.ports.contains(&port))
+                && port.is_none_or(|port| (relayed.is_one)(SocketAddr::new(address, port)))
         })
     }
 }

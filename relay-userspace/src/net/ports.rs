@@ -123,6 +123,11 @@ impl PortPool {
         drop(expired); // outside the lock: dropping a lease takes it
     }
 
+    /// Whether this very address is one of ours now.
+    pub fn holds(&self, address: SocketAddr) -> bool {
+        self.lock().holds(address)
+    }
+
     /// Ports held, those under a token included.
     pub fn in_use(&self) -> u64 {
         self.lock()
@@ -213,6 +218,13 @@ impl State {
         let free = bits[word] & bit == 0;
         bits[word] |= bit;
         free
+    }
+
+    fn holds(&self, address: SocketAddr) -> bool {
+        let bits = self.held.get(&address.ip());
+        bits.is_some_and(|bits| {
+            bits[usize::from(address.port() / 64)] & 1 << (address.port() % 64) != 0
+        })
     }
 
     fn give_back(&mut self, address: SocketAddr) {

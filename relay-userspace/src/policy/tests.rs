@@ -174,7 +174,7 @@ fn relay_at(address: &str, allow: &[&str]) -> PeerPolicy {
             "0.0.0.0:3478".parse().unwrap(),
             "127.0.0.1:9478".parse().unwrap(),
         ])
-        .with_relayed([ip], 49_152..=65_535)
+        .with_relayed([ip], |relayed| relayed.port() == 50_000)
 }
 
 #[test]
@@ -184,6 +184,8 @@ fn own_relayed_addresses_are_peers_even_when_private() {
         let at = |port| SocketAddr::new(address.parse().unwrap(), port);
         assert_eq!(policy.check(at(50_000)), Ok(()));
         assert_eq!(policy.check_address(at(0).ip()), Ok(()));
+        // Of the relay range, but another program's.
+        assert_eq!(policy.check(at(51_820)).unwrap_err().rule, Rule::OwnAddress);
         assert_eq!(policy.check(at(22)).unwrap_err().rule, Rule::OwnAddress);
         assert!(matches!(
             policy.check(at(3478)).unwrap_err().rule,

@@ -35,7 +35,8 @@ pub async fn start(config: &Config) -> Result<Relay, StartError> {
     raise_open_files();
     let addresses = relay_addresses(config)?;
     let (listen, listeners) = bind_listeners(config, count)?;
-    let policy = Arc::new(policy(config, &listen, &addresses));
+    let pool = PortPool::new(config.relay.ports.clone());
+    let policy = Arc::new(policy(config, &listen, &addresses, &pool));
     let (nonce_key, seed) = (random()?, random()?);
 
     let (fastpath, cards) = FastPath::open(&config.kernel);
@@ -48,7 +49,6 @@ pub async fn start(config: &Config) -> Result<Relay, StartError> {
     for address in &listen {
         fastpath.open_control_port(*address);
     }
-    let pool = PortPool::new(config.relay.ports.clone());
     let shared = Arc::new(Shared {
         fastpath: fastpath.clone(),
         pool,
@@ -162,10 +162,14 @@ fn stands_beside_ipv4(address: SocketAddr, all: &[SocketAddr]) -> bool {
         && all.contains(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())))
 }
 
-fn policy(config: &Config, listen: &[SocketAddr], addresses: &RelayAddresses) -> PeerPolicy {
+fn policy(
+    config: &Config,
+    listen: &[SocketAddr],
+    addresses: &RelayAddresses,
+    pool: &Arc<PortPool>,
+) -> PeerPolicy {
     let local = local_addresses();
-    // What a relayed address can be. Loopback is one only where the operator says so: other programs of the host
-    // listen there, on ports of the relay range, too.
+    // What a relayed address can be. Loopback is one only where the operator says so.
     let relayed: Vec<IpAddr> = match addresses.configured.is_empty() {
         true => local
             .iter()
@@ -185,7 +189,10 @@ fn policy(config: &Config, listen: &[SocketAddr], addresses: &RelayAddresses) ->
                 .chain(forwards),
         )
         .with_own_addresses(local)
-        .with_relayed(relayed, config.relay.ports.clone())
+        .with_relayed(relayed, {
+            let pool = Arc::clone(pool);
+            move |address| pool.holds(address)
+        })
 }
 
 /// A family is relayed when some address of it is ours: configured, contacted or of the default route.

@@ -31,9 +31,16 @@ fn every_port_of_the_range_is_found_and_then_the_pool_says_so() {
     let pool = pool(5);
     let bound: Vec<_> = (0..5).map(|_| pool.bind(HERE).expect("a port")).collect();
     assert_eq!(pool.in_use(), 5);
+    assert!(bound.iter().all(|bound| pool.holds(bound.address)));
+    let first = bound[0].address;
+    assert!(!pool.holds(SocketAddr::new(
+        Ipv4Addr::new(127, 0, 0, 2).into(),
+        first.port()
+    )));
     assert!(matches!(pool.bind(HERE), Err(PortFault::Exhausted { .. })));
     drop(bound);
     assert_eq!(pool.in_use(), 0);
+    assert!(!pool.holds(first));
     pool.bind(HERE).expect("free again");
 }
 
