@@ -4,9 +4,9 @@
 mod builtin;
 mod faces;
 mod listeners;
+mod own;
 mod refusal;
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
@@ -14,6 +14,7 @@ use ipnet::IpNet;
 use crate::config::Peers;
 use listeners::Listeners;
 pub use listeners::Shielded;
+use own::Own;
 pub use refusal::{Refusal, Rule};
 
 #[derive(Debug, Default)]
@@ -21,20 +22,7 @@ pub struct PeerPolicy {
     allow: Vec<IpNet>,
     deny: Vec<IpNet>,
     listeners: Listeners,
-    own: Vec<IpAddr>,
-    relayed: Option<Relayed>,
-}
-
-/// Where this relay's own relayed transport addresses are.
-struct Relayed {
-    addresses: Vec<IpAddr>,
-    is_one: Box<dyn Fn(SocketAddr) -> bool + Send + Sync>,
-}
-
-impl fmt::Debug for Relayed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.addresses.fmt(f)
-    }
+    own: Own,
 }
 
 impl PeerPolicy {
@@ -58,22 +46,25 @@ impl PeerPolicy {
     }
 
     /// Addresses of this host: denied, but for relayed transport addresses, unless allowed.
-    pub fn with_own_addresses(mut self, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
-        self.own.extend(addresses);
+    pub fn with_own_addresses(self, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        self.set_own_addresses(addresses);
         self
     }
 
-    /// Relayed transport addresses, which clients of this relay may always reach. `is_one` says which are, now: other
-    /// programs of the host listen in the same range of ports.
+    /// The host has these addresses now, and no others.
+    pub fn set_own_addresses(&self, addresses: impl IntoIterator<Item = IpAddr>) {
+        self.own.set_host(addresses);
+    }
+
+    /// Relayed transport addresses, which clients of this relay may always reach: on the configured address of a family,
+    /// else on any of the host. `is_one` says which are, now: other programs listen in the same range of ports.
     pub fn with_relayed(
         mut self,
-        addresses: impl IntoIterator<Item = IpAddr>,
+        configured: impl IntoIterator<Item = IpAddr>,
         is_one: impl Fn(SocketAddr) -> bool + Send + Sync + 'static,
     ) -> Self {
-        let addresses: Vec<_> = addresses.into_iter().collect();
-        self.own.extend(&addresses);
-        let is_one = Box::new(is_one);
-        self.relayed = Some(Relayed { addresses, is_one });
+        self.own
+            .set_relayed(configured.into_iter().collect(), Box::new(is_one));
         self
     }
 
@@ -96,14 +87,14 @@ impl PeerPolicy {
             self.never(face, port)
                 .map_or(Ok(()), |rule| Err(Refusal::new(peer, face, rule)))?;
         }
-        if self.is_relayed(peer.ip(), port) {
+        if self.own.relays(peer.ip(), port) {
             return Ok(());
         }
         for face in faces.iter() {
             if self.allow.iter().any(|net| net.contains(&face)) {
                 continue;
             }
-            if self.own.contains(&face) {
+            if self.own.has(face) {
                 return Err(Refusal::new(peer, face, Rule::OwnAddress));
             }
             if let Some(range) = builtin::covering(face) {
@@ -124,17 +115,10 @@ impl PeerPolicy {
         let port = port?;
         let listener = self.listeners.find(|listener| {
             let wildcard =
-                listener.ip().is_unspecified() && (face.is_loopback() || self.own.contains(&face));
+                listener.ip().is_unspecified() && (face.is_loopback() || self.own.has(face));
             listener.port() == port && (listener.ip() == face || wildcard)
         });
         listener.map(Rule::OwnListener)
-    }
-
-    fn is_relayed(&self, address: IpAddr, port: Option<u16>) -> bool {
-        self.relayed.as_ref().is_some_and(|relayed| {
-            relayed.addresses.contains(&address)
-                && port.is_none_or(|port| (relayed.is_one)(SocketAddr::new(address, port)))
-        })
     }
 }
 

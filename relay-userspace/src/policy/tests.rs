@@ -194,6 +194,25 @@ fn own_relayed_addresses_are_peers_even_when_private() {
     }
 }
 
+/// DHCP and the temporary addresses of IPv6 give a host new ones while the relay runs.
+#[test]
+fn addresses_the_host_gets_later_are_its_own_and_those_it_lost_are_not() {
+    let ip = |text: &str| -> IpAddr { text.parse().unwrap() };
+    let policy = PeerPolicy::new(&Peers::default())
+        .with_listeners(["[::]:3478".parse().unwrap()])
+        .with_own_addresses([ip("2a00::1"), ip("127.0.0.1")])
+        .with_relayed([], |relayed| relayed.port() == 50_000);
+    let check = |peer: &str| policy.check(peer.parse().unwrap()).map_err(|r| r.rule);
+    assert_eq!(check("[2a00::1]:53"), Err(Rule::OwnAddress));
+    assert_eq!(check("[2a00::2]:53"), Ok(()));
+    policy.set_own_addresses([ip("2a00::2"), ip("127.0.0.1")]);
+    assert_eq!(check("[2a00::1]:53"), Ok(()));
+    assert_eq!(check("[2a00::2]:53"), Err(Rule::OwnAddress));
+    assert!(matches!(check("[2a00::2]:3478"), Err(Rule::OwnListener(_))));
+    assert_eq!(check("[2a00::2]:50000"), Ok(()));
+    assert!(check("127.0.0.1:50000").is_err());
+}
+
 #[test]
 fn own_listeners_stay_out_of_reach_whatever_is_allowed() {
     let policy = relay_at("10.0.0.5", &["0.0.0.0/0", "::/0"]);
