@@ -4,7 +4,7 @@ mod exposition;
 pub mod registry;
 mod server;
 
-pub use server::{Readiness, bind, router};
+pub use server::{Readiness, bind, router, serve};
 
 #[cfg(test)]
 mod tests;

@@ -3,30 +3,26 @@
 
 mod builtin;
 mod faces;
+mod listeners;
+mod own;
 mod refusal;
 
 use std::net::{IpAddr, SocketAddr};
-use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 
 use crate::config::Peers;
+use listeners::Listeners;
+pub use listeners::Shielded;
+use own::Own;
 pub use refusal::{Refusal, Rule};
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct PeerPolicy {
     allow: Vec<IpNet>,
     deny: Vec<IpNet>,
-    listeners: Vec<SocketAddr>,
-    own: Vec<IpAddr>,
-    relayed: Option<Relayed>,
-}
-
-/// Where this relay's own relayed transport addresses are.
-#[derive(Debug, Clone)]
-struct Relayed {
-    addresses: Vec<IpAddr>,
-    ports: RangeInclusive<u16>,
+    listeners: Listeners,
+    own: Own,
 }
 
 impl PeerPolicy {
@@ -39,26 +35,36 @@ impl PeerPolicy {
     }
 
     /// The relay's listening and admin addresses: nothing ever reaches them. A wildcard stands for every own address.
-    pub fn with_listeners(mut self, listeners: impl IntoIterator<Item = SocketAddr>) -> Self {
+    pub fn with_listeners(self, listeners: impl IntoIterator<Item = SocketAddr>) -> Self {
         self.listeners.extend(listeners);
         self
     }
 
-    /// Addresses of this host: denied, but for the relay ports, unless allowed.
-    pub fn with_own_addresses(mut self, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
-        self.own.extend(addresses);
+    /// The same for one that opens while the relay runs, for as long as it is open.
+    pub fn shield(&self, listener: SocketAddr) -> Shielded {
+        self.listeners.shield(listener)
+    }
+
+    /// Addresses of this host: denied, but for relayed transport addresses, unless allowed.
+    pub fn with_own_addresses(self, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        self.set_own_addresses(addresses);
         self
     }
 
-    /// Relayed transport addresses, which clients of this relay may always reach.
+    /// The host has these addresses now, and no others.
+    pub fn set_own_addresses(&self, addresses: impl IntoIterator<Item = IpAddr>) {
+        self.own.set_host(addresses);
+    }
+
+    /// Relayed transport addresses, which clients of this relay may always reach: on the configured address of a family,
+    /// else on any of the host. `is_one` says which are, now: other programs listen in the same range of ports.
     pub fn with_relayed(
         mut self,
-        addresses: impl IntoIterator<Item = IpAddr>,
-        ports: RangeInclusive<u16>,
+        configured: impl IntoIterator<Item = IpAddr>,
+        is_one: impl Fn(SocketAddr) -> bool + Send + Sync + 'static,
     ) -> Self {
-        let addresses: Vec<_> = addresses.into_iter().collect();
-        self.own.extend(&addresses);
-        self.relayed = Some(Relayed { addresses, ports });
+        self.own
+            .set_relayed(configured.into_iter().collect(), Box::new(is_one));
         self
     }
 
@@ -81,14 +87,14 @@ impl PeerPolicy {
             self.never(face, port)
                 .map_or(Ok(()), |rule| Err(Refusal::new(peer, face, rule)))?;
         }
-        if self.is_relayed(peer.ip(), port) {
+        if self.own.relays(peer.ip(), port) {
             return Ok(());
         }
         for face in faces.iter() {
             if self.allow.iter().any(|net| net.contains(&face)) {
                 continue;
             }
-            if self.own.contains(&face) {
+            if self.own.has(face) {
                 return Err(Refusal::new(peer, face, Rule::OwnAddress));
             }
             if let Some(range) = builtin::covering(face) {
@@ -107,19 +113,12 @@ impl PeerPolicy {
             return Some(Rule::BuiltIn(range));
         }
         let port = port?;
-        let listener = self.listeners.iter().find(|listener| {
+        let listener = self.listeners.find(|listener| {
             let wildcard =
-                listener.ip().is_unspecified() && (face.is_loopback() || self.own.contains(&face));
+                listener.ip().is_unspecified() && (face.is_loopback() || self.own.has(face));
             listener.port() == port && (listener.ip() == face || wildcard)
         });
-        listener.map(|listener| Rule::OwnListener(*listener))
-    }
-
-    fn is_relayed(&self, address: IpAddr, port: Option<u16>) -> bool {
-        self.relayed.as_ref().is_some_and(|relayed| {
-            relayed.addresses.contains(&address)
-                && port.is_none_or(|port| relayed.ports.contains(&port))
-        })
+        listener.map(Rule::OwnListener)
     }
 }
 

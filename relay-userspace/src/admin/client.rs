@@ -23,6 +23,8 @@ pub enum AskError {
     NotRunning { socket: PathBuf, source: io::Error },
     #[error("{} may not be opened: run this as root or as the user the relay runs as", .socket.display())]
     NotAllowed { socket: PathBuf },
+    #[error("{} is answered by user {uid}, not by a relay of yours: start one with `relay serve`, or name a socket you trust with --admin-socket", .socket.display())]
+    Stranger { socket: PathBuf, uid: u32 },
     #[error("the relay did not answer within {}s: see its log", .0.as_secs())]
     Timeout(Duration),
     #[error("{0}")]
@@ -39,6 +41,7 @@ pub enum AskError {
 pub struct Client {
     socket: PathBuf,
     deadline: Duration,
+    trusted: Option<u32>,
 }
 
 impl Client {
@@ -46,6 +49,15 @@ impl Client {
         Self {
             socket: socket.to_owned(),
             deadline: Duration::from_secs(10),
+            trusted: None,
+        }
+    }
+
+    /// Asks only a relay of this user or of root, for sockets where anyone may have been first.
+    pub fn trusting(self, uid: u32) -> Self {
+        Self {
+            trusted: Some(uid),
+            ..self
         }
     }
 
@@ -103,6 +115,7 @@ impl Client {
                 _ => AskError::NotRunning { socket, source },
             }
         })?;
+        self.judge_answerer(&stream)?;
         let broken = |error: hyper::Error| AskError::Broken(error.into());
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
@@ -122,5 +135,20 @@ impl Client {
             .await;
         driver.abort();
         Ok((status, body.map_err(AskError::Broken)?.to_bytes()))
+    }
+
+    fn judge_answerer(&self, stream: &UnixStream) -> Result<(), AskError> {
+        let Some(trusted) = self.trusted else {
+            return Ok(());
+        };
+        let socket = self.socket.clone();
+        match stream.peer_cred() {
+            Ok(answerer) if [trusted, 0].contains(&answerer.uid()) => Ok(()),
+            Ok(answerer) => Err(AskError::Stranger {
+                socket,
+                uid: answerer.uid(),
+            }),
+            Err(source) => Err(AskError::NotRunning { socket, source }),
+        }
     }
 }

@@ -76,16 +76,20 @@ fn make_directory(path: &Path) -> Result<(), SocketError> {
         source,
     };
     if !directory.exists() {
-        let made = std::fs::DirBuilder::new()
+        std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
-            .create(directory);
-        return made.map_err(fault);
+            .create(directory)
+            .map_err(fault)?;
     }
-    // In /tmp anyone may have made our directory before us.
+    // In /tmp anyone may have made our directory before us, this moment even, or a link that leads to one of ours.
     let me = nix::unistd::geteuid().as_raw();
-    let owner = std::fs::metadata(directory).map_err(fault)?;
-    if owner.uid() == me || owner.uid() == 0 {
+    let entry = std::fs::symlink_metadata(directory).map_err(fault)?;
+    let target = std::fs::metadata(directory).map_err(fault)?;
+    if [entry, target]
+        .iter()
+        .all(|made| [me, 0].contains(&made.uid()))
+    {
         return Ok(());
     }
     Err(SocketError::StrangersDirectory(directory.to_owned()))

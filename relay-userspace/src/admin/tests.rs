@@ -15,6 +15,8 @@ use crate::credentials::Credentials;
 use crate::relay::Relay;
 use crate::secret::Secret;
 
+const NOBODY: u32 = 65_534;
+
 struct Running {
     client: Client,
     relay: Relay,
@@ -84,6 +86,44 @@ async fn a_live_socket_is_refused_and_a_dead_one_replaced() {
     drop(listener);
     assert!(path.exists());
     let (_listener, _file) = socket::bind(&path).unwrap();
+}
+
+#[tokio::test]
+async fn a_directory_behind_a_strangers_link_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let (real, link) = (directory.path().join("real"), directory.path().join("link"));
+    std::fs::create_dir(&real).unwrap();
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    let (_listener, file) = socket::bind(&link.join("admin.sock")).unwrap();
+    drop(file);
+    if std::os::unix::fs::lchown(&link, Some(NOBODY), None).is_err() {
+        let required = std::env::var("RELAY_REQUIRE_PRIVILEGED").is_ok();
+        assert!(!required, "may not be skipped here: needs root");
+        eprintln!("skipped: needs root");
+        return;
+    }
+    assert!(matches!(
+        socket::bind(&link.join("admin.sock")),
+        Err(SocketError::StrangersDirectory(_))
+    ));
+}
+
+#[tokio::test]
+async fn a_stranger_who_answers_is_not_asked() {
+    let it = run(None).await;
+    let me = nix::unistd::geteuid().as_raw();
+    let ask = async |uid| {
+        let client = it.client.clone().trusting(uid);
+        client.get::<StatusReport>("/v1/status").await
+    };
+    assert!(ask(me).await.is_ok());
+    // Root is nobody's stranger.
+    let answer = ask(NOBODY).await;
+    match me {
+        0 => assert!(answer.is_ok()),
+        _ => assert!(matches!(answer, Err(AskError::Stranger { uid, .. }) if uid == me)),
+    }
+    it.relay.shutdown().await;
 }
 
 #[tokio::test]

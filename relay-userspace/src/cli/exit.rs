@@ -35,7 +35,7 @@ pub const HELP: &str = "Exit codes:
   69  no relay answers on the admin socket
   70  internal error
   71  the system refused: cannot bind, read or write
-  77  the admin socket may not be opened by this user";
+  77  the admin socket may not be opened by this user, or is answered by a stranger";
 
 #[derive(Debug)]
 pub struct Failure {
@@ -71,7 +71,7 @@ impl From<AskError> for Failure {
     fn from(error: AskError) -> Self {
         let exit = match &error {
             AskError::NotRunning { .. } | AskError::Timeout(_) => Exit::NotRunning,
-            AskError::NotAllowed { .. } => Exit::NotAllowed,
+            AskError::NotAllowed { .. } | AskError::Stranger { .. } => Exit::NotAllowed,
             AskError::NotFound(_) => Exit::NotFound,
             AskError::Refused { .. } => Exit::Failed,
             AskError::Broken(_) | AskError::NotUnderstood(_) => Exit::Internal,

@@ -6,7 +6,8 @@ use crate::config::{Log, LogFormat};
 
 /// A second call in one process changes nothing.
 pub fn start(log: &Log) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| default_filter(&log.level));
+    let said = std::env::var(EnvFilter::DEFAULT_ENV).ok();
+    let filter = filter(said.as_deref(), &log.level);
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
@@ -19,7 +20,50 @@ pub fn start(log: &Log) {
     };
 }
 
-/// The codec warns about every malformed packet, so strangers could fill the log: those are counted instead.
-fn default_filter(level: &str) -> EnvFilter {
-    EnvFilter::new(format!("{level},stun_types=off,turn_types=off"))
+/// The codec warns about every malformed packet, so strangers could fill the log: those are counted instead. Who
+/// wants them names the codec: what is said later wins.
+const QUIET: &str = "stun_types=off,turn_types=off";
+
+fn filter(said: Option<&str>, level: &str) -> EnvFilter {
+    let wanted = said.filter(|said| !said.is_empty());
+    let parse = |wanted: &str| EnvFilter::try_new(format!("{QUIET},{wanted}")).ok();
+    wanted
+        .and_then(parse)
+        .unwrap_or_else(|| EnvFilter::new(format!("{QUIET},{level}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::*;
+
+    /// What is logged of a malformed packet and of a forward.
+    fn logged(said: Option<&str>, level: &str) -> (bool, bool) {
+        let subscriber = tracing_subscriber::registry().with(filter(said, level));
+        tracing::subscriber::with_default(subscriber, || {
+            (
+                tracing::enabled!(target: "stun_types::message", tracing::Level::WARN),
+                tracing::enabled!(target: "relay_userspace::admin", tracing::Level::INFO),
+            )
+        })
+    }
+
+    #[test]
+    fn a_strangers_packets_are_not_logged_unless_the_codec_is_named() {
+        assert_eq!(logged(None, "info"), (false, true));
+        for said in ["info", "trace", "debug,hyper=off"] {
+            assert_eq!(logged(Some(said), "error"), (false, true), "{said}");
+        }
+        assert_eq!(logged(Some("warn,stun_types=debug"), "info"), (true, false));
+        assert_eq!(logged(None, "warn,stun_types=warn"), (true, false));
+    }
+
+    #[test]
+    fn an_environment_that_means_nothing_leaves_the_configured_level() {
+        for said in ["", "relay=loud=quiet"] {
+            assert_eq!(logged(Some(said), "warn"), (false, false), "{said}");
+            assert_eq!(logged(Some(said), "info"), (false, true), "{said}");
+        }
+    }
 }

@@ -127,11 +127,7 @@ impl Tasks {
         };
         let bound = listener.local_addr().ok();
         let router = metrics::router(relay.clone(), readiness.clone());
-        self.0.push(tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, router).await {
-                tracing::error!(%error, "the metrics ended");
-            }
-        }));
+        self.0.push(tokio::spawn(metrics::serve(listener, router)));
         bound
     }
 }

@@ -32,6 +32,8 @@ pub struct Mirror<M> {
     failed_installs: u64,
     /// A session waits for room.
     starved: bool,
+    /// Some was freed since.
+    room: bool,
     drift: u64,
     /// Traffic of sessions that left the kernel.
     gone: Traffic,
@@ -57,6 +59,7 @@ impl<M: Memory> Mirror<M> {
             sessions: BTreeMap::new(),
             failed_installs: 0,
             starved: false,
+            room: false,
             drift: 0,
             gone: Traffic::default(),
             needs_resolver: false,

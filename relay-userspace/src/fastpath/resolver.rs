@@ -151,6 +151,9 @@ impl<M: Memory + 'static> Core<M> {
                 _ = again.tick() => {
                     self.resolve(&handle, Mirror::unresolved).await;
                     self.recycle();
+                    if self.with(Mirror::take_room) {
+                        self.sweep().await;
+                    }
                 }
                 _ = ask.tick() => doubt = doubt.or(Some(Instant::now())),
                 _ = confirm.tick() => self.resolve(&handle, Mirror::stale).await,
@@ -158,10 +161,7 @@ impl<M: Memory + 'static> Core<M> {
                     if let Some(clock) = clock() {
                         self.with(|mirror| mirror.set_clock(clock));
                     }
-                    let mut sweep = Sweep::default();
-                    while !self.with(|mirror| mirror.sweep(&mut sweep)) {
-                        tokio::task::yield_now().await;
-                    }
+                    self.sweep().await;
                 }
             }
         }
@@ -249,6 +249,14 @@ impl<M: Memory + 'static> Core<M> {
                 // Then the first packet through userspace does it.
                 tracing::debug!("resolve {} on interface {}: {e}", hop.neighbour, hop.oif);
             }
+        }
+    }
+
+    /// In steps, so that workers who need the lock wait for none of it but the next.
+    async fn sweep(&self) {
+        let mut sweep = Sweep::default();
+        while !self.with(|mirror| mirror.sweep(&mut sweep)) {
+            tokio::task::yield_now().await;
         }
     }
 

@@ -165,6 +165,9 @@ impl Driver {
                     self.server.relay_bound(context.now, allocation, bound);
                 }
                 Command::ReleaseRelay { relayed, .. } => self.close(context, relayed),
+                Command::CancelReservation { token } => {
+                    context.shared.pool.cancel_reservation(token);
+                }
                 Command::InstallSession { session, spec, .. } => {
                     context.shared.fastpath.install(session, spec);
                     let (relayed, peer) = (spec.far.local, spec.far.remote);

@@ -107,6 +107,12 @@ impl PortPool {
         taken.map(|(bound, _)| bound).ok_or(PortFault::UnknownToken)
     }
 
+    /// Gives back the port kept under this token, if it still is.
+    pub fn cancel_reservation(&self, token: ReservationToken) {
+        let cancelled = self.lock().reserved.remove(&token);
+        drop(cancelled); // outside the lock: dropping a lease takes it
+    }
+
     /// Gives back the ports nobody came for.
     pub fn expire(&self, now: Instant) {
         let expired: Vec<_> = self
@@ -115,6 +121,11 @@ impl PortPool {
             .extract_if(|_, (_, until)| *until <= now)
             .collect();
         drop(expired); // outside the lock: dropping a lease takes it
+    }
+
+    /// Whether this very address is one of ours now.
+    pub fn holds(&self, address: SocketAddr) -> bool {
+        self.lock().holds(address)
     }
 
     /// Ports held, those under a token included.
@@ -207,6 +218,13 @@ impl State {
         let free = bits[word] & bit == 0;
         bits[word] |= bit;
         free
+    }
+
+    fn holds(&self, address: SocketAddr) -> bool {
+        let bits = self.held.get(&address.ip());
+        bits.is_some_and(|bits| {
+            bits[usize::from(address.port() / 64)] & 1 << (address.port() % 64) != 0
+        })
     }
 
     fn give_back(&mut self, address: SocketAddr) {

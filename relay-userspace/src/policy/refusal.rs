@@ -23,7 +23,7 @@ pub enum Rule {
     Denied(IpNet),
     /// Where the relay itself listens.
     OwnListener(SocketAddr),
-    /// An address of this host, outside of the relay ports.
+    /// An address of this host that no client of the relay has now.
     OwnAddress,
     PortZero,
 }
@@ -40,7 +40,7 @@ impl fmt::Display for Rule {
             Self::BuiltIn(range) => write!(f, "{} ({})", range.name, range.net),
             Self::Denied(net) => write!(f, "peers.deny {net}"),
             Self::OwnListener(listener) => write!(f, "the relay's own listener ({listener})"),
-            Self::OwnAddress => f.write_str("own address outside of the relay ports"),
+            Self::OwnAddress => f.write_str("own address, and no relayed one"),
             Self::PortZero => f.write_str("port 0"),
         }
     }

@@ -174,7 +174,7 @@ fn relay_at(address: &str, allow: &[&str]) -> PeerPolicy {
             "0.0.0.0:3478".parse().unwrap(),
             "127.0.0.1:9478".parse().unwrap(),
         ])
-        .with_relayed([ip], 49_152..=65_535)
+        .with_relayed([ip], |relayed| relayed.port() == 50_000)
 }
 
 #[test]
@@ -184,12 +184,33 @@ fn own_relayed_addresses_are_peers_even_when_private() {
         let at = |port| SocketAddr::new(address.parse().unwrap(), port);
         assert_eq!(policy.check(at(50_000)), Ok(()));
         assert_eq!(policy.check_address(at(0).ip()), Ok(()));
+        // Of the relay range, but another program's.
+        assert_eq!(policy.check(at(51_820)).unwrap_err().rule, Rule::OwnAddress);
         assert_eq!(policy.check(at(22)).unwrap_err().rule, Rule::OwnAddress);
         assert!(matches!(
             policy.check(at(3478)).unwrap_err().rule,
             Rule::OwnListener(_)
         ));
     }
+}
+
+/// DHCP and the temporary addresses of IPv6 give a host new ones while the relay runs.
+#[test]
+fn addresses_the_host_gets_later_are_its_own_and_those_it_lost_are_not() {
+    let ip = |text: &str| -> IpAddr { text.parse().unwrap() };
+    let policy = PeerPolicy::new(&Peers::default())
+        .with_listeners(["[::]:3478".parse().unwrap()])
+        .with_own_addresses([ip("2a00::1"), ip("127.0.0.1")])
+        .with_relayed([], |relayed| relayed.port() == 50_000);
+    let check = |peer: &str| policy.check(peer.parse().unwrap()).map_err(|r| r.rule);
+    assert_eq!(check("[2a00::1]:53"), Err(Rule::OwnAddress));
+    assert_eq!(check("[2a00::2]:53"), Ok(()));
+    policy.set_own_addresses([ip("2a00::2"), ip("127.0.0.1")]);
+    assert_eq!(check("[2a00::1]:53"), Ok(()));
+    assert_eq!(check("[2a00::2]:53"), Err(Rule::OwnAddress));
+    assert!(matches!(check("[2a00::2]:3478"), Err(Rule::OwnListener(_))));
+    assert_eq!(check("[2a00::2]:50000"), Ok(()));
+    assert!(check("127.0.0.1:50000").is_err());
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
-use resolved::{Resolved, lock, look_up, renew};
+use resolved::{Resolved, judge, lock, look_up, renew};
 
 use super::error::ForwardError;
 use super::listen::bind_for_workers;
@@ -24,7 +24,7 @@ use crate::forward::shared::SharedLimit;
 use crate::forward::table::Rules;
 use crate::net::control::Request;
 use crate::net::forwarding::{ForwardKey, NewForward};
-use crate::policy::PeerPolicy;
+use crate::policy::{PeerPolicy, Shielded};
 
 /// Below it the checks of a session would keep a worker busy.
 const SHORTEST_IDLE: Duration = Duration::from_millis(100);
@@ -45,6 +45,8 @@ struct Entry {
     limit: Arc<SharedLimit>,
     resolved: Arc<Mutex<Resolved>>,
     watch: Option<AbortHandle>,
+    /// No client and no other forward comes in by the relay itself, past `allow` or in circles.
+    _shielded: Shielded,
 }
 
 /// What to do when the destination's name does not resolve at first.
@@ -97,6 +99,12 @@ impl Forwards {
         let (bound, sockets) =
             bind_for_workers(forward.listen, self.workers.count()).map_err(listen)?;
         forward.listen = bound;
+        let shielded = self.policy.shield(bound);
+        // Once more: only now is it known whether the forward leads to itself.
+        let resolved = Resolved {
+            addresses: judge(resolved.addresses, &self.policy)?,
+            ..resolved
+        };
         let key = ForwardKey(self.next_key.fetch_add(1, Relaxed));
         let limit = Arc::new(SharedLimit::new(forward.max_sessions));
         let rules = Rules {
@@ -128,6 +136,7 @@ impl Forwards {
             limit,
             resolved,
             watch,
+            _shielded: shielded,
         };
         let view = entry.view();
         entries.insert(view.name.clone(), entry);

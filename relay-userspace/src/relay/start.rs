@@ -1,7 +1,7 @@
 //! From a `Config` to a running relay: first everything that can fail for an operator's mistake, then the kernel, then
 //! the threads. Serves nothing itself.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::num::NonZero;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ use crate::net::thread::{Plan, WorkerThread};
 use crate::policy::PeerPolicy;
 use crate::turn::{self, RelayFamilies, ServerConfig};
 
-/// How often ports of reservations nobody came for are looked for.
+/// How often ports of reservations nobody came for are looked for, and new addresses of the host.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
 
 /// Everything but the forwards.
@@ -35,7 +35,8 @@ pub async fn start(config: &Config) -> Result<Relay, StartError> {
     raise_open_files();
     let addresses = relay_addresses(config)?;
     let (listen, listeners) = bind_listeners(config, count)?;
-    let policy = Arc::new(policy(config, &listen, &addresses));
+    let pool = PortPool::new(config.relay.ports.clone());
+    let policy = Arc::new(policy(config, &listen, &pool));
     let (nonce_key, seed) = (random()?, random()?);
 
     let (fastpath, cards) = FastPath::open(&config.kernel);
@@ -48,7 +49,6 @@ pub async fn start(config: &Config) -> Result<Relay, StartError> {
     for address in &listen {
         fastpath.open_control_port(*address);
     }
-    let pool = PortPool::new(config.relay.ports.clone());
     let shared = Arc::new(Shared {
         fastpath: fastpath.clone(),
         pool,
@@ -90,10 +90,9 @@ pub async fn start(config: &Config) -> Result<Relay, StartError> {
         }
     }
     let workers = Arc::new(Workers::new(threads));
-    let forwards = Forwards::new(Arc::clone(&workers), fastpath, policy);
-    let housekeeping = Mutex::new(Some(
-        tokio::spawn(expire(Arc::clone(&shared.pool))).abort_handle(),
-    ));
+    let forwards = Forwards::new(Arc::clone(&workers), fastpath, Arc::clone(&policy));
+    let keeping = housekeeping(Arc::clone(&shared.pool), policy);
+    let housekeeping = Mutex::new(Some(tokio::spawn(keeping).abort_handle()));
     let inner = Inner {
         started: Instant::now(),
         listen,
@@ -162,19 +161,7 @@ fn stands_beside_ipv4(address: SocketAddr, all: &[SocketAddr]) -> bool {
         && all.contains(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())))
 }
 
-fn policy(config: &Config, listen: &[SocketAddr], addresses: &RelayAddresses) -> PeerPolicy {
-    let local = local_addresses();
-    // What a relayed address can be. Loopback is one only where the operator says so: other programs of the host
-    // listen there, on ports of the relay range, too.
-    let relayed: Vec<IpAddr> = match addresses.configured.is_empty() {
-        true => local
-            .iter()
-            .chain(&addresses.default_route)
-            .copied()
-            .filter(|ip| !ip.is_loopback())
-            .collect(),
-        false => addresses.configured.clone(),
-    };
+fn policy(config: &Config, listen: &[SocketAddr], pool: &Arc<PortPool>) -> PeerPolicy {
     let forwards = config.forwards.iter().map(|forward| forward.listen);
     PeerPolicy::new(&config.peers)
         .with_listeners(
@@ -184,8 +171,11 @@ fn policy(config: &Config, listen: &[SocketAddr], addresses: &RelayAddresses) ->
                 .chain(config.metrics.listen)
                 .chain(forwards),
         )
-        .with_own_addresses(local)
-        .with_relayed(relayed, config.relay.ports.clone())
+        .with_own_addresses(local_addresses())
+        .with_relayed(config.relay.addresses.clone(), {
+            let pool = Arc::clone(pool);
+            move |address| pool.holds(address)
+        })
 }
 
 /// A family is relayed when some address of it is ours: configured, contacted or of the default route.
@@ -210,10 +200,15 @@ fn random() -> Result<[u8; 32], StartError> {
     Ok(bytes)
 }
 
-async fn expire(pool: Arc<PortPool>) {
+async fn housekeeping(pool: Arc<PortPool>, policy: Arc<PeerPolicy>) {
     loop {
         tokio::time::sleep(HOUSEKEEPING).await;
         pool.expire(Instant::now());
+        // None is no news: then they could not be read, and the old ones stay denied.
+        let own = local_addresses();
+        if !own.is_empty() {
+            policy.set_own_addresses(own);
+        }
     }
 }
 

@@ -19,29 +19,51 @@ pub(super) struct User {
     pub key: IntegrityKey,
 }
 
+/// Why somebody is no user.
+#[derive(Debug)]
+pub(super) enum Unproven {
+    Rejected(Reject),
+    /// Too many wrong passwords came from there: a right one must not be told from them.
+    Unheard,
+}
+
+impl From<Reject> for Unproven {
+    fn from(reject: Reject) -> Self {
+        Self::Rejected(reject)
+    }
+}
+
 impl Server {
     pub(super) fn authenticate(
         &self,
         now: Now,
         from: FiveTuple,
         message: &Message<'_>,
-    ) -> Result<User, Reject> {
+    ) -> Result<User, Unproven> {
         if !message.has_attribute(MessageIntegrity::TYPE) {
-            return Err(Reject::Unauthenticated);
+            return Err(Reject::Unauthenticated.into());
         }
         let username = required::<Username>(message)?;
         let realm = required::<Realm>(message)?;
         let nonce = required::<Nonce>(message)?;
         let username = username.username();
         if !self.nonces.is_fresh(nonce.nonce(), from.client, now.unix) {
-            return Err(Reject::StaleNonce);
+            return Err(Reject::StaleNonce.into());
         }
         if realm.realm() != self.config.credentials.realm() {
-            return Err(Reject::Unauthenticated);
+            return Err(Reject::Unauthenticated.into());
         }
-        self.owner(from, message, username)
-            .or_else(|| self.stranger(now, message, username))
-            .ok_or(Reject::Unauthenticated)
+        if let Some(owner) = self.owner(from, message, username) {
+            return Ok(owner);
+        }
+        let (shared, source) = (&self.config.shared, from.client.ip());
+        if !shared.may_guess(source, now.mono) {
+            return Err(Unproven::Unheard);
+        }
+        self.stranger(now, message, username).ok_or_else(|| {
+            shared.guessed_wrong(source, now.mono);
+            Reject::Unauthenticated.into()
+        })
     }
 
     /// Who made the allocation proves it with the same key, even after a time-limited credential ran out:

@@ -19,6 +19,8 @@ pub(super) const NUMBERS: std::ops::RangeInclusive<u16> = 0x4000..=0x7FFF;
 pub(super) const FIRST_BYTES: std::ops::RangeInclusive<u8> = 0x40..=0x7F;
 /// Number and length.
 pub(super) const HEADER: usize = 4;
+/// As the kernel's half takes it, whatever the length is a multiple of.
+const LONGEST_PADDING: usize = 3;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Channel {
@@ -112,7 +114,7 @@ pub(super) fn parse(payload: &[u8]) -> Option<(u16, &[u8])> {
     let (header, rest) = payload.split_first_chunk::<HEADER>()?;
     let number = u16::from_be_bytes([header[0], header[1]]);
     let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
-    let fits = rest.len() >= length && rest.len() <= length.next_multiple_of(4);
+    let fits = rest.len() >= length && rest.len() <= length + LONGEST_PADDING;
     (NUMBERS.contains(&number) && fits).then(|| (number, &rest[..length]))
 }
 
@@ -142,6 +144,9 @@ mod tests {
             let parsed = parse(&message[..length]);
             assert_eq!(parsed.map(|(_, data)| data.len()), expected, "{length}");
         }
+        let whole_words = [0x40, 0x01, 0, 4, 1, 2, 3, 4, 0, 0, 0, 0];
+        assert!(parse(&whole_words[..11]).is_some_and(|(_, data)| data.len() == 4));
+        assert_eq!(parse(&whole_words), None);
         assert_eq!(parse(&[0x40, 0, 0, 0]), Some((0x4000, &[][..])));
         assert_eq!(parse(&[0x7F, 0xFF, 0, 0]), Some((0x7FFF, &[][..])));
         assert_eq!(parse(&[0x80, 0, 0, 0]), None);

@@ -25,6 +25,10 @@ pub enum Command {
         allocation: AllocationId,
         relayed: SocketAddr,
     },
+    /// Give back the port kept under this token, if nobody came for it.
+    CancelReservation {
+        token: ReservationToken,
+    },
     InstallSession {
         session: SessionId,
         allocation: AllocationId,
@@ -61,7 +65,7 @@ impl Family {
 pub enum PortWish {
     Any,
     Even,
-    /// An even port; keep the next higher one bound for 30 s under this token, in a table all workers see.
+    /// An even port; keep the next higher one bound for 30 s under this token, in a table all workers see, unless cancelled.
     EvenWithNext(ReservationToken),
     /// The port kept under this token, of whatever family it is; any worker may have reserved it.
     Reserved(ReservationToken),

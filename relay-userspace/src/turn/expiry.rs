@@ -57,6 +57,11 @@ impl Server {
                 relayed,
             });
         }
+        // Else the quota, which counts allocations, would not bound the ports one user keeps from all others.
+        if let Some(token) = ended.granted.token {
+            self.commands
+                .push_back(Command::CancelReservation { token });
+        }
     }
 
     /// Takes an allocation and its timers out, and orders nothing.

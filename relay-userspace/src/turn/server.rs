@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::answer::{self, Challenge, Reject};
-use super::auth::User;
+use super::auth::{Unproven, User};
 use super::channel;
 use super::command::{Command, ToPeer};
 use super::config::ServerConfig;
@@ -129,7 +129,10 @@ impl Server {
         let origin = Origin::of(message);
         let user = match self.authenticate(now, from, message) {
             Ok(user) => user,
-            Err(reject) => return self.reject_stranger(now, from, origin, &reject),
+            Err(Unproven::Rejected(reject)) => {
+                return self.reject_stranger(now, from, origin, &reject);
+            }
+            Err(Unproven::Unheard) => return self.counters.bump(Counter::FloodDropped),
         };
         let key = user.key.clone();
         match self.execute(now, from, message, user) {

@@ -13,6 +13,7 @@ pub(super) use quota::{Full, Place};
 pub struct Shared {
     quota: Arc<quota::Quota>,
     flood: flood::Flood,
+    guesses: flood::Flood,
 }
 
 impl Shared {
@@ -24,6 +25,7 @@ impl Shared {
                 limits.allocations_per_user,
             )),
             flood: flood::Flood::new(limits.unauthenticated_per_second, seed),
+            guesses: flood::Flood::new(limits.unauthenticated_per_second, seed),
         })
     }
 
@@ -44,5 +46,15 @@ impl Shared {
         now: std::time::Instant,
     ) -> bool {
         self.flood.admit(source, now)
+    }
+
+    /// Whether a password may be tried: few wrong ones came from there. Nobody can use up another's tries, because a
+    /// nonce reaches only who can be reached.
+    pub(super) fn may_guess(&self, source: std::net::IpAddr, now: std::time::Instant) -> bool {
+        self.guesses.would_admit(source, now)
+    }
+
+    pub(super) fn guessed_wrong(&self, source: std::net::IpAddr, now: std::time::Instant) {
+        self.guesses.admit(source, now);
     }
 }

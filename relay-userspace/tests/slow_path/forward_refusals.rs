@@ -72,6 +72,34 @@ async fn a_forward_that_cannot_be_is_refused_with_its_reason() {
     relay.shutdown().await;
 }
 
+/// One datagram would run in circles until no session is left, and the allow list of the second would see only us.
+#[tokio::test]
+async fn a_forward_leads_neither_to_itself_nor_to_another_while_that_exists() {
+    let (relay, destination) = (forwarder().await, Endpoint::new().await);
+    // Free: it was ours a moment ago.
+    let free = Endpoint::new().await.address();
+    let mut circle = forward("circle", free);
+    circle.listen = free;
+    let error = relay.forward_add(circle).await.expect_err("a circle");
+    assert!(error.to_string().contains("own listener"), "{error}");
+
+    let video = forward("video", destination.address());
+    let view = relay.forward_add(video).await.expect("added");
+    let second = forward("second", view.listen);
+    let error = relay
+        .forward_add(second.clone())
+        .await
+        .expect_err("a chain");
+    assert!(error.to_string().contains("own listener"), "{error}");
+
+    assert!(relay.forward_remove("video").await);
+    relay
+        .forward_add(second)
+        .await
+        .expect("nobody's address now");
+    relay.shutdown().await;
+}
+
 #[tokio::test]
 async fn an_exhausted_pool_refuses_and_recovers() {
     let destination = Endpoint::new().await;

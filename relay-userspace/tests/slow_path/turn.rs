@@ -204,6 +204,21 @@ async fn a_denied_peer_is_refused_and_the_rule_counted() {
 }
 
 #[tokio::test]
+async fn another_program_on_a_port_of_the_relay_range_is_no_peer() {
+    let mut config = config();
+    config.peers.allow.clear();
+    config.relay.addresses = vec!["127.0.0.1".parse().expect("address")];
+    let relay = relay(config).await;
+    let (mut a, mut b) = (client(&relay).await, client(&relay).await);
+    a.allocate().await.expect("allocated");
+    let relayed_b = b.allocate().await.expect("allocated").relayed;
+    a.bind(CHANNEL, relayed_b).await.expect("bound");
+    let program = Endpoint::new().await.address();
+    assert_eq!(a.bind(CHANNEL + 1, program).await.err(), Some(Refused(403)));
+    relay.shutdown().await;
+}
+
+#[tokio::test]
 async fn no_free_port_is_508_until_one_is_given_back() {
     let mut config = config();
     let port = Endpoint::new().await.address().port();

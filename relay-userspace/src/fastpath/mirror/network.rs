@@ -75,9 +75,13 @@ impl<M: Memory> Mirror<M> {
 
     pub fn release(&mut self, retired: Retired) {
         self.kernel.release(retired);
-        if std::mem::take(&mut self.starved) {
-            self.reconcile();
-        }
+        self.room |= std::mem::take(&mut self.starved);
+    }
+
+    /// Whether a sweep may find room for a session that waits. Asked now and then: each is as long as there are
+    /// sessions, and whoever fills the table decides how often room is freed.
+    pub fn take_room(&mut self) -> bool {
+        std::mem::take(&mut self.room)
     }
 
     /// Where frames to a neighbour go now, if they can.

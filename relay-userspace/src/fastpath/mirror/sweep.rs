@@ -54,6 +54,7 @@ impl<M: Memory> Mirror<M> {
     }
 
     /// A whole sweep at once.
+    #[cfg(test)]
     pub fn reconcile(&mut self) {
         let mut sweep = Sweep::default();
         while !self.sweep(&mut sweep) {}

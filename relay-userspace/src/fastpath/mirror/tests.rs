@@ -107,6 +107,9 @@ impl World {
         if let Some(retired) = self.mirror.take_retired() {
             self.mirror.release(retired);
         }
+        if self.mirror.take_room() {
+            self.mirror.reconcile();
+        }
     }
 }
 

@@ -31,9 +31,16 @@ fn every_port_of_the_range_is_found_and_then_the_pool_says_so() {
     let pool = pool(5);
     let bound: Vec<_> = (0..5).map(|_| pool.bind(HERE).expect("a port")).collect();
     assert_eq!(pool.in_use(), 5);
+    assert!(bound.iter().all(|bound| pool.holds(bound.address)));
+    let first = bound[0].address;
+    assert!(!pool.holds(SocketAddr::new(
+        Ipv4Addr::new(127, 0, 0, 2).into(),
+        first.port()
+    )));
     assert!(matches!(pool.bind(HERE), Err(PortFault::Exhausted { .. })));
     drop(bound);
     assert_eq!(pool.in_use(), 0);
+    assert!(!pool.holds(first));
     pool.bind(HERE).expect("free again");
 }
 
@@ -75,6 +82,23 @@ fn a_reservation_nobody_came_for_gives_its_port_back() {
         Err(PortFault::UnknownToken)
     ));
     assert_eq!(pool.in_use(), 1);
+}
+
+#[test]
+fn a_cancelled_reservation_gives_its_port_back_unless_it_was_taken() {
+    let (pool, now) = (pool(2), Instant::now());
+    let even = pool
+        .bind_pair(HERE, ReservationToken(1), now)
+        .expect("a pair");
+    pool.cancel_reservation(ReservationToken(1));
+    assert_eq!(pool.in_use(), 1);
+    drop(even);
+    let _even = pool
+        .bind_pair(HERE, ReservationToken(2), now)
+        .expect("a pair");
+    let _odd = pool.take_reserved(ReservationToken(2), now).expect("kept");
+    pool.cancel_reservation(ReservationToken(2));
+    assert_eq!(pool.in_use(), 2);
 }
 
 #[test]

@@ -20,7 +20,15 @@ pub async fn look_up(
     to: &Destination,
     policy: &PeerPolicy,
 ) -> Result<Vec<SocketAddr>, ForwardError> {
-    permitted(resolve(to).await?, |address| {
+    judge(resolve(to).await?, policy)
+}
+
+/// Those of the addresses that may be reached; none of them is a fault.
+pub fn judge(
+    addresses: Vec<SocketAddr>,
+    policy: &PeerPolicy,
+) -> Result<Vec<SocketAddr>, ForwardError> {
+    permitted(addresses, |address| {
         policy
             .check(address)
             .err()

@@ -1,4 +1,4 @@
-//! How many unauthenticated requests of one source prefix are answered: a fixed array of token buckets, so that no
+//! How many unauthenticated requests of one source prefix are answered, or wrong passwords heard: a fixed array of token buckets, so that no
 //! attacker can make it grow. Prefixes that share a bucket share its rate.
 
 use std::hash::BuildHasher;
@@ -36,15 +36,32 @@ impl Flood {
     }
 
     pub fn admit(&self, source: IpAddr, now: Instant) -> bool {
-        let epoch = *self.epoch.get_or_init(|| now);
-        let now = now.saturating_duration_since(epoch).as_nanos() as u64;
-        let bucket = &self.buckets[self.hash.hash_one(prefix(source)) as usize % BUCKETS];
-        bucket
+        let now = self.nanos(now);
+        self.bucket(source)
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |full_until| {
-                let next = full_until.max(now) + self.nanos_per_answer;
-                (next <= now + self.burst_nanos).then_some(next)
+                self.next(full_until, now)
             })
             .is_ok()
+    }
+
+    /// Whether `admit` would, without taking anything.
+    pub fn would_admit(&self, source: IpAddr, now: Instant) -> bool {
+        let full_until = self.bucket(source).load(Ordering::Relaxed);
+        self.next(full_until, self.nanos(now)).is_some()
+    }
+
+    fn next(&self, full_until: u64, now: u64) -> Option<u64> {
+        let next = full_until.max(now) + self.nanos_per_answer;
+        (next <= now + self.burst_nanos).then_some(next)
+    }
+
+    fn nanos(&self, now: Instant) -> u64 {
+        let epoch = *self.epoch.get_or_init(|| now);
+        now.saturating_duration_since(epoch).as_nanos() as u64
+    }
+
+    fn bucket(&self, source: IpAddr) -> &AtomicU64 {
+        &self.buckets[self.hash.hash_one(prefix(source)) as usize % BUCKETS]
     }
 }
 

@@ -258,6 +258,22 @@ fn an_allocation_expires_and_gives_everything_back() {
 }
 
 #[test]
+fn a_reservation_ends_with_the_allocation_that_made_it() {
+    let mut s = TestServer::new();
+    s.allocate_with(&alice(), &[&udp(), &EvenPort::new(true)]);
+    // Else a user would hold as many ports as it can ask for in 30 s, whatever its quota.
+    s.expect_refresh(
+        &alice(),
+        0,
+        &[
+            "release 5.6.7.8:50000",
+            "cancel the reservation",
+            "1000 Refresh ok lifetime 0",
+        ],
+    );
+}
+
+#[test]
 fn a_killed_allocation_goes_with_its_sessions_first() {
     let mut s = TestServer::new();
     s.allocate(&alice());

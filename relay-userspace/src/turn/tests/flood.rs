@@ -85,6 +85,28 @@ fn strangers_of_one_prefix_share_a_rate_and_users_do_not_pay_for_them() {
 }
 
 #[test]
+fn a_right_password_is_not_heard_among_too_many_wrong_ones() {
+    let few = crate::config::Limits {
+        unauthenticated_per_second: 10,
+        ..limits()
+    };
+    let mut s = TestServer::with(few, |_| {});
+    s.allocate(&bob());
+    for port in 1..=50 {
+        let guesser = client(port, "alice", &format!("guess {port}"));
+        let request = s.request(&guesser, ALLOCATE, &[&RequestedTransport::new(17)]);
+        s.receive(&guesser, &request);
+    }
+    while s.server.next_command().is_some() {}
+    assert_eq!(s.server.counters().get(Counter::FloodDropped), 40);
+    s.expect(&alice(), ALLOCATE, &[&RequestedTransport::new(17)], &[]);
+    // Who has an allocation was heard before.
+    s.expect_refresh(&bob(), 600, &["2000 Refresh ok lifetime 600"]);
+    s.elapse(1);
+    s.allocate(&alice());
+}
+
+#[test]
 fn strangers_leave_nothing_behind() {
     let mut s = TestServer::new();
     for port in 1..=200 {

@@ -95,7 +95,9 @@ impl TestServer {
     pub fn with(limits: Limits, change: impl FnOnce(&mut ServerConfig)) -> Self {
         let policy = PeerPolicy::new(&Peers::default())
             .with_listeners([addr("5.6.7.8:3478")])
-            .with_relayed(["5.6.7.8".parse().unwrap()], 49_152..=65_535);
+            .with_relayed(["5.6.7.8".parse().unwrap()], |relayed| {
+                relayed.port() >= 49_152
+            });
         let mut config = ServerConfig {
             credentials: Arc::new(Credentials::new(&auth())),
             policy: Arc::new(policy),

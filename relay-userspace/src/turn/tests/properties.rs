@@ -91,7 +91,7 @@ impl Books {
     fn execute(&mut self, s: &mut TestServer) {
         while let Some(command) = s.server.next_command() {
             match command {
-                Command::Send { .. } => {}
+                Command::Send { .. } | Command::CancelReservation { .. } => {}
                 Command::BindRelay { allocation, .. } => self.unbound.push(allocation),
                 Command::ReleaseRelay { relayed, .. } => assert!(self.relayed.remove(&relayed)),
                 Command::InstallSession { session, spec, .. } => {

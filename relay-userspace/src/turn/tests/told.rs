@@ -33,6 +33,7 @@ impl TestServer {
                 port => format!("bind {family:?} at {local_hint} {port:?}"),
             },
             Command::ReleaseRelay { relayed, .. } => format!("release {relayed}"),
+            Command::CancelReservation { .. } => "cancel the reservation".into(),
             Command::InstallSession { session, spec, .. } => {
                 assert_eq!(spec.far.channel, None);
                 format!(
