@@ -75,7 +75,11 @@ fn destinations_are_addresses_or_names_with_a_port() {
         ("[2001:db8::1]:5004", "2001:db8::1"),
         ("localhost:5004", "localhost"),
     ] {
-        assert_eq!(destination(text).expect(text).host, host);
+        let read = destination(text).expect(text);
+        assert_eq!(
+            (read.host.as_str(), read.to_string().as_str()),
+            (host, text)
+        );
     }
     for bad in [
         "media",
