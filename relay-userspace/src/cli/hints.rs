@@ -41,10 +41,17 @@ pub fn human(it: &Started<'_>) -> String {
         .collect();
     put(&mut text, "listening", &listen.join(", "));
     for forward in it.forwards {
+        let fault = forward
+            .fault
+            .as_ref()
+            .map_or(String::new(), |fault| format!(" ({fault})"));
         put(
             &mut text,
             "forward",
-            &format!("{}: udp/{} to {}", forward.name, forward.listen, forward.to),
+            &format!(
+                "{}: udp/{} to {}{fault}",
+                forward.name, forward.listen, forward.to
+            ),
         );
     }
     for card in &status.cards {
