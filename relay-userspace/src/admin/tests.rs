@@ -152,26 +152,33 @@ async fn credentials_carry_their_expiry_and_point_at_the_relay() {
     let wish = CredentialsRequest {
         user: "alice".to_owned(),
         ttl_seconds: 3600,
-        host: Some("2001:db8::1".to_owned()),
+        host: Some("[2001:db8::1]:80".to_owned()),
     };
     let servers: Vec<IceServer> = it.client.post("/v1/credentials", &wish).await.unwrap();
     let (expiry, user) = servers[0].username.split_once(':').unwrap();
     assert_eq!(user, "alice");
     assert!(expiry.parse::<u64>().unwrap() > super::routes::unix_now() + 3000);
     assert!(
-        servers[0].urls[0].starts_with("turn:[2001:db8::1]:"),
+        servers[0].urls[0].starts_with("turn:[2001:db8::1]:80?"),
         "{:?}",
         servers[0].urls
     );
     let forever = CredentialsRequest {
         ttl_seconds: u64::MAX,
+        ..wish.clone()
+    };
+    let url = CredentialsRequest {
+        host: Some("turn:turn.example.org".to_owned()),
         ..wish
     };
-    let answer = it
-        .client
-        .post::<Vec<IceServer>>("/v1/credentials", &forever)
-        .await;
-    assert!(matches!(answer, Err(AskError::Refused { status: 400, .. })));
+    for bad in [forever, url] {
+        let answer = it.client.post::<Vec<IceServer>>("/v1/credentials", &bad);
+        let answer = answer.await;
+        assert!(
+            matches!(answer, Err(AskError::Refused { status: 400, .. })),
+            "{bad:?}: {answer:?}"
+        );
+    }
     it.relay.shutdown().await;
 }
 

@@ -47,6 +47,29 @@ fn every_documented_command_parses() {
 }
 
 #[test]
+fn values_of_the_command_line_alone_are_wrong_usage() {
+    for words in [
+        "relay credentials --user alice --ttl 12",
+        "relay session kill alice",
+        "relay forward remove a/b",
+    ] {
+        let error = Cli::try_parse_from(words.split(' ')).expect_err(words);
+        assert_eq!(error.exit_code(), 2, "{words}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn credentials_made_offline_have_the_limits_of_a_running_relay() {
+    for words in [
+        "relay credentials --user alice --secret s --ttl 31d",
+        "relay credentials --user alice --secret s --url turn:turn.example.org",
+    ] {
+        let exit = super::run(parse(words)).await;
+        assert_eq!(exit, Exit::Failed, "{words}");
+    }
+}
+
+#[test]
 fn serve_flags_become_the_configuration() {
     let (global, given) = serve(
         "relay serve --interface eth0 --interface eth1 --xdp generic --listen udp/127.0.0.1:0 --relay-address 192.0.2.1 \

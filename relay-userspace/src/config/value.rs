@@ -205,6 +205,22 @@ pub fn destination(text: &str) -> Read<Destination> {
     })
 }
 
+/// Where clients reach the relay: an address or DNS name, with a port where it is not the relay's own.
+pub fn public_host(text: &str) -> Read<(String, Option<u16>)> {
+    let bare = text.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    let host = bare.unwrap_or(text);
+    if host.parse::<IpAddr>().is_ok() || (bare.is_none() && is_dns_name(host)) {
+        return Ok((host.to_owned(), None));
+    }
+    match destination(text) {
+        Ok(to) => Ok((to.host, Some(to.port))),
+        Err(_) => wrong(
+            format!("{text:?} is not a host"),
+            "write an address or a DNS name, with :PORT behind it where clients need another, without turn: in front",
+        ),
+    }
+}
+
 /// RFC 1123 names. A last label of digits only would be a mistyped IPv4 address (RFC 3696 §2).
 fn is_dns_name(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);

@@ -101,6 +101,23 @@ fn destinations_are_addresses_or_names_with_a_port() {
 }
 
 #[test]
+fn public_hosts_may_have_a_port_and_are_never_urls() {
+    for (text, host, port) in [
+        ("turn.example.org", "turn.example.org", None),
+        ("turn.example.org:3479", "turn.example.org", Some(3479)),
+        ("192.0.2.1", "192.0.2.1", None),
+        ("2001:db8::1", "2001:db8::1", None),
+        ("[2001:db8::1]", "2001:db8::1", None),
+        ("[2001:db8::1]:80", "2001:db8::1", Some(80)),
+    ] {
+        assert_eq!(public_host(text), Ok((host.to_owned(), port)));
+    }
+    for bad in ["", "turn:a.example", "turn:a:1", "a/b", "a b", "a:0", "[a]"] {
+        assert!(public_host(bad).is_err(), "{bad:?} was read as a host");
+    }
+}
+
+#[test]
 fn networks_with_stray_bits_are_refused_with_both_readings() {
     assert_eq!(network("10.0.0.0/8").unwrap().to_string(), "10.0.0.0/8");
     assert_eq!(network("10.1.2.3").unwrap().to_string(), "10.1.2.3/32");
