@@ -79,12 +79,12 @@ pub fn human(it: &Started<'_>) -> String {
         put(&mut text, "metrics", &format!("http://{address}/metrics"));
     }
     match it.generated {
-        Generated::No => put(
+        Generated::No if it.credentials.has_secret() => put(
             &mut text,
             "hint",
             "for credentials: relay credentials --user NAME --ttl 1h",
         ),
-        Generated::Kept => {}
+        Generated::No | Generated::Kept => {}
         Generated::InMemory(why) => put(
             &mut text,
             "warning",
