@@ -6,6 +6,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::fault::{At, Wrong};
 use super::{Destination, LogFormat, XdpMode};
@@ -297,13 +299,18 @@ pub fn log_format(text: &str) -> Read<LogFormat> {
     }
 }
 
-/// `info`, or directives such as `warn,relay_userspace::turn=debug`.
+/// `info`, or directives such as `warn,relay_userspace::turn=debug`. A bare word that is no level would be a target:
+/// a mistyped level must not silence everything.
 pub fn log_level(text: &str) -> Read<String> {
-    match tracing_subscriber::EnvFilter::try_new(text) {
-        Ok(_) if !text.trim().is_empty() => Ok(text.to_owned()),
+    let is_level = |word: &str| !word.is_empty() && word.parse::<LevelFilter>().is_ok();
+    let words_are_levels = text
+        .split(',')
+        .all(|one| one.contains(['=', '[', ']', '{', '}']) || is_level(one.trim()));
+    match EnvFilter::try_new(text) {
+        Ok(_) if words_are_levels => Ok(text.to_owned()),
         _ => wrong(
             format!("{text:?} is not a log level"),
-            "write error, warn, info, debug, trace, or directives such as warn,relay_userspace=debug",
+            "write error, warn, info, debug, trace, off, or directives such as warn,relay_userspace=debug",
         ),
     }
 }

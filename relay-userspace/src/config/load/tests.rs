@@ -94,6 +94,24 @@ to = "media"
 }
 
 #[test]
+fn a_key_is_missing_only_where_it_is_not_there() {
+    let told = faults(
+        "[[auth.users]]\nname = \"eve\"\npassword = \"\"\n[[forward]]\nlisten = \"5004\"\n[[forward]]\nto = 5\n",
+    );
+    let starts = [
+        "3: auth.users[0].password: is empty",
+        "4: forward[0]: to is missing",
+        "5: forward[0].listen: \"5004\" does not",
+        "6: forward[1]: listen is missing",
+        "7: forward[1].to: is of type",
+    ];
+    assert_eq!(told.len(), starts.len(), "{told:#?}");
+    for (fault, start) in told.iter().zip(starts) {
+        assert!(fault.starts_with(start), "{told:#?}");
+    }
+}
+
+#[test]
 fn a_card_named_twice_or_one_too_many_is_a_fault() {
     let many: Vec<_> = (0..=relay_common::MAX_CARDS)
         .map(|i| format!("\"c{i}\""))

@@ -132,3 +132,19 @@ fn port_ranges_are_in_order_and_not_zero() {
         assert!(ports(bad).is_err(), "{bad:?} was read as a range");
     }
 }
+
+#[test]
+fn a_mistyped_log_level_is_no_target() {
+    for good in [
+        "info",
+        "WARN",
+        "off",
+        "warn,relay_userspace::turn=debug",
+        "relay_userspace=trace",
+    ] {
+        assert_eq!(log_level(good), Ok(good.to_owned()));
+    }
+    for bad in ["", "loud", "inof,relay_userspace=debug", "a=b=c"] {
+        assert!(log_level(bad).is_err(), "{bad:?} was read as a level");
+    }
+}
