@@ -80,8 +80,11 @@ pub enum XdpMode {
     /// Native, else generic, else none.
     #[default]
     Auto,
+    /// In the driver
     Native,
+    /// In the stack, slower: where the driver has no XDP
     Generic,
+    /// Everything in userspace
     Off,
 }
 

@@ -26,19 +26,28 @@ pub struct Global {
     #[arg(
         long,
         global = true,
+        help_heading = "Global options",
         value_name = "PATH",
         env = "RELAY_ADMIN_SOCKET",
         hide_env_values = true
     )]
     pub admin_socket: Option<PathBuf>,
     /// What to log on stderr: error, warn, info, debug, trace or directives
-    #[arg(long, global = true, value_name = "LEVEL")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Global options",
+        value_name = "LEVEL"
+    )]
     pub log: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Relay until SIGTERM
+    #[command(
+        after_help = "A flag of a list can be given several times; together they replace the list of the file."
+    )]
     Serve(Box<ServeFlags>),
     /// What the running relay does and where
     Status(Read),
