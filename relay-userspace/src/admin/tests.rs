@@ -101,6 +101,11 @@ async fn a_file_that_is_no_socket_is_left_alone() {
 #[tokio::test]
 async fn what_is_not_there_is_not_found() {
     let it = run(None).await;
+    let session = it.client.get::<Session>("/v1/sessions/alice").await;
+    assert!(
+        matches!(&session, Err(AskError::Refused { status: 400, error }) if error.contains("not a number")),
+        "{session:?}"
+    );
     let session = it.client.get::<Session>("/v1/sessions/77").await;
     assert!(
         matches!(&session, Err(AskError::NotFound(text)) if text.contains("no session 77")),
