@@ -15,7 +15,7 @@
 pub mod client;
 pub mod ice;
 mod refusal;
-mod request;
+pub mod request;
 mod routes;
 pub mod socket;
 

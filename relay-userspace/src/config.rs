@@ -11,6 +11,7 @@ pub mod show;
 mod validate;
 pub mod value;
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -79,8 +80,11 @@ pub enum XdpMode {
     /// Native, else generic, else none.
     #[default]
     Auto,
+    /// In the driver
     Native,
+    /// In the stack, slower: where the driver has no XDP
     Generic,
+    /// Everything in userspace
     Off,
 }
 
@@ -134,8 +138,18 @@ pub struct Forward {
 /// `HOST:PORT` where HOST is an address or a DNS name, re-resolved while in use.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize)]
 pub struct Destination {
+    /// An IPv6 address stands without its brackets.
     pub host: String,
     pub port: u16,
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
 }
 
 #[derive(Debug, Clone)]

@@ -58,6 +58,11 @@ impl Credentials {
         self.decoy.expose()
     }
 
+    /// Whether time-limited credentials can be made.
+    pub fn has_secret(&self) -> bool {
+        !self.secrets.is_empty()
+    }
+
     /// A username and password for `name` that work for `ttl` from `now` (Unix seconds).
     /// `None` when no shared secret is configured. An empty name mints a bare expiry.
     pub fn mint(&self, name: &str, ttl: Duration, now: u64) -> Option<(String, String)> {

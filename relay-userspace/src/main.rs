@@ -14,7 +14,12 @@ fn main() -> ExitCode {
         .enable_all()
         .build();
     match runtime {
-        Ok(runtime) => runtime.block_on(cli::run(cli)).into(),
+        Ok(runtime) => {
+            let exit = runtime.block_on(cli::run(cli));
+            // Not by dropping it: that would wait for a name server that does not answer.
+            runtime.shutdown_background();
+            exit.into()
+        }
         Err(error) => {
             eprintln!("relay: start the runtime: {error}: check the limits on threads and files");
             Exit::System.into()

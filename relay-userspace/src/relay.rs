@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use futures_util::future::try_join_all;
 use tokio::task::AbortHandle;
 
 pub use error::{ForwardError, StartError};
@@ -46,17 +47,17 @@ impl Relay {
     /// Binds everything, then starts the workers. Inside a tokio runtime: names are resolved on it.
     pub async fn start(config: Config) -> Result<Relay, StartError> {
         let relay = start::start(&config).await?;
-        for forward in config.forwards {
+        // All at once: a name server that does not answer is waited for once, not once for each.
+        let added = try_join_all(config.forwards.into_iter().map(async |forward| {
             let name = forward.name.clone();
-            if let Err(source) = relay
-                .inner
-                .forwards
-                .add(forward, Unresolved::KeepTrying)
+            let adding = relay.inner.forwards.add(forward, Unresolved::KeepTrying);
+            adding
                 .await
-            {
-                relay.shutdown().await;
-                return Err(StartError::Forward { name, source });
-            }
+                .map_err(|source| StartError::Forward { name, source })
+        }));
+        if let Err(error) = added.await {
+            relay.shutdown().await;
+            return Err(error);
         }
         Ok(relay)
     }

@@ -19,7 +19,7 @@ const ANSWER_LIMIT: usize = 256 * 1024 * 1024;
 
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
-    #[error("no relay answers at {}: start one with `relay serve`, or name its socket with --admin-socket", .socket.display())]
+    #[error("no relay answers at {}: start one with `relay serve`, name its socket with --admin-socket, or be the user that runs it", .socket.display())]
     NotRunning { socket: PathBuf, source: io::Error },
     #[error("{} may not be opened: run this as root or as the user the relay runs as", .socket.display())]
     NotAllowed { socket: PathBuf },

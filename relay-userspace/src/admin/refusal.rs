@@ -21,7 +21,7 @@ pub enum Refusal {
     Wrong { key: &'static str, wrong: Wrong },
     #[error(transparent)]
     Body(#[from] JsonRejection),
-    #[error(transparent)]
+    #[error("session ID: not a number: `relay session list` shows those that exist")]
     Path(#[from] PathRejection),
     #[error(transparent)]
     Forward(#[from] ForwardError),

@@ -29,16 +29,24 @@ pub fn forward(request: ForwardRequest) -> Result<Forward, Refusal> {
     Ok(forward)
 }
 
-pub fn credentials(request: &CredentialsRequest) -> Result<(), Refusal> {
+/// Where the request says that clients reach the relay: host and port, each if it says so.
+pub fn credentials(request: &CredentialsRequest) -> Result<(Option<String>, Option<u16>), Refusal> {
     at("user", user(&request.user))?;
     let lives = (1..=LONGEST_TTL).contains(&request.ttl_seconds);
     let wrong = || {
         Wrong::new(
-            format!("{} s is not a life time", request.ttl_seconds),
+            format!("no credential may live {} s", request.ttl_seconds),
             "ask for 1 second to 30 days",
         )
     };
-    at("ttl_seconds", lives.then_some(()).ok_or_else(wrong))
+    at("ttl_seconds", lives.then_some(()).ok_or_else(wrong))?;
+    match &request.host {
+        None => Ok((None, None)),
+        Some(host) => {
+            let (host, port) = at("host", value::public_host(host))?;
+            Ok((Some(host), port))
+        }
+    }
 }
 
 /// A name in a time-limited user name; RFC 8489 §14.3 leaves 508 bytes for all of it.

@@ -124,15 +124,15 @@ async fn credentials(
     body: Result<Json<CredentialsRequest>, JsonRejection>,
 ) -> Answer<Vec<IceServer>> {
     let wish = body?.0;
-    request::credentials(&wish)?;
+    let (said_host, said_port) = request::credentials(&wish)?;
     let (host, port) = ice::advertised(&office.relay.status());
-    let host = wish.host.as_deref().unwrap_or(&host);
+    let (host, port) = (said_host.unwrap_or(host), said_port.unwrap_or(port));
     let wish = ice::Wish {
         user: &wish.user,
         ttl: Duration::from_secs(wish.ttl_seconds),
         unix_now: unix_now(),
     };
-    let servers = ice::servers(&office.credentials, wish, host, port);
+    let servers = ice::servers(&office.credentials, wish, &host, port);
     servers.map(Json).ok_or(Refusal::NoSecret)
 }
 

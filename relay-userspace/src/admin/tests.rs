@@ -141,6 +141,11 @@ async fn a_file_that_is_no_socket_is_left_alone() {
 #[tokio::test]
 async fn what_is_not_there_is_not_found() {
     let it = run(None).await;
+    let session = it.client.get::<Session>("/v1/sessions/alice").await;
+    assert!(
+        matches!(&session, Err(AskError::Refused { status: 400, error }) if error.contains("not a number")),
+        "{session:?}"
+    );
     let session = it.client.get::<Session>("/v1/sessions/77").await;
     assert!(
         matches!(&session, Err(AskError::NotFound(text)) if text.contains("no session 77")),
@@ -192,26 +197,33 @@ async fn credentials_carry_their_expiry_and_point_at_the_relay() {
     let wish = CredentialsRequest {
         user: "alice".to_owned(),
         ttl_seconds: 3600,
-        host: Some("2001:db8::1".to_owned()),
+        host: Some("[2001:db8::1]:80".to_owned()),
     };
     let servers: Vec<IceServer> = it.client.post("/v1/credentials", &wish).await.unwrap();
     let (expiry, user) = servers[0].username.split_once(':').unwrap();
     assert_eq!(user, "alice");
     assert!(expiry.parse::<u64>().unwrap() > super::routes::unix_now() + 3000);
     assert!(
-        servers[0].urls[0].starts_with("turn:[2001:db8::1]:"),
+        servers[0].urls[0].starts_with("turn:[2001:db8::1]:80?"),
         "{:?}",
         servers[0].urls
     );
     let forever = CredentialsRequest {
         ttl_seconds: u64::MAX,
+        ..wish.clone()
+    };
+    let url = CredentialsRequest {
+        host: Some("turn:turn.example.org".to_owned()),
         ..wish
     };
-    let answer = it
-        .client
-        .post::<Vec<IceServer>>("/v1/credentials", &forever)
-        .await;
-    assert!(matches!(answer, Err(AskError::Refused { status: 400, .. })));
+    for bad in [forever, url] {
+        let answer = it.client.post::<Vec<IceServer>>("/v1/credentials", &bad);
+        let answer = answer.await;
+        assert!(
+            matches!(answer, Err(AskError::Refused { status: 400, .. })),
+            "{bad:?}: {answer:?}"
+        );
+    }
     it.relay.shutdown().await;
 }
 

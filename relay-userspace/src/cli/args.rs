@@ -1,11 +1,14 @@
 //! The command line as data. Values that the configuration also knows stay text here: one reader, one set of faults.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
 use super::exit;
 use super::flags::ServeFlags;
+use crate::api::SessionId;
+use crate::config::value;
 
 /// TURN and UDP forwards, relayed in the kernel.
 #[derive(Debug, Parser)]
@@ -23,19 +26,28 @@ pub struct Global {
     #[arg(
         long,
         global = true,
+        help_heading = "Global options",
         value_name = "PATH",
         env = "RELAY_ADMIN_SOCKET",
         hide_env_values = true
     )]
     pub admin_socket: Option<PathBuf>,
     /// What to log on stderr: error, warn, info, debug, trace or directives
-    #[arg(long, global = true, value_name = "LEVEL")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Global options",
+        value_name = "LEVEL"
+    )]
     pub log: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Relay until SIGTERM
+    #[command(
+        after_help = "A flag of a list can be given several times; together they replace the list of the file."
+    )]
     Serve(Box<ServeFlags>),
     /// What the running relay does and where
     Status(Read),
@@ -73,12 +85,16 @@ pub enum Session {
     },
     /// One session in full
     Show {
-        id: u64,
+        #[arg(value_parser = session_id)]
+        id: SessionId,
         #[command(flatten)]
         read: Read,
     },
     /// End a session; of a TURN session its whole allocation
-    Kill { id: u64 },
+    Kill {
+        #[arg(value_parser = session_id)]
+        id: SessionId,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -88,16 +104,20 @@ pub enum Forward {
     /// All forwards
     List(Read),
     /// Close a public port and end its sessions
-    Remove { name: String },
+    Remove {
+        // It becomes part of a path: only what can be a name may go there.
+        #[arg(value_parser = value::name)]
+        name: String,
+    },
 }
 
 #[derive(Debug, Args)]
 pub struct ForwardAdd {
-    /// udp/PORT or udp/ADDRESS:PORT
-    #[arg(long)]
+    /// The public port; udp/ADDRESS:PORT for one address of the host
+    #[arg(long, value_name = "udp/PORT")]
     pub listen: String,
-    /// Where packets go: HOST:PORT
-    #[arg(long)]
+    /// Where packets go
+    #[arg(long, value_name = "HOST:PORT")]
     pub to: String,
     /// Clients that may use it [default: anyone]
     #[arg(long, value_name = "CIDR")]
@@ -108,7 +128,7 @@ pub struct ForwardAdd {
     /// Clients at the same time [default: 1000]
     #[arg(long, value_name = "N")]
     pub max_sessions: Option<usize>,
-    /// [default: udp-PORT]
+    /// What it is called in lists and for `remove` [default: udp-PORT]
     #[arg(long)]
     pub name: Option<String>,
     #[command(flatten)]
@@ -121,10 +141,10 @@ pub struct Credentials {
     #[arg(long, value_name = "NAME")]
     pub user: String,
     /// How long it may be used
-    #[arg(long, default_value = "1h", value_name = "DURATION")]
-    pub ttl: String,
-    /// Host clients reach the relay at [default: its own address]
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, default_value = "1h", value_name = "DURATION", value_parser = value::duration)]
+    pub ttl: Duration,
+    /// Where clients reach the relay [default: its own address and port]
+    #[arg(long, value_name = "HOST[:PORT]")]
     pub url: Option<String>,
     /// Make it from this secret, without a running relay
     #[arg(long, conflicts_with = "secret_file")]
@@ -156,4 +176,9 @@ pub enum Config {
         #[command(flatten)]
         read: Read,
     },
+}
+
+fn session_id(text: &str) -> Result<SessionId, &'static str> {
+    text.parse()
+        .map_err(|_| "not a number of `relay session list`")
 }

@@ -2,6 +2,7 @@
 
 mod views;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,11 +13,11 @@ use super::exit::{Exit, Failure};
 use super::flags::{self, ServeFlags};
 use super::output;
 use crate::admin::client::Client;
-use crate::admin::{ice, unix_now};
+use crate::admin::{ice, request, unix_now};
 use crate::api::{
     CredentialsRequest, ForwardRequest, ForwardView, IceServer, Session, StatusReport,
 };
-use crate::config::{Layers, defaults, load, value};
+use crate::config::{Layers, defaults, load};
 use crate::credentials::Credentials;
 
 pub async fn status(global: &Global, read: Read) -> Result<(), Failure> {
@@ -57,7 +58,7 @@ pub async fn forward(global: &Global, command: Forward) -> Result<(), Failure> {
     match command {
         Forward::Add(add) => {
             let json = add.read.json;
-            let view: ForwardView = client.post("/v1/forwards", &request(add)).await?;
+            let view: ForwardView = client.post("/v1/forwards", &asked(add)).await?;
             match json {
                 true => output::json(&view),
                 false => output::line(&views::forwards(&[view])),
@@ -71,15 +72,13 @@ pub async fn forward(global: &Global, command: Forward) -> Result<(), Failure> {
             }
         }
         Forward::Remove { name } => {
-            // The name becomes part of a path: only what can be a name may go there.
-            let name = value::name(&name).map_err(|wrong| Failure::new(Exit::Failed, wrong))?;
             client.delete(&format!("/v1/forwards/{name}")).await?;
             output::line(&format!("forward {name} removed"))
         }
     }
 }
 
-fn request(add: ForwardAdd) -> ForwardRequest {
+fn asked(add: ForwardAdd) -> ForwardRequest {
     ForwardRequest {
         name: add.name,
         listen: add.listen,
@@ -91,50 +90,44 @@ fn request(add: ForwardAdd) -> ForwardRequest {
 }
 
 pub async fn credentials(global: &Global, wish: Wish) -> Result<(), Failure> {
-    let ttl = value::duration(&wish.ttl)
-        .map_err(|wrong| Failure::new(Exit::Failed, format!("--ttl: {wrong}")))?;
     let offline = wish.secret.is_some() || wish.secret_file.is_some() || wish.config.is_some();
-    if offline {
-        return output::json(&minted(global, &wish, ttl)?);
-    }
     let asked = CredentialsRequest {
-        user: wish.user,
-        ttl_seconds: ttl.as_secs(),
-        host: wish.url,
+        user: wish.user.clone(),
+        ttl_seconds: wish.ttl.as_secs(),
+        host: wish.url.clone(),
     };
+    if offline {
+        return output::json(&minted(global, wish, &asked)?);
+    }
     let servers: Vec<IceServer> = client(global).post("/v1/credentials", &asked).await?;
     output::json(&servers)
 }
 
 /// Without a running relay, from the same secrets it would read.
-fn minted(global: &Global, wish: &Wish, ttl: Duration) -> Result<Vec<IceServer>, Failure> {
+fn minted(
+    global: &Global,
+    wish: Wish,
+    asked: &CredentialsRequest,
+) -> Result<Vec<IceServer>, Failure> {
+    let (host, port) =
+        request::credentials(asked).map_err(|refusal| Failure::new(Exit::Failed, refusal))?;
     let given = ServeFlags {
-        config: wish.config.clone(),
-        secret: wish.secret.iter().cloned().collect(),
-        secret_file: wish.secret_file.clone(),
+        config: wish.config,
+        secret: wish.secret.into_iter().collect(),
+        secret_file: wish.secret_file,
         ..ServeFlags::default()
     };
     let config = flags::settings(global, &given)?.config;
-    let port = config
-        .listen
-        .udp
-        .first()
-        .map_or(defaults::TURN_PORT, |address| address.port());
-    let host = wish
-        .url
-        .clone()
-        .or_else(|| ice::default_route_address().map(|address| address.to_string()));
-    let asked = ice::Wish {
-        user: &wish.user,
-        ttl,
+    let listens = config.listen.udp.first().map(SocketAddr::port);
+    let port = port.or(listens).unwrap_or(defaults::TURN_PORT);
+    let own = || ice::default_route_address().map(|address| address.to_string());
+    let host = host.or_else(own).unwrap_or("localhost".to_owned());
+    let wish = ice::Wish {
+        user: &asked.user,
+        ttl: Duration::from_secs(asked.ttl_seconds),
         unix_now: unix_now(),
     };
-    let servers = ice::servers(
-        &Credentials::new(&config.auth),
-        asked,
-        host.as_deref().unwrap_or("localhost"),
-        port,
-    );
+    let servers = ice::servers(&Credentials::new(&config.auth), wish, &host, port);
     servers.ok_or_else(|| {
         Failure::new(
             Exit::Failed,

@@ -41,10 +41,17 @@ pub fn human(it: &Started<'_>) -> String {
         .collect();
     put(&mut text, "listening", &listen.join(", "));
     for forward in it.forwards {
+        let fault = forward
+            .fault
+            .as_ref()
+            .map_or(String::new(), |fault| format!(" ({fault})"));
         put(
             &mut text,
             "forward",
-            &format!("{}: udp/{} to {}", forward.name, forward.listen, forward.to),
+            &format!(
+                "{}: udp/{} to {}{fault}",
+                forward.name, forward.listen, forward.to
+            ),
         );
     }
     for card in &status.cards {
@@ -72,12 +79,12 @@ pub fn human(it: &Started<'_>) -> String {
         put(&mut text, "metrics", &format!("http://{address}/metrics"));
     }
     match it.generated {
-        Generated::No => put(
+        Generated::No if it.credentials.has_secret() => put(
             &mut text,
             "hint",
             "for credentials: relay credentials --user NAME --ttl 1h",
         ),
-        Generated::Kept => {}
+        Generated::No | Generated::Kept => {}
         Generated::InMemory(why) => put(
             &mut text,
             "warning",

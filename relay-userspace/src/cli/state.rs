@@ -28,10 +28,15 @@ fn ensure_secret_in(auth: &mut Auth, directory: Option<&Path>) -> io::Result<Gen
     }
     let kept = match directory {
         Some(directory) => {
-            kept_secret(directory).map_err(|error| format!("{}: {error}", directory.display()))
+            kept_secret(directory).map_err(|error| {
+                format!(
+                    "{}: {error}; make it writable, set XDG_STATE_HOME, or give --secret-file",
+                    directory.display()
+                )
+            })
         }
         None => Err(
-            "no state directory: neither STATE_DIRECTORY, XDG_STATE_HOME nor HOME is set"
+            "no state directory: set STATE_DIRECTORY, XDG_STATE_HOME or HOME, or give --secret-file"
                 .to_owned(),
         ),
     };

@@ -5,9 +5,12 @@ use clap::{CommandFactory, Parser};
 use super::args::{Cli, Command, Global};
 use super::exit::{Exit, Failure};
 use super::flags::{self, ServeFlags};
+use super::state::Generated;
 use super::{hints, output};
 use crate::admin::client::AskError;
-use crate::config::{Faults, XdpMode};
+use crate::config::{Auth, Config, Faults, XdpMode};
+use crate::credentials::Credentials;
+use crate::secret::Secret;
 
 fn parse(words: &str) -> Cli {
     Cli::try_parse_from(words.split(' ')).unwrap_or_else(|error| panic!("{words}: {error}"))
@@ -43,6 +46,29 @@ fn every_documented_command_parses() {
         "relay version --json",
     ] {
         parse(words);
+    }
+}
+
+#[test]
+fn values_of_the_command_line_alone_are_wrong_usage() {
+    for words in [
+        "relay credentials --user alice --ttl 12",
+        "relay session kill alice",
+        "relay forward remove a/b",
+    ] {
+        let error = Cli::try_parse_from(words.split(' ')).expect_err(words);
+        assert_eq!(error.exit_code(), 2, "{words}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn credentials_made_offline_have_the_limits_of_a_running_relay() {
+    for words in [
+        "relay credentials --user alice --secret s --ttl 31d",
+        "relay credentials --user alice --secret s --url turn:turn.example.org",
+    ] {
+        let exit = super::run(parse(words)).await;
+        assert_eq!(exit, Exit::Failed, "{words}");
     }
 }
 
@@ -147,13 +173,35 @@ fn tables_are_aligned_without_trailing_spaces() {
     );
 }
 
-#[test]
-fn the_readiness_line_names_ports_socket_and_pid() {
+fn listening() -> crate::api::Status {
     let json = r#"{"version":"","pid":7,"uptime_seconds":0,"listen":["127.0.0.1:1","[::1]:2"],"relay_addresses":[],"cards":[],
         "kernel_off":null,"workers":1,"allocations":0,"forwards":0,"sessions":0,"kernel_sessions":0,"kernel_capacity":0,
         "kernel":{"packets":0,"bytes":0},"userspace":{"packets":0,"bytes":0}}"#;
-    let status = serde_json::from_str(json).unwrap();
-    let line = hints::ready_line(&status, std::path::Path::new("/run/a.sock"));
+    serde_json::from_str(json).unwrap()
+}
+
+#[test]
+fn credentials_are_hinted_at_only_when_they_can_be_made() {
+    let auth = |secrets: &[&str]| Auth {
+        secrets: secrets.iter().map(|s| Secret::new((*s).into())).collect(),
+        ..Config::default().auth
+    };
+    for (secrets, hinted) in [(&["s"][..], true), (&[][..], false)] {
+        let text = hints::human(&hints::Started {
+            status: &listening(),
+            forwards: &[],
+            metrics: None,
+            generated: &Generated::No,
+            credentials: &Credentials::new(&auth(secrets)),
+            unix_now: 0,
+        });
+        assert_eq!(text.contains("relay credentials"), hinted, "{text}");
+    }
+}
+
+#[test]
+fn the_readiness_line_names_ports_socket_and_pid() {
+    let line = hints::ready_line(&listening(), std::path::Path::new("/run/a.sock"));
     assert_eq!(
         line,
         "relay ready udp=127.0.0.1:1,[::1]:2 admin=/run/a.sock pid=7"

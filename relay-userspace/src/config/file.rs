@@ -94,12 +94,8 @@ fn auth(root: &mut Section<'_>, raw: &mut Raw, faults: &mut Faults) {
                 let place = one.place().clone();
                 let name = one.text("name", faults, any);
                 let password = one.text("password", faults, any);
-                if name.is_none() {
-                    one.missing("name", "write name = \"…\"", faults);
-                }
-                if password.is_none() {
-                    one.missing("password", "write password = \"…\"", faults);
-                }
+                one.needs("name", "write name = \"…\"", faults);
+                one.needs("password", "write password = \"…\"", faults);
                 one.finish(faults);
                 Some(place.of(User {
                     name: name?.value,
@@ -113,7 +109,6 @@ fn auth(root: &mut Section<'_>, raw: &mut Raw, faults: &mut Faults) {
 
 fn forward(mut one: Section<'_>, faults: &mut Faults) -> Option<At<Forward>> {
     let place = one.place().clone();
-    let before = faults.0.len();
     let name = one.text("name", faults, value::name);
     let listen = one.text("listen", faults, value::forward_listen);
     let to = one.text("to", faults, value::destination);
@@ -122,15 +117,8 @@ fn forward(mut one: Section<'_>, faults: &mut Faults) -> Option<At<Forward>> {
         .unwrap_or_default();
     let idle = one.text("idle", faults, value::duration);
     let max_sessions = one.number("max_sessions", faults);
-    // A key that is there but wrong has its own fault already.
-    if faults.0.len() == before {
-        if listen.is_none() {
-            one.missing("listen", "write listen = \"udp/PORT\"", faults);
-        }
-        if to.is_none() {
-            one.missing("to", "write to = \"HOST:PORT\"", faults);
-        }
-    }
+    one.needs("listen", "write listen = \"udp/PORT\"", faults);
+    one.needs("to", "write to = \"HOST:PORT\"", faults);
     one.finish(faults);
     let (listen, to) = (listen?.value, to?.value);
     Some(place.of(Forward {

@@ -201,8 +201,11 @@ impl<'a> Section<'a> {
         faults.keep(place, value)
     }
 
-    pub fn missing(&self, key: &str, remedy: &str, faults: &mut Faults) {
-        faults.add(&self.place, Wrong::new(format!("{key} is missing"), remedy));
+    /// A key that is there but wrong has its own fault already.
+    pub fn needs(&self, key: &str, remedy: &str, faults: &mut Faults) {
+        if self.table.is_some_and(|table| !table.contains_key(key)) {
+            faults.add(&self.place, Wrong::new(format!("{key} is missing"), remedy));
+        }
     }
 
     pub fn finish(self, faults: &mut Faults) {

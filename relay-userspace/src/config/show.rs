@@ -90,14 +90,10 @@ pub fn json(settings: &Settings) -> Json {
 }
 
 fn forward(forward: &Forward) -> Table {
-    let host = match forward.to.host.contains(':') {
-        true => format!("[{}]", forward.to.host),
-        false => forward.to.host.clone(),
-    };
     [
         ("name", value(&forward.name)),
         ("listen", value(format!("udp/{}", forward.listen))),
-        ("to", value(format!("{host}:{}", forward.to.port))),
+        ("to", value(forward.to.to_string())),
         ("allow", list(&forward.allow)),
         ("idle", value(duration_text(forward.idle))),
         ("max_sessions", number(forward.max_sessions)),

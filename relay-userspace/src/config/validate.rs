@@ -1,12 +1,15 @@
 //! Merged layers to one `Config`: fills in the defaults and checks the rules that need more than one key.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 use super::fault::{At, Faults, Place, Wrong};
 use super::raw::Raw;
-use super::{Config, Forward, Log, User};
+use super::{Config, Destination, Forward, Log, Peers, User};
+use crate::policy::PeerPolicy;
 
 /// The configuration meant; worth something only while `faults` stays empty.
 pub fn validate(raw: Raw, faults: &mut Faults) -> (Config, Log) {
@@ -95,6 +98,7 @@ fn rules(raw: &Raw, faults: &mut Faults) {
     secrets(raw, faults);
     users(raw.users.as_deref().unwrap_or_default(), faults);
     forwards(raw.forwards.as_deref().unwrap_or_default(), faults);
+    destinations(raw, faults);
     listen_clashes(raw, faults);
     one_address_a_family(raw, faults);
     cards(raw.interfaces.as_deref().unwrap_or_default(), faults);
@@ -204,6 +208,28 @@ fn forwards(forwards: &[At<Forward>], faults: &mut Faults) {
         }
         if let Err(wrong) = forward_limits(forward) {
             faults.add(&at.place, wrong);
+        }
+    }
+}
+
+/// What the start would refuse is told now, as far as it needs no name server and no knowledge of the host.
+fn destinations(raw: &Raw, faults: &mut Faults) {
+    let networks = |said: &Option<Vec<At<IpNet>>>| {
+        let all = said.iter().flatten();
+        all.map(|at| at.value).collect()
+    };
+    let policy = PeerPolicy::new(&Peers {
+        allow: networks(&raw.peers_allow),
+        deny: networks(&raw.peers_deny),
+    });
+    for at in raw.forwards.iter().flatten() {
+        let Destination { host, port } = &at.value.to;
+        let Ok(address) = host.parse::<IpAddr>() else {
+            continue;
+        };
+        if let Err(refusal) = policy.check((address, *port).into()) {
+            let problem = format!("destination {address} is denied: {}", refusal.rule);
+            faults.add(&at.place, Wrong::new(problem, refusal.remedy()));
         }
     }
 }

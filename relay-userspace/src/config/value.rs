@@ -6,6 +6,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::fault::{At, Wrong};
 use super::{Destination, LogFormat, XdpMode};
@@ -205,6 +207,22 @@ pub fn destination(text: &str) -> Read<Destination> {
     })
 }
 
+/// Where clients reach the relay: an address or DNS name, with a port where it is not the relay's own.
+pub fn public_host(text: &str) -> Read<(String, Option<u16>)> {
+    let bare = text.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    let host = bare.unwrap_or(text);
+    if host.parse::<IpAddr>().is_ok() || (bare.is_none() && is_dns_name(host)) {
+        return Ok((host.to_owned(), None));
+    }
+    match destination(text) {
+        Ok(to) => Ok((to.host, Some(to.port))),
+        Err(_) => wrong(
+            format!("{text:?} is not a host"),
+            "write an address or a DNS name, with :PORT behind it where clients need another, without turn: in front",
+        ),
+    }
+}
+
 /// RFC 1123 names. A last label of digits only would be a mistyped IPv4 address (RFC 3696 §2).
 fn is_dns_name(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
@@ -281,13 +299,18 @@ pub fn log_format(text: &str) -> Read<LogFormat> {
     }
 }
 
-/// `info`, or directives such as `warn,relay_userspace::turn=debug`.
+/// `info`, or directives such as `warn,relay_userspace::turn=debug`. A bare word that is no level would be a target:
+/// a mistyped level must not silence everything.
 pub fn log_level(text: &str) -> Read<String> {
-    match tracing_subscriber::EnvFilter::try_new(text) {
-        Ok(_) if !text.trim().is_empty() => Ok(text.to_owned()),
+    let is_level = |word: &str| !word.is_empty() && word.parse::<LevelFilter>().is_ok();
+    let words_are_levels = text
+        .split(',')
+        .all(|one| one.contains(['=', '[', ']', '{', '}']) || is_level(one.trim()));
+    match EnvFilter::try_new(text) {
+        Ok(_) if words_are_levels => Ok(text.to_owned()),
         _ => wrong(
             format!("{text:?} is not a log level"),
-            "write error, warn, info, debug, trace, or directives such as warn,relay_userspace=debug",
+            "write error, warn, info, debug, trace, off, or directives such as warn,relay_userspace=debug",
         ),
     }
 }

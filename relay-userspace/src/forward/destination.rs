@@ -10,6 +10,9 @@ use crate::relay::ForwardError;
 /// How often a name is looked up again while its forward exists.
 pub const RESOLVE_EVERY: Duration = Duration::from_secs(30);
 
+/// Shorter than the command line waits for its answer, so that the answer says which name it is.
+const LONGEST_LOOKUP: Duration = Duration::from_secs(5);
+
 /// A literal address never changes: nothing to look up again.
 pub fn is_literal(destination: &Destination) -> bool {
     bare(&destination.host).parse::<IpAddr>().is_ok()
@@ -23,10 +26,8 @@ pub async fn resolve(destination: &Destination) -> Result<Vec<SocketAddr>, Forwa
         source,
     };
     let mut addresses: Vec<SocketAddr> = Vec::new();
-    for address in tokio::net::lookup_host((host, destination.port))
-        .await
-        .map_err(failed)?
-    {
+    let lookup = tokio::net::lookup_host((host, destination.port));
+    for address in in_time(LONGEST_LOOKUP, lookup).await.map_err(failed)? {
         if !addresses.contains(&address) {
             addresses.push(address);
         }
@@ -56,6 +57,14 @@ pub fn permitted(
         }),
         _ => Ok(allowed),
     }
+}
+
+async fn in_time<T>(limit: Duration, lookup: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let answer = tokio::time::timeout(limit, lookup).await;
+    answer.unwrap_or_else(|_| {
+        let silent = format!("no name server answered within {}s", limit.as_secs());
+        Err(io::Error::new(io::ErrorKind::TimedOut, silent))
+    })
 }
 
 fn bare(host: &str) -> &str {
@@ -97,6 +106,15 @@ mod tests {
             error.to_string().starts_with("resolve no such name: "),
             "{error}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_silent_name_server_is_not_waited_for() {
+        let silent = std::future::pending::<io::Result<()>>();
+        let error = in_time(Duration::ZERO, silent)
+            .await
+            .expect_err("no answer");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
     #[test]

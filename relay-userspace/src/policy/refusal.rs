@@ -32,6 +32,16 @@ impl Refusal {
     pub(super) fn new(peer: SocketAddr, face: IpAddr, rule: Rule) -> Self {
         Self { peer, face, rule }
     }
+
+    /// What would open the way.
+    pub fn remedy(&self) -> &'static str {
+        match self.rule {
+            Rule::BuiltIn(range) if range.overridable => "allow it with peers.allow",
+            Rule::OwnAddress => "allow it with peers.allow",
+            Rule::Denied(_) => "remove that entry, or choose another destination",
+            _ => "no setting allows it",
+        }
+    }
 }
 
 impl fmt::Display for Rule {
@@ -56,10 +66,8 @@ impl fmt::Display for Refusal {
             write!(f, " as {} stands for {}", self.peer.ip(), self.face)?;
         }
         match self.rule {
-            Rule::BuiltIn(range) if range.overridable => f.write_str("; allow it with peers.allow"),
-            Rule::OwnAddress => f.write_str("; allow it with peers.allow"),
             Rule::Denied(_) => Ok(()),
-            _ => f.write_str("; no setting allows it"),
+            _ => write!(f, "; {}", self.remedy()),
         }
     }
 }

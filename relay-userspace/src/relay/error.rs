@@ -28,9 +28,9 @@ pub enum StartError {
 pub enum ForwardError {
     #[error("a forward named {name} exists already; remove it first or choose another name")]
     NameTaken { name: String },
-    #[error("resolve {host}: {source}")]
+    #[error("resolve {host}: {source}; check the name and the servers in /etc/resolv.conf")]
     Resolve { host: String, source: io::Error },
-    #[error("resolve {host}: the name has no address")]
+    #[error("resolve {host}: the name has no address; check the name")]
     NoAddress { host: String },
     /// `rule` is a sentence that says what would allow it.
     #[error("destination {address} is {rule}")]

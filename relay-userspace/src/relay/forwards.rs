@@ -246,7 +246,7 @@ impl Entry {
         ForwardView {
             name: self.forward.name.clone(),
             listen: self.forward.listen,
-            to: format!("{}:{}", self.forward.to.host, self.forward.to.port),
+            to: self.forward.to.to_string(),
             resolved: resolved.addresses,
             fault: resolved.fault,
             allow: self.forward.allow.iter().map(ToString::to_string).collect(),

@@ -94,6 +94,37 @@ to = "media"
 }
 
 #[test]
+fn a_key_is_missing_only_where_it_is_not_there() {
+    let told = faults(
+        "[[auth.users]]\nname = \"eve\"\npassword = \"\"\n[[forward]]\nlisten = \"5004\"\n[[forward]]\nto = 5\n",
+    );
+    let starts = [
+        "3: auth.users[0].password: is empty",
+        "4: forward[0]: to is missing",
+        "5: forward[0].listen: \"5004\" does not",
+        "6: forward[1]: listen is missing",
+        "7: forward[1].to: is of type",
+    ];
+    assert_eq!(told.len(), starts.len(), "{told:#?}");
+    for (fault, start) in told.iter().zip(starts) {
+        assert!(fault.starts_with(start), "{told:#?}");
+    }
+}
+
+#[test]
+fn a_destination_the_peer_policy_denies_is_a_fault() {
+    let forward = "[[forward]]\nlisten = \"udp/5004\"\nto = \"10.0.0.1:5004\"\n";
+    assert_eq!(
+        faults(forward),
+        [
+            "1: forward[0]: destination 10.0.0.1 is denied: private (10.0.0.0/8): allow it with peers.allow"
+        ]
+    );
+    let allowed = format!("{forward}[peers]\nallow = [\"10.0.0.0/24\"]\n");
+    assert!(read(&allowed).is_ok());
+}
+
+#[test]
 fn a_card_named_twice_or_one_too_many_is_a_fault() {
     let many: Vec<_> = (0..=relay_common::MAX_CARDS)
         .map(|i| format!("\"c{i}\""))
@@ -126,15 +157,15 @@ fn ports_that_cannot_both_be_bound_are_faults() {
     let told = faults(
         r#"[[forward]]
 listen = "udp/3478"
-to = "192.0.2.1:1"
+to = "media.example.org:1"
 [[forward]]
 name = "b"
 listen = "udp/5004"
-to = "192.0.2.1:1"
+to = "media.example.org:1"
 [[forward]]
 name = "b"
 listen = "udp/192.0.2.9:5004"
-to = "192.0.2.1:1"
+to = "media.example.org:1"
 "#,
     );
     assert_eq!(told.len(), 3, "{told:#?}");
@@ -232,7 +263,7 @@ name = "alice"
 password = "hunter3"
 [[forward]]
 listen = "udp/[::]:5004"
-to = "[2001:db8::1]:5004"
+to = "[2001:4860::1]:5004"
 allow = ["10.0.0.0/8"]
 idle = "90s"
 [metrics]

@@ -75,7 +75,11 @@ fn destinations_are_addresses_or_names_with_a_port() {
         ("[2001:db8::1]:5004", "2001:db8::1"),
         ("localhost:5004", "localhost"),
     ] {
-        assert_eq!(destination(text).expect(text).host, host);
+        let read = destination(text).expect(text);
+        assert_eq!(
+            (read.host.as_str(), read.to_string().as_str()),
+            (host, text)
+        );
     }
     for bad in [
         "media",
@@ -97,6 +101,23 @@ fn destinations_are_addresses_or_names_with_a_port() {
 }
 
 #[test]
+fn public_hosts_may_have_a_port_and_are_never_urls() {
+    for (text, host, port) in [
+        ("turn.example.org", "turn.example.org", None),
+        ("turn.example.org:3479", "turn.example.org", Some(3479)),
+        ("192.0.2.1", "192.0.2.1", None),
+        ("2001:db8::1", "2001:db8::1", None),
+        ("[2001:db8::1]", "2001:db8::1", None),
+        ("[2001:db8::1]:80", "2001:db8::1", Some(80)),
+    ] {
+        assert_eq!(public_host(text), Ok((host.to_owned(), port)));
+    }
+    for bad in ["", "turn:a.example", "turn:a:1", "a/b", "a b", "a:0", "[a]"] {
+        assert!(public_host(bad).is_err(), "{bad:?} was read as a host");
+    }
+}
+
+#[test]
 fn networks_with_stray_bits_are_refused_with_both_readings() {
     assert_eq!(network("10.0.0.0/8").unwrap().to_string(), "10.0.0.0/8");
     assert_eq!(network("10.1.2.3").unwrap().to_string(), "10.1.2.3/32");
@@ -109,5 +130,21 @@ fn port_ranges_are_in_order_and_not_zero() {
     assert_eq!(ports("49152-65535"), Ok(49152..=65535));
     for bad in ["5", "0-9", "9-5", "1-70000", "a-b"] {
         assert!(ports(bad).is_err(), "{bad:?} was read as a range");
+    }
+}
+
+#[test]
+fn a_mistyped_log_level_is_no_target() {
+    for good in [
+        "info",
+        "WARN",
+        "off",
+        "warn,relay_userspace::turn=debug",
+        "relay_userspace=trace",
+    ] {
+        assert_eq!(log_level(good), Ok(good.to_owned()));
+    }
+    for bad in ["", "loud", "inof,relay_userspace=debug", "a=b=c"] {
+        assert!(log_level(bad).is_err(), "{bad:?} was read as a level");
     }
 }
