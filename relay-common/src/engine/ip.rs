@@ -26,8 +26,8 @@ pub trait Ip {
     fn hop_limit(head: &Head, at: usize) -> u8;
     /// Source and destination.
     fn addresses(head: &Head, at: usize) -> [[u32; 4]; 2];
-    /// Zero if the header's addresses are those of `m`.
-    fn difference(head: &Head, at: usize, m: &Match) -> u32;
+    /// Whether the header's addresses are those of `m`.
+    fn matches(head: &Head, at: usize, m: &Match) -> bool;
     fn keep(head: &Head, at: usize) -> Self::Kept;
     /// This header on its way on: mirrored addresses of `departure`, one hop less, `payload` bytes behind it.
     fn forward(
@@ -94,9 +94,9 @@ impl Ip for V4 {
         ]
     }
     #[inline(always)]
-    fn difference(head: &Head, at: usize, m: &Match) -> u32 {
-        (head.get::<u32>(at + offset_of!(Ipv4, source)) ^ m.remote.0[0])
-            | (head.get::<u32>(at + offset_of!(Ipv4, destination)) ^ m.local.0[0])
+    fn matches(head: &Head, at: usize, m: &Match) -> bool {
+        head.get::<u32>(at + offset_of!(Ipv4, source)) == m.remote.0[0]
+            && head.get::<u32>(at + offset_of!(Ipv4, destination)) == m.local.0[0]
     }
     #[inline(always)]
     fn keep(head: &Head, at: usize) -> KeptV4 {
@@ -186,13 +186,15 @@ impl Ip for V6 {
         ]
     }
     #[inline(always)]
-    fn difference(head: &Head, at: usize, m: &Match) -> u32 {
-        let mut difference = 0;
-        for i in 0..4 {
-            difference |= (head.get::<u32>(at + offset_of!(Ipv6, source) + 4 * i) ^ m.remote.0[i])
-                | (head.get::<u32>(at + offset_of!(Ipv6, destination) + 4 * i) ^ m.local.0[i]);
-        }
-        difference
+    fn matches(head: &Head, at: usize, m: &Match) -> bool {
+        let (source, destination) = (
+            at + offset_of!(Ipv6, source),
+            at + offset_of!(Ipv6, destination),
+        );
+        head.get::<u64>(source) == m.remote.halves()[0]
+            && head.get::<u64>(source + 8) == m.remote.halves()[1]
+            && head.get::<u64>(destination) == m.local.halves()[0]
+            && head.get::<u64>(destination + 8) == m.local.halves()[1]
     }
     #[inline(always)]
     fn keep(head: &Head, at: usize) -> KeptV6 {
