@@ -3,6 +3,7 @@
 mod args;
 mod client;
 mod configuration;
+mod doctor;
 mod exit;
 mod flags;
 mod hints;
@@ -33,6 +34,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Forward(command) => client::forward(&global, command).await,
         Command::Credentials(wish) => client::credentials(&global, wish).await,
         Command::Config(command) => configuration::run(&global, command),
+        Command::Doctor { flags, read } => doctor::doctor(&global, &flags, read.json).await,
         Command::Version(read) => output::version(read.json),
     }
 }

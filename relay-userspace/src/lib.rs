@@ -17,4 +17,5 @@ pub mod relay;
 pub mod admin;
 pub mod api;
 pub mod cli;
+pub mod doctor;
 pub mod metrics;

@@ -62,6 +62,16 @@ pub enum Command {
     /// Check or show the configuration
     #[command(subcommand)]
     Config(Config),
+    /// Check kernel, cards, limits, ports and firewall, and say what to do
+    #[command(
+        after_help = "Takes the flags of `relay serve`. Changes nothing. Exits 1 when something fails; warnings alone are 0."
+    )]
+    Doctor {
+        #[command(flatten)]
+        flags: Box<ServeFlags>,
+        #[command(flatten)]
+        read: Read,
+    },
     /// Print the version
     Version(Read),
 }

@@ -137,7 +137,7 @@ fn minted(
 }
 
 /// Flag or variable, else what the default configuration file says, else the default.
-fn client(global: &Global) -> Client {
+pub(super) fn client(global: &Global) -> Client {
     let configured = || {
         let file = std::path::Path::new(defaults::CONFIG_FILE);
         let settings = load(Layers::only_file(file)).ok()?;

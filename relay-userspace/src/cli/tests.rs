@@ -43,6 +43,7 @@ fn every_documented_command_parses() {
         "relay credentials --user alice --secret s --admin-socket /x",
         "relay config check relay.toml --json",
         "relay config show --config relay.toml --workers 2 --json",
+        "relay doctor --config relay.toml --interface eth0 --json",
         "relay version --json",
     ] {
         parse(words);
