@@ -6,6 +6,7 @@ pub mod credentials;
 pub mod policy;
 pub mod secret;
 
+pub mod meter;
 pub mod turn;
 
 pub mod fastpath;

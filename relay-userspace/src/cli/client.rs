@@ -40,7 +40,11 @@ pub async fn session(global: &Global, command: SessionCommand) -> Result<(), Fai
             }
         }
         SessionCommand::Show { id, read } => {
-            let session: Session = client.get(&format!("/v1/sessions/{id}")).await?;
+            let path = format!("/v1/sessions/{id}");
+            // The second look makes the rates those of the last second.
+            client.get::<Session>(&path).await?;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let session: Session = client.get(&path).await?;
             match read.json {
                 true => output::json(&session),
                 false => output::line(&views::session(&session)),
