@@ -51,6 +51,11 @@ pub enum Command {
     Serve(Box<ServeFlags>),
     /// What the running relay does and where
     Status(Read),
+    /// Live view of the sessions, in a terminal
+    #[command(
+        after_help = "Keys: q quit, / filter, r p b a u order by rate, packets, bytes, age, user; the same again turns it."
+    )]
+    Top,
     /// Sessions: TURN channels and clients of forwards
     #[command(subcommand)]
     Session(Session),

@@ -34,6 +34,7 @@ fn every_documented_command_parses() {
     for words in [
         "relay status --json",
         "relay session list --user alice --json",
+        "relay top --admin-socket /x",
         "relay session show 7",
         "relay session kill 7",
         "relay forward add --listen udp/5004 --to m.example.org:5004 --allow 10.0.0.0/8 --allow ::1 --idle 60s --max-sessions 5 --name x",
