@@ -143,8 +143,7 @@ fn minted(
 /// Flag or variable, else what the default configuration file says, else the default.
 pub(super) fn client(global: &Global) -> Client {
     let configured = || {
-        let file = std::path::Path::new(defaults::CONFIG_FILE);
-        let settings = load(Layers::only_file(file)).ok()?;
+        let settings = load(Layers::only_file(None)).ok()?;
         Some(settings.config.admin.socket)
     };
     let socket: Option<PathBuf> = global.admin_socket.clone().or_else(configured);

@@ -5,19 +5,23 @@ use super::exit::{Exit, Failure};
 use super::flags::{self, ServeFlags};
 use super::{client, output};
 use crate::api::StatusReport;
+use crate::config::fault::Wrong;
 use crate::config::{Config, Faults};
 use crate::doctor::{self, Finding, Plan, State};
 
 /// Fails when a finding does.
 pub async fn doctor(global: &Global, flags: &ServeFlags, json: bool) -> Result<(), Failure> {
-    let (config, faults) = match flags::settings(global, flags) {
-        Ok(settings) => (settings.config, Faults::default()),
-        Err(faults) => (Config::default(), faults),
+    let (config, configuration) = match flags::settings(global, flags) {
+        Ok(settings) => (
+            settings.config,
+            settings.warnings.iter().map(of_warning).collect(),
+        ),
+        Err(Faults(faults)) => (Config::default(), faults.iter().map(of_fault).collect()),
     };
     let running: Option<StatusReport> = client::client(global).get("/v1/status").await.ok();
     let plan = Plan {
         config,
-        configuration: faults.0.iter().map(of_configuration).collect(),
+        configuration,
         relay_pid: running.map(|report| report.status.pid),
     };
     let findings = doctor::examine(&doctor::host(plan).await);
@@ -31,7 +35,16 @@ pub async fn doctor(global: &Global, flags: &ServeFlags, json: bool) -> Result<(
     }
 }
 
-fn of_configuration(fault: &crate::config::Fault) -> Finding {
+fn of_warning(warning: &Wrong) -> Finding {
+    Finding::warn(
+        "configuration",
+        "relay serve",
+        &warning.problem,
+        &warning.remedy,
+    )
+}
+
+fn of_fault(fault: &crate::config::Fault) -> Finding {
     let subject = match fault.key.as_str() {
         "" => fault.origin.to_string(),
         key => key.to_owned(),

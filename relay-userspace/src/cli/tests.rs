@@ -209,3 +209,13 @@ fn the_readiness_line_names_ports_socket_and_pid() {
         "relay ready udp=127.0.0.1:1,[::1]:2 admin=/run/a.sock pid=7"
     );
 }
+
+#[tokio::test]
+async fn checking_the_default_file_that_does_not_exist_is_as_fine_as_serving_without_it() {
+    if std::path::Path::new(crate::config::defaults::CONFIG_FILE).exists() {
+        return;
+    }
+    assert_eq!(super::run(parse("relay config check")).await, Exit::Done);
+    let named = super::run(parse("relay config check /nonexistent/relay.toml")).await;
+    assert_eq!(named, Exit::BadConfig);
+}
