@@ -293,5 +293,10 @@ fn nftables_rules_that_drop_our_ports_are_found() {
     assert_eq!(rules(&[established, ports]), [""; 0]);
     assert_eq!(rules(&[limited]), ["firewall udp/3478 warn", range]);
     assert_eq!(rules(&[card]), [""; 0]);
+    let by_state = r#"{"vmap":{"key":{"ct":{"key":"state"}},"data":{"set":[["invalid",{"drop":null}],["established",{"accept":null}]]}}}"#;
+    let by_card = r#"{"vmap":{"key":{"meta":{"key":"iifname"}},"data":{"set":[["eth0",{"jump":{"target":"wan"}}]]}}}"#;
+    let (unsure, unsure_range) = ("firewall udp/3478 warn", "firewall udp/49152-65535 warn");
+    assert_eq!(rules(&[by_state]), [turn, range]);
+    assert_eq!(rules(&[by_card]), [unsure, unsure_range]);
     assert_eq!(nftables::parse("nonsense"), None);
 }

@@ -79,6 +79,11 @@ fn rule(expressions: &[Value]) -> Rule {
             "return" => rule.action = Action::Return,
             "jump" => rule.action = Action::Jump(target()),
             "goto" => rule.action = Action::Goto(target()),
+            "vmap" => {
+                let (condition, action) = verdict_map(body);
+                rule.conditions.extend(condition);
+                rule.action = action;
+            }
             "counter" | "log" | "comment" | "mangle" | "notrack" => continue,
             // Sets, limits, extensions of iptables: whether it matches is not known, nor at times what it does.
             _ => rule.conditions.push(Condition::Other),
@@ -87,6 +92,32 @@ fn rule(expressions: &[Value]) -> Rule {
     }
     rule.text = words.join(" ");
     rule
+}
+
+/// A map by connection state says what happens to new ones; of any other map some may be accepted.
+fn verdict_map(body: &Value) -> (Option<Condition>, Action) {
+    if body["key"]["ct"]["key"] != "state" {
+        return (Some(Condition::Other), Action::Accept);
+    }
+    let entries = body["data"]["set"]
+        .as_array()
+        .map_or(&[][..], Vec::as_slice);
+    let of_new = entries
+        .iter()
+        .find(|entry| entry[0] == "new")
+        .map(|entry| &entry[1]);
+    let action = match of_new
+        .and_then(Value::as_object)
+        .and_then(|verdict| verdict.iter().next())
+    {
+        None => Action::Nothing,
+        Some((kind, _)) if kind == "drop" => Action::Drop,
+        Some((kind, body)) if kind == "jump" || kind == "goto" => {
+            Action::Jump(body["target"].as_str().unwrap_or_default().to_owned())
+        }
+        Some(_) => Action::Accept,
+    };
+    (None, action)
 }
 
 fn conditions(body: &Value) -> Vec<Condition> {
