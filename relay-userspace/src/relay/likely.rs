@@ -9,16 +9,15 @@ use crate::api::Session;
 const LARGE_PERCENT: u8 = 5;
 const LARGE_PACKETS: u64 = 20;
 
-/// Verdicts that say nothing about a session's packets.
-const OF_OTHERS: [Counter; 8] = [
-    Counter::Transmitted,
-    Counter::Redirected,
+/// How the description of a packet that goes on to userspace begins.
+const PASSED: &str = "Passed: ";
+/// Passed, but not for anything about a session's packets.
+const OF_OTHERS: [Counter; 5] = [
     Counter::NotIp,
     Counter::NotUdp,
     Counter::NotOurs,
     Counter::NotChannelData,
     Counter::NoSession,
-    Counter::RewriteFault,
 ];
 
 /// Fills in `userspace_percent`, and `note` where that is a lot.
@@ -52,19 +51,28 @@ fn percent(session: &Session) -> u8 {
 
 /// The verdict that was given most often, if it can explain half of `packets`.
 fn reason(verdicts: &[(&'static str, u64)], packets: u64) -> String {
-    let of_others = |name: &str| OF_OTHERS.iter().any(|counter| counter.name() == name);
-    let most = verdicts
+    let of_a_session =
+        |counter: &&Counter| counter.describe().starts_with(PASSED) && !OF_OTHERS.contains(counter);
+    let count = |counter: &Counter| {
+        verdicts
+            .iter()
+            .find(|(name, _)| *name == counter.name())
+            .map_or(0, |(_, n)| *n)
+    };
+    let most = Counter::ALL
         .iter()
-        .filter(|(name, count)| !of_others(name) && *count >= packets.div_ceil(2))
-        .max_by_key(|(_, count)| *count);
-    let Some((name, _)) = most else {
+        .filter(of_a_session)
+        .max_by_key(|counter| count(counter));
+    let Some(counter) = most.filter(|counter| count(counter) >= packets.div_ceil(2)) else {
         return "they came before the session was in the kernel, or come in by a card without the XDP program".to_owned();
     };
-    let counter = Counter::ALL.iter().find(|counter| counter.name() == *name);
-    let text = counter.map_or("", |counter| counter.describe());
-    let text = text.trim_start_matches("Passed: ").trim_end_matches('.');
+    let text = counter
+        .describe()
+        .trim_start_matches(PASSED)
+        .trim_end_matches('.');
+    let name = counter.name();
     match counter {
-        Some(Counter::PartialChecksum) => {
+        Counter::PartialChecksum => {
             format!("{text} (`{name}`); on the sending side: ethtool -K CARD tx off")
         }
         _ => format!("{text} (`{name}`)"),

@@ -1,5 +1,6 @@
 //! Asks `nft` and `iptables-save` for the rules, where they are installed. Changes none.
 
+use std::io::ErrorKind;
 use std::process::{Command, Stdio};
 
 use super::super::facts::Firewall;
@@ -50,7 +51,15 @@ fn output(program: &str, arguments: &[&str]) -> Result<String, Option<String>> {
             let said = String::from_utf8_lossy(&done.stderr);
             Err(Some(said.lines().next().unwrap_or("failed").to_owned()))
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(None),
+        // A directory of PATH that may not be entered is no place where it is installed for us.
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::NotFound | ErrorKind::PermissionDenied
+            ) =>
+        {
+            Err(None)
+        }
         Err(error) => Err(Some(error.to_string())),
     }
 }
