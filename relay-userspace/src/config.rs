@@ -10,6 +10,7 @@ mod reader;
 pub mod show;
 mod validate;
 pub mod value;
+pub mod warning;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -32,6 +33,8 @@ pub struct Settings {
     pub log: Log,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
+    /// What is allowed, but hardly meant.
+    pub warnings: Vec<fault::Wrong>,
 }
 
 /// Everything `relay serve` needs. Every field has a working default.

@@ -38,6 +38,7 @@ pub use object::bpf_object;
 
 use crate::api;
 use crate::config;
+use crate::meter::Reading;
 
 /// Names a session for its whole life, in the API and in the kernel mirror.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -89,6 +90,8 @@ pub struct Gauges {
     pub installed: u64,
     /// Sessions the kernel tables have room for.
     pub capacity: u64,
+    /// Places in the tables that are taken: a session, or two clients that meet, and what was freed a moment ago.
+    pub slots_used: u64,
     /// Next hops in use, and of these how many wait for their neighbour.
     pub next_hops: u64,
     pub next_hops_unresolved: u64,
@@ -250,6 +253,12 @@ impl FastPath {
                 }
             }
         }
+    }
+
+    /// How fast the kernel relays a session now, by the leg packets arrive on.
+    pub fn observe(&self, id: SessionId, now: Instant) -> [Reading; 2] {
+        self.with(|mirror| mirror.observe(id, now))
+            .unwrap_or_default()
     }
 
     /// Kernel verdicts by name, summed over CPUs.

@@ -6,6 +6,7 @@ pub mod credentials;
 pub mod policy;
 pub mod secret;
 
+pub mod meter;
 pub mod turn;
 
 pub mod fastpath;
@@ -17,4 +18,5 @@ pub mod relay;
 pub mod admin;
 pub mod api;
 pub mod cli;
+pub mod doctor;
 pub mod metrics;

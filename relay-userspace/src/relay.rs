@@ -7,6 +7,7 @@ mod listen;
 mod workers;
 
 mod error;
+mod likely;
 pub mod sample;
 
 use std::net::SocketAddr;
@@ -100,6 +101,10 @@ impl Relay {
             .flatten()
             .collect();
         rows.sort_by_key(|row| row.id);
+        let verdicts = self.inner.shared.fastpath.counters();
+        for row in &mut rows {
+            likely::annotate(row, &verdicts);
+        }
         rows
     }
 

@@ -189,6 +189,34 @@ fn a_channel_runs_in_the_kernel_on_generic_cards() {
 }
 
 #[test]
+fn a_session_whose_sender_leaves_checksums_to_hardware_says_so() {
+    let Some(lab) = lab("native") else { return };
+    let call = lab.call(CLIENT_V4, EDGE_V4, SERVER_V4);
+    runs_in_the_kernel(&lab, &call);
+    let at_rest = &lab.relay.sessions().unwrap()[0];
+    assert_eq!((&at_rest.note, &at_rest.reason), (&None, &None));
+    assert_eq!(at_rest.to_peer.last_seen_seconds, Some(0), "{at_rest:?}");
+
+    let server = &lab.topology.server;
+    server
+        .run("ethtool", &["-K", OUTER_CARD, "tx", "on"])
+        .unwrap();
+    let noted = || {
+        for _ in 0..50 {
+            call.to_client(b"with half a checksum");
+        }
+        let session = lab.relay.sessions().unwrap().remove(0);
+        assert_eq!(session.runs_in, "kernel");
+        session
+            .note
+            .filter(|note| note.contains("`partial_checksum`"))
+    };
+    eventually("the session says why", || noted().is_some()).unwrap();
+    let list = lab.relay.cli(&["session", "list"]).unwrap();
+    assert!(list.contains("ethtool"), "{list}");
+}
+
+#[test]
 fn without_xdp_everything_runs_in_userspace_and_says_why() {
     let Some(lab) = lab("off") else { return };
     let call = lab.call(CLIENT_V4, EDGE_V4, SERVER_V4);

@@ -40,7 +40,11 @@ pub async fn session(global: &Global, command: SessionCommand) -> Result<(), Fai
             }
         }
         SessionCommand::Show { id, read } => {
-            let session: Session = client.get(&format!("/v1/sessions/{id}")).await?;
+            let path = format!("/v1/sessions/{id}");
+            // The second look makes the rates those of the last second.
+            client.get::<Session>(&path).await?;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let session: Session = client.get(&path).await?;
             match read.json {
                 true => output::json(&session),
                 false => output::line(&views::session(&session)),
@@ -137,10 +141,9 @@ fn minted(
 }
 
 /// Flag or variable, else what the default configuration file says, else the default.
-fn client(global: &Global) -> Client {
+pub(super) fn client(global: &Global) -> Client {
     let configured = || {
-        let file = std::path::Path::new(defaults::CONFIG_FILE);
-        let settings = load(Layers::only_file(file)).ok()?;
+        let settings = load(Layers::only_file(None)).ok()?;
         Some(settings.config.admin.socket)
     };
     let socket: Option<PathBuf> = global.admin_socket.clone().or_else(configured);

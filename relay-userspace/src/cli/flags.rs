@@ -7,6 +7,7 @@ use clap::Args;
 use super::args::Global;
 use crate::config::fault::{At, Faults, Origin, Place, Wrong};
 use crate::config::raw::Raw;
+use crate::config::warning::unknown_variables;
 use crate::config::{Forward, Layers, Settings, User, XdpMode, defaults, load, value};
 use crate::secret::Secret;
 
@@ -66,12 +67,15 @@ pub struct ServeFlags {
 pub fn settings(global: &Global, flags: &ServeFlags) -> Result<Settings, Faults> {
     let mut faults = Faults::default();
     let raw = raw(global, flags, &mut faults);
-    load(Layers {
+    let mut settings = load(Layers {
         flags: raw,
         faults,
         environment: &|name| std::env::var(name).ok(),
         file: flags.config.as_deref(),
-    })
+    })?;
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    settings.warnings.extend(unknown_variables(names));
+    Ok(settings)
 }
 
 pub fn raw(global: &Global, flags: &ServeFlags, faults: &mut Faults) -> Raw {

@@ -10,6 +10,26 @@ use crate::secret::Secret;
 /// Names the environment; a test gives its own.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
+/// Every variable that is read here.
+pub const NAMES: [&str; 16] = [
+    "RELAY_LISTEN",
+    "RELAY_ADDRESSES",
+    "RELAY_PORTS",
+    "RELAY_INTERFACES",
+    "RELAY_XDP",
+    "RELAY_MAX_SESSIONS",
+    "RELAY_REALM",
+    "RELAY_SECRET",
+    "RELAY_SECRET_FILE",
+    "RELAY_ALLOW_PEERS",
+    "RELAY_DENY_PEERS",
+    "RELAY_ADMIN_SOCKET",
+    "RELAY_METRICS",
+    "RELAY_WORKERS",
+    "RELAY_LOG",
+    "RELAY_LOG_FORMAT",
+];
+
 pub fn read(environment: Environment<'_>, faults: &mut Faults) -> Raw {
     let mut layer = Layer {
         environment,

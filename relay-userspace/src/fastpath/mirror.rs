@@ -16,6 +16,7 @@ use super::reconcile::{KernelSession, Op, Unit, diff};
 use super::table::TableFault;
 use super::{LegTraffic, Placement, SessionId, SessionSpec};
 use crate::api::Traffic;
+use crate::meter::{Meter, Reading};
 
 mod network;
 mod sweep;
@@ -46,6 +47,8 @@ struct Entry {
     reason: Option<String>,
     /// From earlier stays in the kernel.
     carried: LegTraffic,
+    /// By the leg packets arrive on.
+    meters: [Meter; 2],
 }
 
 impl<M: Memory> Mirror<M> {
@@ -86,6 +89,7 @@ impl<M: Memory> Mirror<M> {
                 spec,
                 reason: None,
                 carried,
+                meters: Default::default(),
             },
         );
         self.pairs.insert(id, &spec);
@@ -142,6 +146,17 @@ impl<M: Memory> Mirror<M> {
             });
         }
         placement
+    }
+
+    /// Looks at what the kernel relayed of `id` since the last look.
+    pub fn observe(&mut self, id: SessionId, now: Instant) -> [Reading; 2] {
+        let LegTraffic { near, far } = self.session(id).traffic;
+        let Some(entry) = self.sessions.get_mut(&id) else {
+            return Default::default();
+        };
+        entry.meters[0].observe(now, near);
+        entry.meters[1].observe(now, far);
+        entry.meters.map(|meter| meter.read(now))
     }
 
     /// The units whose place in the kernel depends on `id`.

@@ -14,8 +14,8 @@ pub use answer::{Client, Command, Opening, Refusal, Unheard, Verdict};
 
 use super::rate::SourceRate;
 use super::shared::SharedLimit;
-use crate::api::Traffic;
 use crate::fastpath::{Leg, SessionId, SessionSpec};
+use crate::meter::Meter;
 
 /// How many times an idle period a session's counters are looked at: it lives at most a quarter longer than asked.
 const CHECKS_PER_IDLE: u32 = 4;
@@ -30,8 +30,8 @@ pub struct Session {
     pub since: Instant,
     pub deadline: Instant,
     /// Relayed by userspace.
-    pub to_destination: Traffic,
-    pub to_client: Traffic,
+    pub to_destination: Meter,
+    pub to_client: Meter,
     /// Packets of kernel and userspace at the last check.
     seen: u64,
     next_check: Instant,
@@ -75,7 +75,7 @@ impl Table {
             && let Some(session) = self.sessions.get_mut(&id)
         {
             if now < session.deadline {
-                count(&mut session.to_destination, bytes);
+                session.to_destination.count(now, bytes);
                 return Verdict::Relay {
                     session: id,
                     destination: session.destination,
@@ -133,9 +133,9 @@ impl Table {
         } = opening;
         let deadline = now + self.rules.idle;
         let next_check = now + self.rules.idle / CHECKS_PER_IDLE;
-        let mut to_destination = Traffic::default();
-        count(&mut to_destination, bytes);
-        let to_client = Traffic::default();
+        let mut to_destination = Meter::default();
+        to_destination.count(now, bytes);
+        let to_client = Meter::default();
         let fresh = Session {
             client,
             destination,
@@ -188,7 +188,7 @@ impl Table {
         if from != session.destination {
             return Err(Unheard::NotTheDestination);
         }
-        count(&mut session.to_client, bytes);
+        session.to_client.count(now, bytes);
         Ok(session.client)
     }
 
@@ -198,7 +198,8 @@ impl Table {
             let Some(session) = self.sessions.get_mut(&id) else {
                 break;
             };
-            let seen = session.to_destination.packets + session.to_client.packets + kernel(id);
+            let seen =
+                session.to_destination.total.packets + session.to_client.total.packets + kernel(id);
             if seen == session.seen && now >= session.deadline {
                 self.end(id);
                 continue;
@@ -266,11 +267,6 @@ impl Table {
         self.limit.give_back();
         self.commands.push_back(Command::Remove { session: id });
     }
-}
-
-fn count(traffic: &mut Traffic, bytes: usize) {
-    traffic.packets += 1;
-    traffic.bytes += bytes as u64;
 }
 
 #[cfg(test)]

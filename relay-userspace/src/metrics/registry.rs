@@ -70,6 +70,7 @@ const SHAPES: &[(&str, Kind, &[&str])] = &[
     ("kernel_wanted_sessions", Kind::Gauge, &[]),
     ("kernel_installed_sessions", Kind::Gauge, &[]),
     ("kernel_capacity", Kind::Gauge, &[]),
+    ("kernel_slots_used", Kind::Gauge, &[]),
     ("kernel_next_hops", Kind::Gauge, &[]),
     ("kernel_next_hops_unresolved", Kind::Gauge, &[]),
     ("ports_in_use", Kind::Gauge, &[]),

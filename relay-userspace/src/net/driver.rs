@@ -70,7 +70,7 @@ impl Driver {
                 dont_fragment,
             };
             context.outbox.push(&port.socket, route, relay.data);
-            port.count_to_peer(relay.peer, relay.data.len());
+            port.count_to_peer(context.now.mono, relay.peer, relay.data.len());
             context.stats.add(Stat::PacketsToPeer, 1);
             context
                 .stats
@@ -102,7 +102,7 @@ impl Driver {
                 &self.framed,
             );
             if let Some(port) = self.ports.get_mut(&relayed) {
-                port.count_to_client(from, bytes.len());
+                port.count_to_client(context.now.mono, from, bytes.len());
             }
             context.stats.add(Stat::PacketsToClient, 1);
             context.stats.add(Stat::BytesToClient, bytes.len() as u64);
