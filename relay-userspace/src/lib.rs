@@ -2,6 +2,7 @@
 
 pub mod config;
 
+pub mod advertise;
 pub mod credentials;
 pub mod policy;
 pub mod secret;

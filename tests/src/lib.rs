@@ -12,6 +12,7 @@ pub mod eventually;
 pub mod netns;
 pub mod relay;
 pub mod residue;
+pub mod scene;
 pub mod topology;
 pub mod wire;
 

@@ -18,6 +18,7 @@ pub fn read(environment: Environment<'_>, faults: &mut Faults) -> Raw {
     Raw {
         listen_udp: layer.listens("RELAY_LISTEN", "listen.udp"),
         relay_addresses: layer.list("RELAY_ADDRESSES", "relay.addresses", value::ip),
+        advertise: layer.list("RELAY_ADVERTISE", "relay.advertise", value::advertised),
         relay_ports: layer.one("RELAY_PORTS", "relay.ports", value::ports),
         interfaces: layer.list("RELAY_INTERFACES", "kernel.interfaces", value::interface),
         xdp: layer.one("RELAY_XDP", "kernel.xdp", value::xdp),

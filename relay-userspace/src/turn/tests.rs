@@ -3,6 +3,7 @@
 mod harness;
 mod told;
 
+mod advertise;
 mod allocate;
 mod auth;
 mod channel;
