@@ -72,6 +72,9 @@ pub struct Session {
     pub kernel_to_client: Traffic,
     pub userspace_to_peer: Traffic,
     pub userspace_to_client: Traffic,
+    /// The last ICMP error about the destination of a forward session.
+    #[serde(default)]
+    pub trouble: Option<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

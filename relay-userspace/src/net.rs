@@ -18,5 +18,6 @@ pub mod stats;
 
 pub mod batch;
 pub mod fragment;
+pub mod icmp;
 pub mod outbox;
 pub mod socket;

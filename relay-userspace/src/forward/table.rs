@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
-pub use answer::{Client, Command, Opening, Refusal, Unheard, Verdict};
+pub use answer::{Client, Command, Opening, Refusal, Trouble, Unheard, Verdict};
 
 use super::rate::SourceRate;
 use super::shared::SharedLimit;
 use crate::api::Traffic;
 use crate::fastpath::{Leg, SessionId, SessionSpec};
+use crate::icmp::IcmpError;
 
 /// How many times an idle period a session's counters are looked at: it lives at most a quarter longer than asked.
 const CHECKS_PER_IDLE: u32 = 4;
@@ -32,6 +33,8 @@ pub struct Session {
     /// Relayed by userspace.
     pub to_destination: Traffic,
     pub to_client: Traffic,
+    /// The last ICMP error about the destination.
+    pub trouble: Option<Trouble>,
     /// Packets of kernel and userspace at the last check.
     seen: u64,
     next_check: Instant,
@@ -144,6 +147,7 @@ impl Table {
             deadline,
             to_destination,
             to_client,
+            trouble: None,
             seen: 0,
             next_check,
         };
@@ -189,6 +193,22 @@ impl Table {
             return Err(Unheard::NotTheDestination);
         }
         count(&mut session.to_client, bytes);
+        Ok(session.client)
+    }
+
+    /// An ICMP error about what the session sent to `about`. Whom to tell, if it is the destination.
+    pub fn handle_icmp(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        about: SocketAddr,
+        error: IcmpError,
+    ) -> Result<Client, Unheard> {
+        let session = self.sessions.get_mut(&session).ok_or(Unheard::Expired)?;
+        if about != session.destination {
+            return Err(Unheard::NotTheDestination);
+        }
+        session.trouble = Some(Trouble { error, at: now });
         Ok(session.client)
     }
 

@@ -12,6 +12,7 @@ use std::time::Instant;
 use relay_port::RelayPort;
 
 use super::batch::Batch;
+use super::icmp::queue::Reports;
 use super::ports::{Bound, PortFault};
 use super::receive::{self, Role};
 use super::socket::{Route, Socket};
@@ -108,6 +109,21 @@ impl Driver {
             context.stats.add(Stat::BytesToClient, bytes.len() as u64);
         }
         self.carry_out(context);
+    }
+
+    /// ICMP errors about what left from a relayed address.
+    pub fn from_icmp(&mut self, context: &mut Context<'_>, relayed: SocketAddr, reports: &Reports) {
+        for report in reports.iter() {
+            let (now, about, error) = (context.now, report.about, report.error);
+            let framed = &mut self.framed;
+            let Some(to) = self.server.handle_icmp(now, relayed, about, error, framed) else {
+                continue;
+            };
+            match route_to_client(&self.listeners, to) {
+                Some((socket, route)) => context.outbox.push(socket, route, &self.framed),
+                None => context.stats.add(Stat::DroppedNoSocket, 1),
+            }
+        }
     }
 
     pub fn handle_timeout(&mut self, context: &mut Context<'_>) {

@@ -12,6 +12,8 @@ use std::time::Instant;
 use forward::Forward;
 
 use super::batch::Batch;
+use super::icmp::queue::{Report, Reports};
+use super::icmp::raw::{Teller, Untold};
 use super::socket::Socket;
 use super::stats::Stat;
 use super::worker::{Context, Worker};
@@ -38,6 +40,7 @@ pub struct Forwarding {
     forwards: HashMap<ForwardKey, Forward>,
     next_id: u64,
     id_stride: u64,
+    teller: Teller,
 }
 
 impl Forwarding {
@@ -47,6 +50,7 @@ impl Forwarding {
             forwards: HashMap::new(),
             next_id: first,
             id_stride: stride,
+            teller: Teller::new(Instant::now()),
         }
     }
 
@@ -154,6 +158,42 @@ impl Forwarding {
                 Err(Unheard::Expired) => context.stats.add(Stat::DroppedExpired, 1),
                 Err(Unheard::NotTheDestination) => {
                     context.stats.add(Stat::DroppedNotFromDestination, 1)
+                }
+            }
+        }
+    }
+
+    /// ICMP errors about what a session sent to its destination: the client is told in kind.
+    pub fn from_icmp(
+        &mut self,
+        context: &mut Context<'_>,
+        key: ForwardKey,
+        session: SessionId,
+        reports: &Reports,
+    ) {
+        let Some(forward) = self.forwards.get_mut(&key) else {
+            return;
+        };
+        let now = context.now.mono;
+        for Report { about, error, .. } in reports.iter().copied() {
+            let v6 = about.is_ipv6();
+            let concerned = forward.table.handle_icmp(now, session, about, error);
+            let Ok(client) = concerned
+                .map_err(drop)
+                .and_then(|client| error.is_an_error(v6).then_some(client).ok_or(()))
+            else {
+                context.stats.add(Stat::IcmpUntoldUnknown, 1);
+                continue;
+            };
+            let what = error.describe(v6);
+            tracing::debug!(forward = &*forward.name, client = %client.remote, "{about}: {what}");
+            let same = error.in_family(v6, client.remote.is_ipv6());
+            match self.teller.tell(now, client.remote, client.server, same) {
+                Ok(()) => context.stats.add(Stat::IcmpTold, 1),
+                Err(Untold::Rate) => context.stats.add(Stat::IcmpUntoldRate, 1),
+                Err(Untold::Send(error)) => {
+                    context.stats.add(Stat::IcmpUntoldFailed, 1);
+                    tracing::debug!(%error, "a client cannot be told by ICMP");
                 }
             }
         }

@@ -101,6 +101,12 @@ fn send_run(socket: &Socket, run: &Run, stats: &Stats) {
     let Err(error) = socket.send(&run.route, &run.bytes, run.segment) else {
         return;
     };
+    if run.bytes.len() <= run.segment && may_pass(&error, &run.route) {
+        if let Err(error) = socket.send(&run.route, &run.bytes, run.segment) {
+            stats.add(Stat::of_send_error(&error), 1);
+        }
+        return;
+    }
     if run.bytes.len() <= run.segment || error.kind() == io::ErrorKind::WouldBlock {
         let lost = run.bytes.len().div_ceil(run.segment.max(1)).max(1);
         return stats.add(Stat::of_send_error(&error), lost as u64);
@@ -110,6 +116,15 @@ fn send_run(socket: &Socket, run: &Run, stats: &Stats) {
         if let Err(error) = socket.send(&run.route, bytes, bytes.len()) {
             stats.add(Stat::of_send_error(&error), 1);
         }
+    }
+}
+
+/// Whether it may be about an earlier datagram: an ICMP error fails one call, whatever that call sends.
+fn may_pass(error: &io::Error, route: &Route) -> bool {
+    match error.raw_os_error() {
+        Some(libc::EMSGSIZE) => !route.dont_fragment,
+        Some(libc::EAGAIN | libc::EINVAL | libc::EPERM | libc::ENOBUFS) => false,
+        _ => true,
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::io::Interest;
 
 use super::batch::Batch;
 use super::fragment::set_dont_fragment;
+use super::icmp::queue::{self, Reports};
 use super::ports::{Bound, Lease};
 
 /// Holds a burst of 20 ms at 1.6 Gbit/s while the worker is elsewhere. A limit, not memory taken.
@@ -92,6 +93,7 @@ impl Socket {
         let io = tokio::net::UdpSocket::from_std(socket)?;
         let state = UdpSocketState::new(UdpSockRef::from(&io))?;
         set_dont_fragment(&io, local.is_ipv6(), false)?;
+        queue::enable(&io, local.is_ipv6())?;
         Ok(Socket {
             io,
             state,
@@ -106,8 +108,18 @@ impl Socket {
         self.local
     }
 
-    pub async fn readable(&self) -> io::Result<()> {
-        self.io.readable().await
+    /// Waits for datagrams or ICMP errors; true if there may be errors.
+    pub async fn ready(&self) -> io::Result<bool> {
+        let ready = self.io.ready(Interest::READABLE | Interest::ERROR).await?;
+        Ok(ready.is_error())
+    }
+
+    /// Takes a batch of ICMP errors. `WouldBlock`: there are no more.
+    pub fn reports(&self, into: &mut Reports) -> io::Result<()> {
+        let taken = self.io.try_io(Interest::ERROR, || into.fill(&self.io));
+        // What they also left behind for the next call would fail it.
+        let _ = self.io.take_error();
+        taken
     }
 
     /// Fills the batch. `WouldBlock` when nothing is there; any other error is a report about something sent earlier.

@@ -49,6 +49,10 @@ pub fn sessions(worker: &Rc<Worker>) -> Vec<api::Session> {
                 age_seconds: seconds(session.since, now),
                 userspace_to_peer: session.to_destination,
                 userspace_to_client: session.to_client,
+                trouble: session.trouble.map(|trouble| {
+                    let what = trouble.error.describe(session.destination.is_ipv6());
+                    format!("{what}, {} s ago", seconds(trouble.at, now))
+                }),
                 ..blank(session.client.remote)
             };
             place(&mut row, &context.shared.fastpath);
@@ -111,6 +115,7 @@ fn blank(client: std::net::SocketAddr) -> api::Session {
         kernel_to_client: none,
         userspace_to_peer: none,
         userspace_to_client: none,
+        trouble: None,
     }
 }
 

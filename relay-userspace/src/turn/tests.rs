@@ -10,6 +10,7 @@ mod channel;
 mod data;
 mod families;
 mod flood;
+mod icmp;
 mod nonsense;
 mod permission;
 mod properties;

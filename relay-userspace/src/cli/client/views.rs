@@ -128,6 +128,9 @@ pub fn session(s: &Session) -> String {
         "age, expires in",
         format!("{}s, {}s", s.age_seconds, s.expires_in_seconds),
     );
+    if let Some(trouble) = &s.trouble {
+        put("destination", trouble.clone());
+    }
     put("kernel to peer", traffic(s.kernel_to_peer));
     put("kernel to client", traffic(s.kernel_to_client));
     put("userspace to peer", traffic(s.userspace_to_peer));
