@@ -14,8 +14,8 @@ use stun_types::message::{BINDING, Message, MessageClass, MessageWriteVec};
 use stun_types::prelude::*;
 use turn_types::AddressFamily;
 use turn_types::attribute::{
-    ChannelNumber, Data, Lifetime, RequestedAddressFamily, RequestedTransport, XorPeerAddress,
-    XorRelayedAddress,
+    ChannelNumber, Data, DontFragment, Lifetime, RequestedAddressFamily, RequestedTransport,
+    XorPeerAddress, XorRelayedAddress,
 };
 use turn_types::channel::ChannelData;
 use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, DATA, REFRESH, SEND};
@@ -151,10 +151,22 @@ impl TurnClient {
 
     /// A Send indication.
     pub fn send_indication(&self, peer: SocketAddr, data: &[u8]) -> Result<()> {
+        self.indicate(peer, data, false)
+    }
+
+    /// A Send indication with DONT-FRAGMENT.
+    pub fn send_whole(&self, peer: SocketAddr, data: &[u8]) -> Result<()> {
+        self.indicate(peer, data, true)
+    }
+
+    fn indicate(&self, peer: SocketAddr, data: &[u8], whole: bool) -> Result<()> {
         let mut message = Message::builder_indication(SEND, MessageWriteVec::new());
         let transaction = Message::from_bytes(message.data())?.transaction_id();
         message.add_attribute(&XorPeerAddress::new(peer, transaction))?;
         message.add_attribute(&Data::new(data))?;
+        if whole {
+            message.add_attribute(&DontFragment::new())?;
+        }
         self.socket
             .send(&message.finish())
             .context("send a Send indication")

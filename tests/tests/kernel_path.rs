@@ -7,6 +7,7 @@ use relay_tests::client::TurnClient;
 use relay_tests::eventually::eventually;
 use relay_tests::packet::channel_data;
 use relay_tests::scene::{CHANNEL, Call, Scene};
+use relay_tests::socket_option::set_option;
 use relay_tests::topology::{
     CLIENT_CARD, CLIENT_V4, CLIENT_V6, EDGE_V4, EDGE_V6, OUTER_CARD, SERVER_CARD, SERVER_V4,
     SERVER_V6,
@@ -159,21 +160,6 @@ fn what_the_kernel_cannot_handle_arrives_through_userspace_and_is_counted() {
         lab.verdict("no_next_hop") > before
     })
     .unwrap();
-}
-
-fn set_option(socket: &UdpSocket, level: i32, name: i32, value: &[u8]) {
-    use std::os::fd::AsRawFd;
-    // SAFETY: an open socket, and a buffer with its length.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            level,
-            name,
-            value.as_ptr().cast(),
-            value.len() as u32,
-        )
-    };
-    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
 }
 
 #[test]

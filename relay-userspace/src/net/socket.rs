@@ -72,6 +72,8 @@ pub struct Socket {
     state: UdpSocketState,
     local: SocketAddr,
     dont_fragment: Cell<bool>,
+    /// Where the last datagram should have gone that did not fit and was not to be fragmented.
+    too_big_for: Cell<Option<SocketAddr>>,
     /// Given back after the socket is closed: fields drop in order.
     _lease: Option<Lease>,
 }
@@ -99,6 +101,7 @@ impl Socket {
             state,
             local,
             dont_fragment: Cell::new(false),
+            too_big_for: Cell::new(None),
             _lease: lease,
         })
     }
@@ -116,7 +119,9 @@ impl Socket {
 
     /// Takes a batch of ICMP errors. `WouldBlock`: there are no more.
     pub fn reports(&self, into: &mut Reports) -> io::Result<()> {
-        let taken = self.io.try_io(Interest::ERROR, || into.fill(&self.io));
+        let too_big_for = self.too_big_for.take();
+        let fill = || into.fill(&self.io, too_big_for);
+        let taken = self.io.try_io(Interest::ERROR, fill);
         // What they also left behind for the next call would fail it.
         let _ = self.io.take_error();
         taken
@@ -147,6 +152,11 @@ impl Socket {
             segment_size: (segment < bytes.len()).then_some(segment),
             src_ip: route.from,
         };
-        self.state.try_send(UdpSockRef::from(&self.io), &transmit)
+        let sent = self.state.try_send(UdpSockRef::from(&self.io), &transmit);
+        let refused = sent.as_ref().err().and_then(io::Error::raw_os_error);
+        if refused == Some(libc::EMSGSIZE) {
+            self.too_big_for.set(Some(route.to));
+        }
+        sent
     }
 }

@@ -113,6 +113,11 @@ impl Worker {
         for report in reports.iter() {
             let stat = Stat::of_icmp(&report.error, report.about.is_ipv6());
             self.stats.add(stat, 1);
+            if stat == Stat::IcmpTooBig && report.from.is_some() {
+                self.shared
+                    .fastpath
+                    .narrow(report.about.ip(), report.error.mtu);
+            }
         }
         match role {
             Role::RelayPort(relayed) => {

@@ -1,6 +1,7 @@
 //! What the resolver tells the mirror about the network, and what it asks.
 
 use std::net::IpAddr;
+use std::time::Instant;
 
 use super::Mirror;
 use crate::fastpath::installer::Retired;
@@ -20,6 +21,16 @@ impl<M: Memory> Mirror<M> {
 
     pub fn doubt_routes(&mut self) {
         self.network.doubt_routes();
+        for id in self.network.widen(Instant::now()) {
+            self.refresh(self.units_of(id));
+        }
+    }
+
+    /// What fits on the way to a remote, as an ICMP error says.
+    pub fn narrow(&mut self, remote: IpAddr, mtu: u32) {
+        for id in self.network.narrow(remote, mtu, Instant::now()) {
+            self.refresh(self.units_of(id));
+        }
     }
 
     pub fn set_route(&mut self, key: RouteKey, route: Route) {

@@ -37,8 +37,13 @@ impl Reports {
         self.list.iter()
     }
 
-    /// Reads what is queued, at most a batch. `WouldBlock`: that was all of it.
-    pub fn fill(&mut self, socket: &impl AsRawFd) -> io::Result<()> {
+    /// Reads what is queued, at most a batch. `WouldBlock`: that was all of it. `too_big_for` is where the last datagram
+    /// should have gone that was refused for its size: of those the kernel tells address and MTU, but no port.
+    pub fn fill(
+        &mut self,
+        socket: &impl AsRawFd,
+        too_big_for: Option<SocketAddr>,
+    ) -> io::Result<()> {
         self.list.clear();
         if self.control.is_empty() {
             self.control = nix::cmsg_space!(libc::sock_extended_err, SockaddrStorage, [u8; 128]);
@@ -48,7 +53,14 @@ impl Reports {
                 Err(Errno::EINTR) => continue,
                 report => report?,
             };
-            self.list.extend(report);
+            let refused = |report: &Report| {
+                let about = too_big_for.filter(|to| to.ip() == report.about.ip());
+                about.filter(|_| report.from.is_none() && report.about.port() == 0)
+            };
+            self.list.extend(report.map(|report| Report {
+                about: refused(&report).unwrap_or(report.about),
+                ..report
+            }));
         }
         Ok(())
     }
@@ -130,7 +142,9 @@ mod tests {
             let _ = socket.send_to(b"anyone?", gone);
         }
         let mut reports = Reports::default();
-        let all = reports.fill(&socket).expect_err("no more than a batch");
+        let all = reports
+            .fill(&socket, None)
+            .expect_err("no more than a batch");
         assert_eq!(all.kind(), io::ErrorKind::WouldBlock);
         let code = if v6 { (1, 4) } else { (3, 3) };
         for report in reports.iter() {
