@@ -131,6 +131,7 @@ fn may_pass(error: &io::Error, route: &Route) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::marks::Marks;
 
     const HERE: (&str, u16) = ("127.0.0.1", 0);
 
@@ -157,7 +158,7 @@ mod tests {
             Route {
                 to,
                 from: None,
-                ecn: None,
+                marks: Marks::default(),
                 dont_fragment: false,
             }
         }

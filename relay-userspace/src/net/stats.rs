@@ -53,6 +53,7 @@ stats! {
     DroppedNotFromDestination = Counter "userspace_dropped", reason = "not_from_destination";
     DroppedExpired = Counter "userspace_dropped", reason = "expired";
     DroppedNotPermitted = Counter "userspace_dropped", reason = "not_permitted";
+    DroppedHopLimit = Counter "userspace_dropped", reason = "hop_limit";
     DroppedNoSocket = Counter "userspace_dropped", reason = "no_socket";
     Panics = Counter "worker_panics";
     RelayBindFailed = Counter "relay_bind_failures";

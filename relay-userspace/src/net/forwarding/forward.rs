@@ -123,10 +123,13 @@ impl Forward {
         let Some(port) = self.ports.get(&session) else {
             return;
         };
+        let Some(marks) = datagram.marks.onward() else {
+            return context.stats.add(Stat::DroppedHopLimit, 1);
+        };
         let route = Route {
             to,
             from: None,
-            ecn: datagram.ecn,
+            marks,
             dont_fragment: false,
         };
         context.outbox.push(&port.socket, route, datagram.bytes);
@@ -143,10 +146,13 @@ impl Forward {
             .ip()
             .is_unspecified()
             .then(|| client.server.ip());
+        let Some(marks) = datagram.marks.onward() else {
+            return context.stats.add(Stat::DroppedHopLimit, 1);
+        };
         let route = Route {
             to: client.remote,
             from,
-            ecn: datagram.ecn,
+            marks,
             dont_fragment: false,
         };
         context.outbox.push(&self.listener, route, datagram.bytes);
