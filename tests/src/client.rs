@@ -78,6 +78,17 @@ impl TurnClient {
         user: &str,
         password: &str,
     ) -> Result<Self> {
+        Self::allocate_family(socket, server, server.is_ipv4(), user, password)
+    }
+
+    /// The same with a relayed IPv4 address, or else an IPv6 one.
+    pub fn allocate_family(
+        socket: UdpSocket,
+        server: SocketAddr,
+        ipv4: bool,
+        user: &str,
+        password: &str,
+    ) -> Result<Self> {
         socket
             .connect(server)
             .with_context(|| format!("connect to {server}"))?;
@@ -90,7 +101,7 @@ impl TurnClient {
             requests_sent: 0,
             early: Vec::new(),
         };
-        let family = if server.is_ipv4() {
+        let family = if ipv4 {
             AddressFamily::IPV4
         } else {
             AddressFamily::IPV6

@@ -198,9 +198,6 @@ impl<M: Memory> Mirror<M> {
     }
 
     fn plan(&self, spec: &SessionSpec, single: bool) -> Result<KernelSession, String> {
-        if spec.near.remote.is_ipv4() != spec.far.remote.is_ipv4() {
-            return Err("IPv4 to IPv6 runs in userspace for now".to_owned());
-        }
         let [near, far] = routes_of(spec).map(|key| self.network.hop(&key));
         let far = far.map_err(|obstacle| match obstacle {
             Obstacle::Local(_) if single && self.kernel.is_flow_port(spec.far.remote) => {
