@@ -237,6 +237,11 @@ impl FastPath {
         self.with(|mirror| mirror.narrow(remote.to_canonical(), mtu));
     }
 
+    /// What fits on the way to the peer of a session. Takes the mirror's lock: not for every packet.
+    pub fn far_mtu(&self, id: SessionId) -> Option<u16> {
+        self.with(|mirror| mirror.far_mtu(id)).flatten()
+    }
+
     /// When it returns, the kernel matches no further packet of the session. `None`: not a session of the mirror.
     pub fn remove(&self, id: SessionId) -> Option<LegTraffic> {
         self.with(|mirror| mirror.remove(id)).flatten()

@@ -102,7 +102,12 @@ fn a_client_of_a_forward_is_refused_as_by_the_destination_itself() {
     let Some(scene) = Scene::new("native") else {
         return;
     };
-    for ([client, edge, server], port) in FAMILIES.into_iter().zip([5004, 5005]) {
+    let across = [
+        [CLIENT_V4, EDGE_V4, SERVER_V6],
+        [CLIENT_V6, EDGE_V6, SERVER_V4],
+    ];
+    let paths = FAMILIES.into_iter().chain(across);
+    for ([client, edge, server], port) in paths.zip(5004..) {
         let destination = scene.peer(server);
         let to = destination.local_addr().unwrap().to_string();
         let listen = SocketAddr::new(edge.parse().unwrap(), port);

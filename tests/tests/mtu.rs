@@ -159,6 +159,42 @@ fn a_client_of_a_forward_learns_of_a_narrow_path_as_if_it_were_its_own() {
 }
 
 #[test]
+fn what_is_too_big_for_our_own_card_arrives_in_fragments_and_the_client_of_a_forward_is_told() {
+    let Some(scene) = Scene::new("native") else {
+        return;
+    };
+    let mtu = NARROW.to_string();
+    let link = ["link", "set", SERVER_CARD, "mtu", &mtu];
+    scene.topology.edge.ip(&link).unwrap();
+    for ([client, edge, server], port) in [
+        [CLIENT_V4, EDGE_V4, SERVER_V4],
+        [CLIENT_V6, EDGE_V6, SERVER_V6],
+    ]
+    .into_iter()
+    .zip([5004, 5005])
+    {
+        let destination = scene.peer(server);
+        let to = destination.local_addr().unwrap().to_string();
+        let listen = format!("udp/{}", SocketAddr::new(edge.parse().unwrap(), port));
+        let add = ["forward", "add", "--listen", &listen, "--to", &to];
+        scene.relay.cli(&add).unwrap();
+        let client = socket(&scene.topology.client, client);
+        never_fragment(&client);
+        client.connect((edge, port)).unwrap();
+        client.send(b"hello").unwrap();
+        assert_eq!(destination.recv(&mut [0; 2000]).unwrap(), 5);
+        scene.wait_for_kernel();
+        client.send(&LARGE).unwrap();
+        assert_eq!(destination.recv(&mut [0; 2000]).unwrap(), LARGE.len());
+        eventually("the client knows how narrow the path is", || {
+            let sent = client.send(&LARGE);
+            sent.is_err_and(|error| error.raw_os_error() == Some(libc::EMSGSIZE))
+        })
+        .unwrap();
+    }
+}
+
+#[test]
 fn dont_fragment_is_honoured_and_what_then_does_not_fit_our_own_card_is_told() {
     let Some(scene) = Scene::new("native") else {
         return;

@@ -20,6 +20,7 @@ use crate::icmp::IcmpError;
 
 /// How many times an idle period a session's counters are looked at: it lives at most a quarter longer than asked.
 const CHECKS_PER_IDLE: u32 = 4;
+const MEASURE: Duration = Duration::from_secs(1);
 
 /// One client's way to the destination.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +36,8 @@ pub struct Session {
     pub to_client: Traffic,
     /// The last ICMP error about the destination.
     pub trouble: Option<Trouble>,
+    /// When it was last asked whether what the client sends fits.
+    measured: Option<Instant>,
     /// Packets of kernel and userspace at the last check.
     seen: u64,
     next_check: Instant,
@@ -148,6 +151,7 @@ impl Table {
             to_destination,
             to_client,
             trouble: None,
+            measured: None,
             seen: 0,
             next_check,
         };
@@ -210,6 +214,18 @@ impl Table {
         }
         session.trouble = Some(Trouble { error, at: now });
         Ok(session.client)
+    }
+
+    /// Whether to ask again, once a second, if what the client sends fits the path.
+    pub fn is_to_be_measured(&mut self, now: Instant, session: SessionId) -> bool {
+        let Some(session) = self.sessions.get_mut(&session) else {
+            return false;
+        };
+        let due = session.measured.is_none_or(|at| now >= at + MEASURE);
+        if due {
+            session.measured = Some(now);
+        }
+        due
     }
 
     /// Looks at every session that is due. `kernel` says how many packets the kernel relayed of one.

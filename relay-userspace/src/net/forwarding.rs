@@ -13,7 +13,7 @@ use forward::Forward;
 
 use super::batch::Batch;
 use super::icmp::queue::{Report, Reports};
-use super::icmp::raw::{Teller, Untold};
+use super::icmp::raw::Teller;
 use super::socket::Socket;
 use super::stats::Stat;
 use super::worker::{Context, Worker};
@@ -21,6 +21,9 @@ use crate::api;
 use crate::fastpath::SessionId;
 use crate::forward::shared::SharedLimit;
 use crate::forward::table::{Client, Refusal, Rules, Session, Unheard, Verdict};
+
+/// Over IPv6 without being asked (RFC 8200 §5), and over any IPv4 path worth the kernel's.
+const ALWAYS_FITS: usize = 1280 - 48;
 
 /// Names a forward for as long as it exists; a name may be given again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -122,7 +125,15 @@ impl Forwarding {
                 Verdict::Relay {
                     session,
                     destination,
-                } => forward.to_destination(context, session, destination, &datagram),
+                } => {
+                    forward.to_destination(context, session, destination, &datagram);
+                    let length = datagram.bytes.len();
+                    if length > ALWAYS_FITS
+                        && let Some(error) = forward.too_big(context, session, destination, length)
+                    {
+                        forward.tell(context, &mut self.teller, session, destination, error);
+                    }
+                }
                 Verdict::Refused(refusal) => context.stats.add(stat_of(refusal), 1),
                 Verdict::Open(opening) => {
                     forward.carry_out(context);
@@ -174,28 +185,8 @@ impl Forwarding {
         let Some(forward) = self.forwards.get_mut(&key) else {
             return;
         };
-        let now = context.now.mono;
         for Report { about, error, .. } in reports.iter().copied() {
-            let v6 = about.is_ipv6();
-            let concerned = forward.table.handle_icmp(now, session, about, error);
-            let Ok(client) = concerned
-                .map_err(drop)
-                .and_then(|client| error.is_an_error(v6).then_some(client).ok_or(()))
-            else {
-                context.stats.add(Stat::IcmpUntoldUnknown, 1);
-                continue;
-            };
-            let what = error.describe(v6);
-            tracing::debug!(forward = &*forward.name, client = %client.remote, "{about}: {what}");
-            let same = error.in_family(v6, client.remote.is_ipv6());
-            match self.teller.tell(now, client.remote, client.server, same) {
-                Ok(()) => context.stats.add(Stat::IcmpTold, 1),
-                Err(Untold::Rate) => context.stats.add(Stat::IcmpUntoldRate, 1),
-                Err(Untold::Send(error)) => {
-                    context.stats.add(Stat::IcmpUntoldFailed, 1);
-                    tracing::debug!(%error, "a client cannot be told by ICMP");
-                }
-            }
+            forward.tell(context, &mut self.teller, session, about, error);
         }
     }
 
