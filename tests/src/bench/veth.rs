@@ -7,7 +7,7 @@
 //! included, and of the relaying process, per packet that arrived.
 
 mod generator;
-mod subject;
+pub mod subject;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
