@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::advertise::Advertised;
+
 pub type SessionId = u64;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -13,6 +15,9 @@ pub struct Status {
     pub uptime_seconds: u64,
     pub listen: Vec<SocketAddr>,
     pub relay_addresses: Vec<IpAddr>,
+    /// What a 1:1 NAT makes of local addresses.
+    #[serde(default)]
+    pub advertised: Vec<Advertised>,
     /// One entry a card named with `--interface`.
     pub cards: Vec<Card>,
     /// Why no session can run in the kernel, when none can.
@@ -73,6 +78,9 @@ pub struct Session {
     pub userspace_percent: u8,
     /// Set where a session of the kernel takes userspace a lot, with the likely reason.
     pub note: Option<String>,
+    /// The last ICMP error about the destination of a forward session.
+    #[serde(default)]
+    pub trouble: Option<String>,
 }
 
 /// One direction of a session now, kernel and userspace together.
@@ -113,6 +121,7 @@ impl Session {
             to_client: Pace::default(),
             userspace_percent: 0,
             note: None,
+            trouble: None,
         }
     }
 }

@@ -24,6 +24,7 @@ pub use fault::{Fault, Faults};
 pub use load::{Layers, load};
 pub use validate::forward_limits;
 
+use crate::advertise::Advertised;
 use crate::secret::Secret;
 
 /// A validated configuration, with what only the process around the relay needs.
@@ -64,6 +65,8 @@ pub struct RelayAddresses {
     /// Local addresses relayed transport addresses are taken from (at most one of each family is used today).
     /// Empty: the address the client contacted, else the address of the default route.
     pub addresses: Vec<IpAddr>,
+    /// Where a 1:1 NAT stands before them.
+    pub advertise: Vec<Advertised>,
     /// Ports for relayed transport addresses and forward sessions. Default 49152..=65535.
     pub ports: RangeInclusive<u16>,
 }

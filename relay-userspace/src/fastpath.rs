@@ -23,7 +23,7 @@ mod attachment;
 mod loader;
 mod object;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -233,6 +233,16 @@ impl FastPath {
     /// Moves the deadlines of a session, either way.
     pub fn extend(&self, id: SessionId, near_deadline: Instant, far_deadline: Instant) {
         self.with(|mirror| mirror.extend(id, near_deadline, far_deadline));
+    }
+
+    /// Larger packets to `remote` are userspace's for some minutes: an ICMP error said that they do not fit.
+    pub fn narrow(&self, remote: IpAddr, mtu: u32) {
+        self.with(|mirror| mirror.narrow(remote.to_canonical(), mtu));
+    }
+
+    /// What fits on the way to the peer of a session. Takes the mirror's lock: not for every packet.
+    pub fn far_mtu(&self, id: SessionId) -> Option<u16> {
+        self.with(|mirror| mirror.far_mtu(id)).flatten()
     }
 
     /// When it returns, the kernel matches no further packet of the session. `None`: not a session of the mirror.

@@ -2,7 +2,9 @@
 
 pub mod config;
 
+pub mod advertise;
 pub mod credentials;
+pub mod icmp;
 pub mod policy;
 pub mod secret;
 

@@ -74,6 +74,7 @@ impl Relay {
             uptime_seconds: self.inner.started.elapsed().as_secs(),
             listen: self.inner.listen.clone(),
             relay_addresses: shared.addresses.known(),
+            advertised: shared.addresses.advertise.pairs().to_vec(),
             cards: self.inner.cards.clone(),
             kernel_off: shared.fastpath.why_off(),
             workers: workers.count(),

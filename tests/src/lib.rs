@@ -12,6 +12,8 @@ pub mod eventually;
 pub mod netns;
 pub mod relay;
 pub mod residue;
+pub mod scene;
+pub mod socket_option;
 pub mod topology;
 pub mod wire;
 

@@ -14,6 +14,7 @@ use super::flags::{self, ServeFlags};
 use super::output;
 use crate::admin::client::Client;
 use crate::admin::{ice, request, unix_now};
+use crate::advertise::outside;
 use crate::api::{
     CredentialsRequest, ForwardRequest, ForwardView, IceServer, Session, StatusReport,
 };
@@ -124,7 +125,10 @@ fn minted(
     let config = flags::settings(global, &given)?.config;
     let listens = config.listen.udp.first().map(SocketAddr::port);
     let port = port.or(listens).unwrap_or(defaults::TURN_PORT);
-    let own = || ice::default_route_address().map(|address| address.to_string());
+    let own = || {
+        let address = ice::default_route_address()?;
+        Some(outside(address, &config.relay.advertise).to_string())
+    };
     let host = host.or_else(own).unwrap_or("localhost".to_owned());
     let wish = ice::Wish {
         user: &asked.user,

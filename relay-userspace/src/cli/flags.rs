@@ -34,6 +34,9 @@ pub struct ServeFlags {
     /// Local address of relayed transport addresses
     #[arg(long, value_name = "IP")]
     pub relay_address: Vec<String>,
+    /// Public address a 1:1 NAT gives a local one
+    #[arg(long, value_name = "LOCAL=PUBLIC")]
+    pub advertise: Vec<String>,
     /// Ports of relayed transport addresses [default: 49152-65535]
     #[arg(long, value_name = "A-B")]
     pub relay_ports: Option<String>,
@@ -91,6 +94,13 @@ pub fn raw(global: &Global, flags: &ServeFlags, faults: &mut Faults) -> Raw {
             &flags.relay_address,
             faults,
             |t| value::ip(t),
+        ),
+        advertise: all(
+            "--advertise",
+            "relay.advertise",
+            &flags.advertise,
+            faults,
+            |t| value::advertised(t),
         ),
         relay_ports: one(
             "--relay-ports",

@@ -11,7 +11,8 @@ use crate::secret::Secret;
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Every variable that is read here.
-pub const NAMES: [&str; 16] = [
+pub const NAMES: [&str; 17] = [
+    "RELAY_ADVERTISE",
     "RELAY_LISTEN",
     "RELAY_ADDRESSES",
     "RELAY_PORTS",
@@ -38,6 +39,7 @@ pub fn read(environment: Environment<'_>, faults: &mut Faults) -> Raw {
     Raw {
         listen_udp: layer.listens("RELAY_LISTEN", "listen.udp"),
         relay_addresses: layer.list("RELAY_ADDRESSES", "relay.addresses", value::ip),
+        advertise: layer.list("RELAY_ADVERTISE", "relay.advertise", value::advertised),
         relay_ports: layer.one("RELAY_PORTS", "relay.ports", value::ports),
         interfaces: layer.list("RELAY_INTERFACES", "kernel.interfaces", value::interface),
         xdp: layer.one("RELAY_XDP", "kernel.xdp", value::xdp),

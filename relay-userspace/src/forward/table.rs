@@ -10,15 +10,17 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
-pub use answer::{Client, Command, Opening, Refusal, Unheard, Verdict};
+pub use answer::{Client, Command, Opening, Refusal, Trouble, Unheard, Verdict};
 
 use super::rate::SourceRate;
 use super::shared::SharedLimit;
 use crate::fastpath::{Leg, SessionId, SessionSpec};
+use crate::icmp::IcmpError;
 use crate::meter::Meter;
 
 /// How many times an idle period a session's counters are looked at: it lives at most a quarter longer than asked.
 const CHECKS_PER_IDLE: u32 = 4;
+const MEASURE: Duration = Duration::from_secs(1);
 
 /// One client's way to the destination.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +34,10 @@ pub struct Session {
     /// Relayed by userspace.
     pub to_destination: Meter,
     pub to_client: Meter,
+    /// The last ICMP error about the destination.
+    pub trouble: Option<Trouble>,
+    /// When it was last asked whether what the client sends fits.
+    measured: Option<Instant>,
     /// Packets of kernel and userspace at the last check.
     seen: u64,
     next_check: Instant,
@@ -144,6 +150,8 @@ impl Table {
             deadline,
             to_destination,
             to_client,
+            trouble: None,
+            measured: None,
             seen: 0,
             next_check,
         };
@@ -190,6 +198,34 @@ impl Table {
         }
         session.to_client.count(now, bytes);
         Ok(session.client)
+    }
+
+    /// An ICMP error about what the session sent to `about`. Whom to tell, if it is the destination.
+    pub fn handle_icmp(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        about: SocketAddr,
+        error: IcmpError,
+    ) -> Result<Client, Unheard> {
+        let session = self.sessions.get_mut(&session).ok_or(Unheard::Expired)?;
+        if about != session.destination {
+            return Err(Unheard::NotTheDestination);
+        }
+        session.trouble = Some(Trouble { error, at: now });
+        Ok(session.client)
+    }
+
+    /// Whether to ask again, once a second, if what the client sends fits the path.
+    pub fn is_to_be_measured(&mut self, now: Instant, session: SessionId) -> bool {
+        let Some(session) = self.sessions.get_mut(&session) else {
+            return false;
+        };
+        let due = session.measured.is_none_or(|at| now >= at + MEASURE);
+        if due {
+            session.measured = Some(now);
+        }
+        due
     }
 
     /// Looks at every session that is due. `kernel` says how many packets the kernel relayed of one.

@@ -61,6 +61,8 @@ const SHAPES: &[(&str, Kind, &[&str])] = &[
     ("userspace_dropped", Kind::Counter, &["reason"]),
     ("send_errors", Kind::Counter, &["kind"]),
     ("receive_errors", Kind::Counter, &["kind"]),
+    ("icmp_received", Kind::Counter, &["kind"]),
+    ("forward_icmp", Kind::Counter, &["outcome"]),
     ("forward_refused", Kind::Counter, &["reason"]),
     ("turn_refused_peers", Kind::Counter, &["rule"]),
     ("kernel_packets", Kind::Counter, &["verdict"]),

@@ -48,6 +48,10 @@ pub fn sessions(worker: &Rc<Worker>) -> Vec<api::Session> {
                 peer: Some(session.destination),
                 expires_in_seconds: seconds(now, session.deadline),
                 age_seconds: seconds(session.since, now),
+                trouble: session.trouble.map(|trouble| {
+                    let what = trouble.error.describe(session.destination.is_ipv6());
+                    format!("{what}, {} s ago", seconds(trouble.at, now))
+                }),
                 ..api::Session::blank(session.client.remote)
             };
             userspace(&mut row, [&session.to_destination, &session.to_client], now);

@@ -13,6 +13,7 @@ use super::forwards::Forwards;
 use super::listen::bind_for_workers;
 use super::workers::Workers;
 use super::{Inner, Relay};
+use crate::advertise::Advertise;
 use crate::config::{Config, XdpMode};
 use crate::credentials::Credentials;
 use crate::fastpath::FastPath;
@@ -59,6 +60,7 @@ pub async fn start(config: &Config) -> Result<Relay, StartError> {
         policy: Arc::clone(&policy),
         limits: config.limits.clone(),
         shared: turn::Shared::new(&config.limits, seed),
+        advertise: shared.addresses.advertise.clone(),
         relay_families: families(&shared.addresses, &listen),
         nonce_key,
         seed,
@@ -117,11 +119,10 @@ fn raise_open_files() {
 }
 
 fn relay_addresses(config: &Config) -> Result<RelayAddresses, StartError> {
-    for address in &config.relay.addresses {
-        UdpSocket::bind((*address, 0)).map_err(|source| StartError::RelayAddress {
-            address: *address,
-            source,
-        })?;
+    let advertised = config.relay.advertise.iter().map(|pair| pair.local);
+    for address in config.relay.addresses.iter().copied().chain(advertised) {
+        UdpSocket::bind((address, 0))
+            .map_err(|source| StartError::RelayAddress { address, source })?;
     }
     Ok(RelayAddresses::find(&config.relay))
 }
@@ -172,6 +173,7 @@ fn policy(config: &Config, listen: &[SocketAddr], pool: &Arc<PortPool>) -> PeerP
                 .chain(forwards),
         )
         .with_own_addresses(local_addresses())
+        .with_advertised(Advertise::new(&config.relay.advertise))
         .with_relayed(config.relay.addresses.clone(), {
             let pool = Arc::clone(pool);
             move |address| pool.holds(address)

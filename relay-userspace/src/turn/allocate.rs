@@ -45,8 +45,9 @@ impl Server {
                 self.counters.bump(Counter::PendingDropped);
                 return Ok(None);
             };
+            let allocated = self.allocated(existing, relayed);
             self.counters.bump(Counter::Retransmissions);
-            return Ok(Some(allocated(existing, relayed)));
+            return Ok(Some(allocated));
         }
         if required::<RequestedTransport>(message)?.protocol() != UDP {
             return Err(Reject::TransportUnsupported);
@@ -118,8 +119,11 @@ impl Server {
                 self.table.set_bound(slot, relayed);
                 self.counters.bump(Counter::AllocationsCreated);
                 let made = &self.table[slot];
-                let bytes =
-                    answer::success(origin, &allocated(made, relayed), Some(made.key.expose()));
+                let bytes = answer::success(
+                    origin,
+                    &self.allocated(made, relayed),
+                    Some(made.key.expose()),
+                );
                 let to = made.tuple;
                 self.send(to, bytes);
             }
@@ -136,6 +140,15 @@ impl Server {
                 let bytes = answer::error(origin, &reject, failed.key.expose());
                 self.send(failed.tuple, bytes);
             }
+        }
+    }
+
+    fn allocated(&self, allocation: &Allocation, relayed: SocketAddr) -> Success {
+        Success::Allocated {
+            relayed: self.config.advertise.outward(relayed),
+            mapped: allocation.tuple.client,
+            lifetime: allocation.granted.lifetime,
+            token: allocation.granted.token,
         }
     }
 
@@ -181,14 +194,5 @@ pub(super) fn requested_family(message: &Message<'_>) -> Result<Option<Family>, 
         Err(StunParseError::MissingAttribute(_)) => Ok(None),
         Err(StunParseError::InvalidAttributeData) => Err(Reject::FamilyUnsupported),
         Err(_) => Err(Reject::BadRequest),
-    }
-}
-
-fn allocated(allocation: &Allocation, relayed: SocketAddr) -> Success {
-    Success::Allocated {
-        relayed,
-        mapped: allocation.tuple.client,
-        lifetime: allocation.granted.lifetime,
-        token: allocation.granted.token,
     }
 }

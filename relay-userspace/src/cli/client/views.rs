@@ -4,6 +4,7 @@ mod session;
 
 use std::fmt::Write;
 
+use crate::advertise::outside;
 use crate::api::{ForwardView, StatusReport, Traffic};
 use crate::cli::output::{bytes, table};
 
@@ -31,7 +32,10 @@ pub fn status(report: &StatusReport) -> String {
     let addresses: Vec<_> = status
         .relay_addresses
         .iter()
-        .map(ToString::to_string)
+        .map(|local| match outside(*local, &status.advertised) {
+            public if public == *local => local.to_string(),
+            public => format!("{local} (advertised as {public})"),
+        })
         .collect();
     put("relaying on", or_dash(addresses.join(", ")));
     for card in &status.cards {

@@ -77,6 +77,9 @@ pub fn session(s: &Session) -> String {
     if let Some(note) = &s.note {
         put("but", note.clone());
     }
+    if let Some(trouble) = &s.trouble {
+        put("destination", trouble.clone());
+    }
     put(
         "age, expires in",
         format!("{}s, {}s", s.age_seconds, s.expires_in_seconds),

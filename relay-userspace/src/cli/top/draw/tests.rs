@@ -36,6 +36,7 @@ fn report(packets: u64) -> StatusReport {
         bytes: 100 * packets,
     };
     let status = Status {
+        advertised: Vec::new(),
         version: "1.2.3".to_owned(),
         pid: 7,
         uptime_seconds: 3700,
