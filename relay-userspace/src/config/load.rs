@@ -1,5 +1,7 @@
 //! Flags over environment over file over defaults, read into one validated `Settings`, or every fault of all of them.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::env::Environment;
@@ -8,6 +10,9 @@ use super::raw::Raw;
 use super::warning::{in_words, open_to_others};
 use super::{Settings, defaults, env, file, validate};
 use crate::secret::Secret;
+
+/// Bytes of the largest file that is read.
+const LARGEST_FILE: u64 = 4 << 20;
 
 /// Where a configuration comes from. `faults` holds what was already wrong with the flags.
 pub struct Layers<'a> {
@@ -61,11 +66,9 @@ pub fn load(layers: Layers<'_>) -> Result<Settings, Faults> {
 
 fn text(named: Option<&Path>, faults: &mut Faults) -> (Option<PathBuf>, Option<String>) {
     let path = named.unwrap_or(Path::new(defaults::CONFIG_FILE));
-    match std::fs::read_to_string(path) {
+    match read_text(path) {
         Ok(text) => (Some(path.to_owned()), Some(text)),
-        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
-            (None, None)
-        }
+        Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => (None, None),
         Err(error) => {
             let place = Place {
                 origin: Origin::File {
@@ -91,7 +94,7 @@ fn secret_file(raw: &mut Raw, faults: &mut Faults) {
     let Some(At { value: path, place }) = raw.secret_file.take() else {
         return;
     };
-    let text = match std::fs::read_to_string(&path) {
+    let text = match read_text(&path) {
         Ok(text) => text,
         Err(error) => {
             let problem = format!("{} cannot be read ({})", path.display(), in_words(&error));
@@ -110,12 +113,25 @@ fn secret_file(raw: &mut Raw, faults: &mut Faults) {
     raw.secrets.get_or_insert_default().extend(secrets);
 }
 
-fn readable(error: &std::io::Error) -> &'static str {
+/// A text file of a size that people write: `/dev/zero` and a disk image are refused instead of read to the last byte.
+fn read_text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let read = File::open(path)?
+        .take(LARGEST_FILE + 1)
+        .read_to_string(&mut text)?;
+    if read as u64 > LARGEST_FILE {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(text)
+}
+
+fn readable(error: &io::Error) -> &'static str {
     match error.kind() {
-        std::io::ErrorKind::NotFound => "check the path",
-        std::io::ErrorKind::PermissionDenied => {
+        io::ErrorKind::NotFound => "check the path",
+        io::ErrorKind::PermissionDenied => {
             "make it readable for the user the relay runs as, or name another with --config"
         }
+        io::ErrorKind::FileTooLarge => "name a text file of at most 4 MiB",
         _ => "make it a readable text file",
     }
 }

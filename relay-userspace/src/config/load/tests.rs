@@ -303,3 +303,11 @@ fn advertised_addresses_are_pairs_of_one_family_each_address_once() {
         "{shown}"
     );
 }
+
+#[test]
+fn a_file_without_end_is_refused_after_its_first_megabytes() {
+    let faults = load(Layers::only_file(Some(Path::new("/dev/zero")))).unwrap_err();
+    let text = faults.to_string();
+    assert!(text.contains("file too large"), "{text}");
+    assert!(text.contains("4 MiB"), "{text}");
+}
