@@ -48,6 +48,8 @@ pub struct Config {
     pub metrics: Metrics,
     /// Slow-path threads; 0 = one per core.
     pub workers: usize,
+    /// Whether sessions outlive the process, until the next one takes them over. Default true.
+    pub survive: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -72,6 +74,8 @@ pub struct Kernel {
     pub xdp: XdpMode,
     /// Sessions the kernel tables have room for. Default 65536.
     pub max_sessions: u32,
+    /// Where maps and links are pinned. Default `/sys/fs/bpf/relay`.
+    pub pin_directory: PathBuf,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, serde::Serialize)]

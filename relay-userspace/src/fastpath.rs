@@ -19,6 +19,11 @@ mod mirror;
 mod netlink;
 mod resolver;
 
+mod bpffs;
+pub mod pins;
+
+mod inherit;
+
 mod attachment;
 mod loader;
 mod object;
@@ -31,6 +36,7 @@ use std::time::Instant;
 use attachment::Attachment;
 use loader::Loaded;
 use mirror::Mirror;
+use pins::Pins;
 use resolver::Core;
 use shared::SharedMemory;
 
@@ -121,7 +127,10 @@ struct Kernel {
 
 impl FastPath {
     /// Loads and attaches what can be. Never fails: the last rung is userspace only, with the reason.
-    pub fn open(kernel: &config::Kernel) -> (Self, Vec<api::Card>) {
+    ///
+    /// With `pins` the sessions outlive this process, and those of an earlier one go on: until `restored` says that all
+    /// of them were installed again.
+    pub fn open(kernel: &config::Kernel, pins: Option<Pins>) -> (Self, Vec<api::Card>) {
         let without = |reason: String| {
             let card = |name: &String| api::Card {
                 name: name.clone(),
@@ -137,16 +146,25 @@ impl FastPath {
         if kernel.interfaces.is_empty() {
             return without("no card is named (--interface)".to_owned());
         }
-        let opened = Loaded::new(kernel.max_sessions).and_then(|(mut loaded, memory, key)| {
-            let clock = loaded.clock()?;
-            Ok((loaded, memory, key, clock))
-        });
+        let kept = pins.as_ref().and_then(|pins| inherit::tables(pins, kernel));
+        let opened = Loaded::new(kernel.max_sessions, pins.as_ref(), kept).and_then(
+            |(mut loaded, memory, key)| {
+                let clock = loaded.clock()?;
+                Ok((loaded, memory, key, clock))
+            },
+        );
         let (loaded, memory, key, clock) = match opened {
             Ok(opened) => opened,
-            Err(fault) => return without(fault.to_string()),
+            Err(fault) => {
+                // All or nothing: an old program must not go on without this process.
+                pins.as_ref().inspect(|pins| inherit::clear(pins));
+                return without(fault.to_string());
+            }
         };
-        let (attachment, numbers, cards) = Attachment::new(loaded, &kernel.interfaces, kernel.xdp);
+        let (attachment, numbers, cards) =
+            Attachment::new(loaded, pins, &kernel.interfaces, kernel.xdp);
         if numbers.is_empty() {
+            attachment.unpin();
             let why = |card: &api::Card| {
                 format!(
                     "{}: {}",
@@ -161,7 +179,13 @@ impl FastPath {
             ));
             return (off, cards);
         }
-        let core = Core::new(Mirror::new(memory, key, clock, numbers));
+        let mut mirror = Mirror::new(memory, key, clock, numbers);
+        if kept.is_some() {
+            shared::wait_for_readers();
+            let sessions = mirror.adopt();
+            tracing::info!(sessions, "sessions of the last process go on in the kernel");
+        }
+        let core = Core::new(mirror);
         let attachment = Arc::new(Mutex::new(Some(attachment)));
         let again = Arc::downgrade(&attachment);
         match core.start(move || read_clock(&again)) {
@@ -180,6 +204,11 @@ impl FastPath {
             }
             Err(e) => without(format!("start the next-hop thread: {e}")),
         }
+    }
+
+    /// Every session of an earlier process that is to go on is installed again: the others end.
+    pub fn restored(&self) {
+        self.with(Mirror::close_adoption);
     }
 
     /// A mirror without a kernel: every session stays in userspace for `reason`.
@@ -276,7 +305,7 @@ impl FastPath {
         self.with(|mirror| mirror.gauges()).unwrap_or_default()
     }
 
-    /// Detaches from the cards and ends the background thread. Every session is userspace's again.
+    /// Removes the pins, detaches from the cards and ends the background thread. Every session is userspace's again.
     pub fn close(&self) {
         let Inner::On(kernel) = &*self.inner else {
             return;
@@ -314,7 +343,9 @@ impl Kernel {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        drop(attachment);
+        if let Some(attachment) = attachment {
+            attachment.unpin();
+        }
         self.core.stop();
         let thread = self
             .thread

@@ -59,6 +59,7 @@ impl Relay {
             relay.shutdown().await;
             return Err(error);
         }
+        relay.inner.shared.fastpath.restored();
         Ok(relay)
     }
 
@@ -147,6 +148,13 @@ impl Relay {
         samples.push(Sample::gauge("forwards", self.inner.forwards.count()));
         samples.push(Sample::gauge("workers", workers.count() as u64));
         samples
+    }
+
+    /// Leaves the sessions to the kernel and to the next process: nothing is ended, nothing more is served. The process
+    /// must end after it.
+    pub fn leave(self) {
+        // Dropping the last handle would end the workers' sessions one by one.
+        std::mem::forget(self);
     }
 
     /// Ends every session in the kernel and in userspace, closes the sockets, joins the threads, leaves the cards.

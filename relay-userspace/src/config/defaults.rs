@@ -11,6 +11,7 @@ use super::{
 
 /// Read when it exists and `--config` is not given.
 pub const CONFIG_FILE: &str = "/etc/relay/relay.toml";
+pub const PIN_DIRECTORY: &str = "/sys/fs/bpf/relay";
 pub const TURN_PORT: u16 = 3478;
 pub const METRICS_PORT: u16 = 9478;
 pub const REALM: &str = "relay";
@@ -34,6 +35,7 @@ impl Default for Config {
                 interfaces: Vec::new(),
                 xdp: XdpMode::Auto,
                 max_sessions: 65_536,
+                pin_directory: PathBuf::from(PIN_DIRECTORY),
             },
             auth: Auth {
                 realm: REALM.to_owned(),
@@ -50,6 +52,7 @@ impl Default for Config {
                 listen: Some((Ipv4Addr::LOCALHOST, METRICS_PORT).into()),
             },
             workers: 0,
+            survive: true,
         }
     }
 }

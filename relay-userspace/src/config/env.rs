@@ -22,6 +22,9 @@ pub fn read(environment: Environment<'_>, faults: &mut Faults) -> Raw {
         interfaces: layer.list("RELAY_INTERFACES", "kernel.interfaces", value::interface),
         xdp: layer.one("RELAY_XDP", "kernel.xdp", value::xdp),
         max_sessions: layer.one("RELAY_MAX_SESSIONS", "kernel.max_sessions", value::number),
+        pin_directory: layer.one("RELAY_PIN_DIRECTORY", "kernel.pin_directory", |text| {
+            Ok(PathBuf::from(text))
+        }),
         realm: layer.one("RELAY_REALM", "auth.realm", |text| Ok(text.to_owned())),
         secrets: layer.list("RELAY_SECRET", "auth.secrets", |text| {
             Ok(Secret::new(text.to_owned()))
@@ -36,6 +39,7 @@ pub fn read(environment: Environment<'_>, faults: &mut Faults) -> Raw {
         }),
         metrics_listen: layer.one("RELAY_METRICS", "metrics.listen", value::metrics),
         workers: layer.one("RELAY_WORKERS", "workers", value::number),
+        survive: layer.one("RELAY_SURVIVE", "survive", value::boolean),
         log_level: layer.one("RELAY_LOG", "log.level", value::log_level),
         log_format: layer.one("RELAY_LOG_FORMAT", "log.format", value::log_format),
         ..Raw::default()

@@ -17,9 +17,11 @@ use super::table::TableFault;
 use super::{LegTraffic, Placement, SessionId, SessionSpec};
 use crate::api::Traffic;
 
+mod adopt;
 mod network;
 mod sweep;
 
+use adopt::Adoption;
 pub use sweep::Sweep;
 
 /// See the module.
@@ -35,6 +37,7 @@ pub struct Mirror<M> {
     /// Some was freed since.
     room: bool,
     drift: u64,
+    adoption: Adoption,
     /// Traffic of sessions that left the kernel.
     gone: Traffic,
     /// Something waits for the resolver.
@@ -61,6 +64,7 @@ impl<M: Memory> Mirror<M> {
             starved: false,
             room: false,
             drift: 0,
+            adoption: Adoption::Done,
             gone: Traffic::default(),
             needs_resolver: false,
         }

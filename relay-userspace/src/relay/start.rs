@@ -16,6 +16,7 @@ use super::{Inner, Relay};
 use crate::config::{Config, XdpMode};
 use crate::credentials::Credentials;
 use crate::fastpath::FastPath;
+use crate::fastpath::pins::{self, Pins};
 use crate::net::addresses::{RelayAddresses, local_addresses};
 use crate::net::ports::PortPool;
 use crate::net::shared::Shared;
@@ -39,7 +40,7 @@ pub async fn start(config: &Config) -> Result<Relay, StartError> {
     let policy = Arc::new(policy(config, &listen, &pool));
     let (nonce_key, seed) = (random()?, random()?);
 
-    let (fastpath, cards) = FastPath::open(&config.kernel);
+    let (fastpath, cards) = FastPath::open(&config.kernel, pins(config));
     if config.kernel.xdp != XdpMode::Off {
         for card in cards.iter().filter(|card| card.mode == "none") {
             let reason = card.reason.as_deref().unwrap_or_default();
@@ -105,6 +106,27 @@ pub async fn start(config: &Config) -> Result<Relay, StartError> {
     Ok(Relay {
         inner: Arc::new(inner),
     })
+}
+
+/// Where kernel state is kept for the next process; `None`: it ends with this one.
+fn pins(config: &Config) -> Option<Pins> {
+    let kernel = &config.kernel;
+    let directory = &kernel.pin_directory;
+    if !config.survive || kernel.interfaces.is_empty() || kernel.xdp == XdpMode::Off {
+        match pins::remove(directory) {
+            Ok(false) => {}
+            Ok(true) => tracing::warn!("what an earlier relay left in the kernel was removed"),
+            Err(fault) => tracing::warn!(%fault, "an earlier relay's kernel state stays"),
+        }
+        return None;
+    }
+    match Pins::open(directory) {
+        Ok(pins) => Some(pins),
+        Err(fault) => {
+            tracing::warn!(%fault, "sessions in the kernel will end with this process");
+            None
+        }
+    }
 }
 
 /// Every allocation and every forward session is a socket; the usual soft limit of 1024 is for programs that `select`.

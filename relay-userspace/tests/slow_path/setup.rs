@@ -31,6 +31,7 @@ pub fn config() -> Config {
             interfaces: Vec::new(),
             xdp: XdpMode::Off,
             max_sessions: 64,
+            pin_directory: "/nowhere".into(),
         },
         auth: Auth {
             realm: "relay.test".to_string(),
@@ -58,6 +59,7 @@ pub fn config() -> Config {
         },
         metrics: Metrics { listen: None },
         workers: 2,
+        survive: false,
     }
 }
 
