@@ -128,7 +128,7 @@ pub struct Limits {
     pub unauthenticated_per_second: u32,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Forward {
     pub name: String,
     pub listen: SocketAddr,
@@ -140,7 +140,7 @@ pub struct Forward {
 }
 
 /// `HOST:PORT` where HOST is an address or a DNS name, re-resolved while in use.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Destination {
     /// An IPv6 address stands without its brackets.
     pub host: String,

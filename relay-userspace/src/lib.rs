@@ -10,6 +10,9 @@ pub mod turn;
 
 pub mod fastpath;
 
+pub mod journal;
+mod monotonic;
+
 pub mod forward;
 pub mod net;
 pub mod relay;

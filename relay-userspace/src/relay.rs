@@ -3,6 +3,7 @@
 mod start;
 
 mod forwards;
+mod heritage;
 mod listen;
 mod workers;
 
@@ -153,6 +154,9 @@ impl Relay {
     /// Leaves the sessions to the kernel and to the next process: nothing is ended, nothing more is served. The process
     /// must end after it.
     pub fn leave(self) {
+        if let Some(journal) = &self.inner.shared.journal {
+            journal.flush();
+        }
         // Dropping the last handle would end the workers' sessions one by one.
         std::mem::forget(self);
     }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use relay_tests::client::TurnClient;
@@ -13,6 +14,7 @@ use relay_tests::relay::Relay;
 use relay_tests::topology::{
     CLIENT_CARD, CLIENT_V4, EDGE_V4, LAB_NETWORKS, SERVER_CARD, SERVER_V4, Topology,
 };
+use relay_userspace::api::Session;
 
 const CHANNEL: u16 = 0x4123;
 
@@ -56,6 +58,49 @@ impl Call {
         Self { client, peer }
     }
 
+    /// Sends numbered packets both ways, one a millisecond each, while `act` runs. All must arrive.
+    fn during<T>(&self, act: impl FnOnce() -> T) -> T {
+        const END: u32 = u32::MAX;
+        let done = AtomicBool::new(false);
+        let send = |number: u32| {
+            let data = number.to_be_bytes();
+            self.client.send(CHANNEL, &data).unwrap();
+            self.peer.send_to(&data, self.client.relayed).unwrap();
+        };
+        let hear = |socket: &UdpSocket| {
+            let (mut next, mut buffer) = (0u32, [0; 64]);
+            loop {
+                let length = socket.recv(&mut buffer).expect("a packet");
+                let number = *buffer[..length].last_chunk().expect("a number");
+                match u32::from_be_bytes(number) {
+                    END => return next,
+                    number => assert_eq!(number, next),
+                }
+                next += 1;
+            }
+        };
+        std::thread::scope(|scope| {
+            let sender = scope.spawn(|| {
+                let mut sent = 0u32;
+                while !done.load(Relaxed) || sent < 100 {
+                    send(sent);
+                    sent += 1;
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                send(END);
+                sent
+            });
+            let readers = [&self.peer, &self.client.socket].map(|s| scope.spawn(move || hear(s)));
+            let result = act();
+            done.store(true, Relaxed);
+            let sent = sender.join().unwrap();
+            for reader in readers {
+                assert_eq!(reader.join().unwrap(), sent);
+            }
+            result
+        })
+    }
+
     /// `count` packets each way, each one checked: none may be lost.
     fn exchange(&self, count: u32) {
         let mut buffer = [0; 64];
@@ -79,6 +124,37 @@ fn wait_for_kernel(relay: &Relay) {
     .unwrap();
 }
 
+/// Sessions of the next process are those of the last, and everybody goes on with them.
+fn goes_on(mut call: Call, before: &[Session], next: &Relay) {
+    call.during(|| {
+        eventually("the next relay has adopted what it wants", || {
+            next.log()
+                .contains("adoption is over: sessions nobody claimed have ended ended=0")
+        })
+        .unwrap();
+    });
+    wait_for_kernel(next);
+    let after = next.sessions().unwrap();
+    let names = |all: &[Session]| {
+        all.iter()
+            .map(|s| (s.id, s.client, s.relayed))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names(&after), names(before));
+    assert!(after[0].kernel_to_peer.packets > before[0].kernel_to_peer.packets);
+    let requests = call.client.requests_sent();
+    assert_eq!(call.client.refresh(600).unwrap(), 600);
+    let peer = call.peer.local_addr().unwrap();
+    call.client.bind(CHANNEL, peer).unwrap();
+    assert_eq!(
+        call.client.requests_sent() - requests,
+        2,
+        "its nonce is still good"
+    );
+    call.exchange(100);
+    assert!(next.sessions().unwrap()[0].userspace_to_peer.packets <= 1);
+}
+
 #[test]
 fn a_killed_relay_leaves_its_sessions_running_in_the_kernel() {
     let Some((topology, relay)) = lab() else {
@@ -88,21 +164,57 @@ fn a_killed_relay_leaves_its_sessions_running_in_the_kernel() {
     wait_for_kernel(&relay);
     let home = relay.kill().unwrap();
     call.exchange(200);
-    let before = home.pinned();
-    assert_eq!(before.iter().filter(|n| n.starts_with("link-")).count(), 2);
-    let mut next = start(&topology, Arc::clone(&home), &[]);
-    assert_eq!(home.pinned().len(), before.len(), "{:?}", home.pinned());
-    assert!(next.log().contains("go on in the kernel"), "{}", next.log());
+    let pinned = home.pinned();
+    assert_eq!(pinned.iter().filter(|n| n.starts_with("link-")).count(), 2);
+}
+
+#[test]
+fn the_next_relay_goes_on_with_the_sessions_of_a_killed_one() {
+    let Some((topology, relay)) = lab() else {
+        return;
+    };
+    let call = Call::new(&topology);
+    wait_for_kernel(&relay);
+    let before = relay.sessions().unwrap();
+    let mut next = call.during(|| {
+        let home = relay.kill().unwrap();
+        start(&topology, home, &[])
+    });
     assert!(
         next.status()
             .unwrap()
             .cards
             .iter()
-            .all(|c| c.mode == "native"),
-        "the links were taken over"
+            .all(|c| c.mode == "native")
     );
+    goes_on(call, &before, &next);
     assert_eq!(next.stop().unwrap(), 0);
-    assert!(home.pinned().is_empty(), "{:?}", home.pinned());
     let cards = topology.edge.run("ip", &["link"]).unwrap();
     assert!(!cards.contains("xdp"), "{cards}");
+}
+
+#[test]
+fn a_relay_told_to_leave_hands_its_sessions_over() {
+    let Some((topology, relay)) = lab() else {
+        return;
+    };
+    let call = Call::new(&topology);
+    wait_for_kernel(&relay);
+    let before = relay.sessions().unwrap();
+    let next = call.during(|| start(&topology, relay.leave().unwrap(), &[]));
+    goes_on(call, &before, &next);
+}
+
+#[test]
+fn after_a_clean_stop_nothing_is_left() {
+    let Some((topology, mut relay)) = lab() else {
+        return;
+    };
+    let _call = Call::new(&topology);
+    wait_for_kernel(&relay);
+    assert_eq!(relay.stop().unwrap(), 0);
+    let home = relay.kill().unwrap();
+    assert!(home.pinned().is_empty(), "{:?}", home.pinned());
+    let next = start(&topology, home, &[]);
+    assert!(next.sessions().unwrap().is_empty());
 }

@@ -14,8 +14,10 @@ use super::hints;
 use super::state::{self, Generated};
 use super::{logging, output};
 use crate::admin::{self, Office};
+use crate::config::defaults;
 use crate::credentials::Credentials;
 use crate::fastpath::pins;
+use crate::journal;
 use crate::metrics::{self, Readiness};
 use crate::relay::{ForwardError, Relay, StartError};
 
@@ -35,6 +37,9 @@ pub async fn serve(global: &Global, flags: &ServeFlags) -> Result<(), Failure> {
     let credentials = Credentials::new(&config.auth);
     if flags.fresh {
         pins::remove(&config.kernel.pin_directory).map_err(system)?;
+        defaults::journal()
+            .map_or(Ok(false), |path| journal::remove(&path))
+            .map_err(system)?;
     }
     let metrics_wanted = config.metrics.listen;
     let survives = config.survive;

@@ -116,6 +116,11 @@ pub fn state_directory() -> Option<PathBuf> {
         .map(|base| base.join("relay"))
 }
 
+/// Where a relay keeps what the next one has to know.
+pub fn journal() -> Option<PathBuf> {
+    state_directory().map(|directory| directory.join("journal.redb"))
+}
+
 /// systemd passes several directories separated by colons; the first is ours.
 fn directory(variable: &str) -> Option<PathBuf> {
     let all = std::env::var(variable).ok()?;

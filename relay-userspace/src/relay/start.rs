@@ -10,13 +10,13 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::error::StartError;
 use super::forwards::Forwards;
+use super::heritage::Heritage;
 use super::listen::bind_for_workers;
 use super::workers::Workers;
 use super::{Inner, Relay};
 use crate::config::{Config, XdpMode};
 use crate::credentials::Credentials;
 use crate::fastpath::FastPath;
-use crate::fastpath::pins::{self, Pins};
 use crate::net::addresses::{RelayAddresses, local_addresses};
 use crate::net::ports::PortPool;
 use crate::net::shared::Shared;
@@ -38,9 +38,10 @@ pub async fn start(config: &Config) -> Result<Relay, StartError> {
     let (listen, listeners) = bind_listeners(config, count)?;
     let pool = PortPool::new(config.relay.ports.clone());
     let policy = Arc::new(policy(config, &listen, &pool));
-    let (nonce_key, seed) = (random()?, random()?);
+    let seed = random()?;
+    let mut heritage = Heritage::open(config, count, random()?);
 
-    let (fastpath, cards) = FastPath::open(&config.kernel, pins(config));
+    let (fastpath, cards) = FastPath::open(&config.kernel, heritage.pins);
     if config.kernel.xdp != XdpMode::Off {
         for card in cards.iter().filter(|card| card.mode == "none") {
             let reason = card.reason.as_deref().unwrap_or_default();
@@ -54,6 +55,7 @@ pub async fn start(config: &Config) -> Result<Relay, StartError> {
         fastpath: fastpath.clone(),
         pool,
         addresses,
+        journal: heritage.journal,
     });
     let turn = ServerConfig {
         credentials: Arc::new(Credentials::new(&config.auth)),
@@ -61,12 +63,13 @@ pub async fn start(config: &Config) -> Result<Relay, StartError> {
         limits: config.limits.clone(),
         shared: turn::Shared::new(&config.limits, seed),
         relay_families: families(&shared.addresses, &listen),
-        nonce_key,
+        nonce_key: heritage.remembered.nonce_key,
         seed,
         worker_index: 0,
         // Forward sessions have the other half of the ids.
         worker_count: 2 * count,
     };
+    let mut restored = heritage.remembered.allocations_by_worker(count);
     let mut threads = Vec::with_capacity(count);
     for (index, listeners) in listeners.into_iter().enumerate() {
         let turn = ServerConfig {
@@ -81,6 +84,7 @@ pub async fn start(config: &Config) -> Result<Relay, StartError> {
             turn,
             forward_ids,
             listeners,
+            restored: std::mem::take(&mut restored[index]),
         };
         match WorkerThread::start(plan).await {
             Ok(thread) => threads.push(thread),
@@ -106,27 +110,6 @@ pub async fn start(config: &Config) -> Result<Relay, StartError> {
     Ok(Relay {
         inner: Arc::new(inner),
     })
-}
-
-/// Where kernel state is kept for the next process; `None`: it ends with this one.
-fn pins(config: &Config) -> Option<Pins> {
-    let kernel = &config.kernel;
-    let directory = &kernel.pin_directory;
-    if !config.survive || kernel.interfaces.is_empty() || kernel.xdp == XdpMode::Off {
-        match pins::remove(directory) {
-            Ok(false) => {}
-            Ok(true) => tracing::warn!("what an earlier relay left in the kernel was removed"),
-            Err(fault) => tracing::warn!(%fault, "an earlier relay's kernel state stays"),
-        }
-        return None;
-    }
-    match Pins::open(directory) {
-        Ok(pins) => Some(pins),
-        Err(fault) => {
-            tracing::warn!(%fault, "sessions in the kernel will end with this process");
-            None
-        }
-    }
 }
 
 /// Every allocation and every forward session is a socket; the usual soft limit of 1024 is for programs that `select`.
