@@ -218,3 +218,84 @@ fn after_a_clean_stop_nothing_is_left() {
     let next = start(&topology, home, &[]);
     assert!(next.sessions().unwrap().is_empty());
 }
+
+#[test]
+fn a_forward_and_its_sessions_go_on_with_the_same_ports() {
+    let Some((topology, relay)) = lab() else {
+        return;
+    };
+    let bind = |ip: &str| UdpSocket::bind((ip.parse::<IpAddr>().unwrap(), 0));
+    let destination = topology.server.enter(|| Ok(bind(SERVER_V4)?)).unwrap();
+    let client = topology.client.enter(|| Ok(bind(CLIENT_V4)?)).unwrap();
+    for socket in [&destination, &client] {
+        let patience = Some(Duration::from_secs(5));
+        socket.set_read_timeout(patience).unwrap();
+    }
+    let to = destination.local_addr().unwrap().to_string();
+    let add = [
+        "forward", "add", "--listen", "udp/5004", "--to", &to, "--name", "rtp",
+    ];
+    relay.cli(&add).unwrap();
+    client.connect((EDGE_V4, 5004)).unwrap();
+    let mut buffer = [0; 64];
+    client.send(b"hello").unwrap();
+    let (_, port) = destination.recv_from(&mut buffer).unwrap();
+    wait_for_kernel(&relay);
+    let before = relay.sessions().unwrap();
+    let mut there_and_back = || {
+        client.send(b"there").unwrap();
+        let (length, from) = destination
+            .recv_from(&mut buffer)
+            .expect("at the destination");
+        assert_eq!((&buffer[..length], from), (&b"there"[..], port));
+        destination.send_to(b"back", port).unwrap();
+        assert_eq!(client.recv(&mut buffer).expect("at the client"), 4);
+    };
+    let home = relay.kill().unwrap();
+    (0..100).for_each(|_| there_and_back());
+    let next = start(&topology, home, &[]);
+    (0..100).for_each(|_| there_and_back());
+    wait_for_kernel(&next);
+    (0..100).for_each(|_| there_and_back());
+    let after = next.sessions().unwrap();
+    assert_eq!((after.len(), after[0].id), (1, before[0].id));
+    assert!(after[0].kernel_to_peer.packets >= 300, "{after:?}");
+    assert_eq!(after[0].userspace_to_peer.packets, 0);
+    next.cli(&["forward", "remove", "rtp"]).unwrap();
+    assert!(next.sessions().unwrap().is_empty());
+    let last = start(&topology, next.leave().unwrap(), &[]);
+    assert_eq!(last.status().unwrap().forwards, 0, "removed is removed");
+}
+
+#[test]
+fn a_session_ends_in_the_kernel_while_userspace_stands_still() {
+    if !privileged::is_root() {
+        return;
+    }
+    let topology = Topology::new().unwrap();
+    let home = Arc::new(Home::surviving().unwrap());
+    let config = home.path().join("relay.toml");
+    std::fs::write(&config, "[limits]\nmax_lifetime = \"3s\"\n").unwrap();
+    let relay = start(&topology, home, &["--config", config.to_str().unwrap()]);
+    let call = Call::new(&topology);
+    wait_for_kernel(&relay);
+    relay.signal(nix::sys::signal::Signal::SIGSTOP).unwrap();
+    call.exchange(20);
+    let end = std::time::Instant::now() + Duration::from_secs(4);
+    let hears = |socket: &UdpSocket| socket.recv(&mut [0; 64]).is_ok();
+    for socket in [&call.client.socket, &call.peer] {
+        let patience = Some(Duration::from_millis(20));
+        socket.set_read_timeout(patience).unwrap();
+    }
+    eventually("the kernel stops relaying", || {
+        call.client.send(CHANNEL, b"late").unwrap();
+        !hears(&call.peer)
+    })
+    .unwrap();
+    assert!(std::time::Instant::now() < end, "later than its lifetime");
+    while std::time::Instant::now() < end {
+        call.client.send(CHANNEL, b"late").unwrap();
+        call.peer.send_to(b"late", call.client.relayed).unwrap();
+        assert!(!hears(&call.peer) && !hears(&call.client.socket));
+    }
+}

@@ -14,7 +14,7 @@ use super::heritage::Heritage;
 use super::listen::bind_for_workers;
 use super::workers::Workers;
 use super::{Inner, Relay};
-use crate::config::{Config, XdpMode};
+use crate::config::{Config, Forward, XdpMode};
 use crate::credentials::Credentials;
 use crate::fastpath::FastPath;
 use crate::net::addresses::{RelayAddresses, local_addresses};
@@ -27,8 +27,8 @@ use crate::turn::{self, RelayFamilies, ServerConfig};
 /// How often ports of reservations nobody came for are looked for, and new addresses of the host.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
 
-/// Everything but the forwards.
-pub async fn start(config: &Config) -> Result<Relay, StartError> {
+/// Everything but the forwards, and those that an operator added to an earlier process.
+pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError> {
     let count = match config.workers {
         0 => std::thread::available_parallelism().map_or(1, NonZero::get),
         count => count,
@@ -95,7 +95,12 @@ pub async fn start(config: &Config) -> Result<Relay, StartError> {
         }
     }
     let workers = Arc::new(Workers::new(threads));
-    let forwards = Forwards::new(Arc::clone(&workers), fastpath, Arc::clone(&policy));
+    let forwards = Forwards::new(
+        Arc::clone(&workers),
+        fastpath,
+        Arc::clone(&policy),
+        heritage.remembered.sessions,
+    );
     let keeping = housekeeping(Arc::clone(&shared.pool), policy);
     let housekeeping = Mutex::new(Some(tokio::spawn(keeping).abort_handle()));
     let inner = Inner {
@@ -107,9 +112,10 @@ pub async fn start(config: &Config) -> Result<Relay, StartError> {
         forwards,
         housekeeping,
     };
-    Ok(Relay {
+    let relay = Relay {
         inner: Arc::new(inner),
-    })
+    };
+    Ok((relay, heritage.remembered.forwards))
 }
 
 /// Every allocation and every forward session is a socket; the usual soft limit of 1024 is for programs that `select`.
