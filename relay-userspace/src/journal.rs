@@ -149,13 +149,18 @@ fn write(store: &Store, mailbox: &Mailbox) {
     }
 }
 
-/// Removes the journal at `path`. True if there was one.
-pub fn remove(path: &Path) -> std::io::Result<bool> {
-    match std::fs::remove_file(path) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
+/// Removes the journal at `path`, unless a relay has it. True if there was one.
+pub fn remove(path: &Path) -> Result<bool, StoreFault> {
+    if !path.exists() {
+        return Ok(false);
     }
+    let held = store::open_alone(path)?;
+    std::fs::remove_file(path).map_err(|source| StoreFault::Open {
+        path: path.to_owned(),
+        source,
+    })?;
+    drop(held);
+    Ok(true)
 }
 
 #[cfg(test)]

@@ -130,6 +130,10 @@ impl Relay {
         self.child.id()
     }
 
+    pub fn home(&self) -> Arc<Home> {
+        Arc::clone(&self.home)
+    }
+
     /// SIGKILL; what it leaves is in its home.
     pub fn kill(mut self) -> Result<Arc<Home>> {
         self.child.kill()?;

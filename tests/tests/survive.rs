@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
+use relay_common::{ABI_VERSION, Stamp, maps};
 use relay_tests::client::TurnClient;
 use relay_tests::eventually::eventually;
 use relay_tests::home::Home;
 use relay_tests::packet::channel_data;
 use relay_tests::privileged;
-use relay_tests::relay::Relay;
+use relay_tests::relay::{Relay, binary};
 use relay_tests::topology::{
     CLIENT_CARD, CLIENT_V4, EDGE_V4, LAB_NETWORKS, SERVER_CARD, SERVER_V4, Topology,
 };
@@ -298,4 +299,92 @@ fn a_session_ends_in_the_kernel_while_userspace_stands_still() {
         call.peer.send_to(b"late", call.client.relayed).unwrap();
         assert!(!hears(&call.peer) && !hears(&call.client.socket));
     }
+}
+
+/// A killed relay with a session, and what it left.
+fn left() -> Option<(Topology, Call, Arc<Home>)> {
+    let (topology, relay) = lab()?;
+    let call = Call::new(&topology);
+    wait_for_kernel(&relay);
+    let home = relay.kill().unwrap();
+    Some((topology, call, home))
+}
+
+#[test]
+fn tables_of_another_abi_are_replaced_whole_and_allocations_go_on() {
+    let Some((topology, mut call, home)) = left() else {
+        return;
+    };
+    let data = aya::maps::MapData::from_pin(home.pins().join(maps::STAMP)).unwrap();
+    let mut stamp: aya::maps::Array<_, Stamp> = aya::maps::Map::Array(data).try_into().unwrap();
+    let other = Stamp {
+        abi: ABI_VERSION + 1,
+        ..stamp.get(&0, 0).unwrap()
+    };
+    stamp.set(0, other, 0).unwrap();
+    drop(stamp);
+    let next = start(&topology, home, &[]);
+    let said = format!("they have ABI {}, this relay has {ABI_VERSION}", other.abi);
+    assert!(next.log().contains(&said), "{}", next.log());
+    wait_for_kernel(&next);
+    call.exchange(50);
+    assert_eq!(call.client.refresh(600).unwrap(), 600);
+}
+
+#[test]
+fn half_of_the_tables_is_none() {
+    let Some((topology, call, home)) = left() else {
+        return;
+    };
+    std::fs::remove_file(home.pins().join(maps::SESSIONS)).unwrap();
+    let next = start(&topology, home, &[]);
+    assert!(next.log().contains("cannot be adopted"), "{}", next.log());
+    wait_for_kernel(&next);
+    call.exchange(50);
+}
+
+#[test]
+fn a_fresh_relay_knows_nothing_of_the_last() {
+    let Some((topology, mut call, home)) = left() else {
+        return;
+    };
+    let next = start(&topology, home, &["--fresh"]);
+    assert!(next.sessions().unwrap().is_empty());
+    assert!(
+        next.status()
+            .unwrap()
+            .cards
+            .iter()
+            .all(|c| c.mode == "native")
+    );
+    assert!(call.client.refresh(600).is_err());
+}
+
+#[test]
+fn detach_removes_what_a_killed_relay_left_and_nothing_of_a_running_one() {
+    let Some((topology, _call, home)) = left() else {
+        return;
+    };
+    let detach = |home: &Home| {
+        let mut command = std::process::Command::new(binary());
+        command
+            .arg("detach")
+            .envs(home.environment())
+            .output()
+            .unwrap()
+    };
+    let next = start(&topology, home, &[]);
+    wait_for_kernel(&next);
+    let home = next.home();
+    let refused = detach(&home);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(!home.pinned().is_empty());
+    next.kill().unwrap();
+    assert!(detach(&home).status.success());
+    assert!(home.pinned().is_empty());
+    assert!(!home.path().join("journal.redb").exists());
+    eventually("the program is off the cards", || {
+        !topology.edge.run("ip", &["link"]).unwrap().contains("xdp")
+    })
+    .unwrap();
 }

@@ -8,16 +8,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
 use super::args::Global;
+use super::detach;
 use super::exit::{Exit, Failure};
 use super::flags::{self, ServeFlags};
 use super::hints;
 use super::state::{self, Generated};
 use super::{logging, output};
 use crate::admin::{self, Office};
-use crate::config::defaults;
 use crate::credentials::Credentials;
-use crate::fastpath::pins;
-use crate::journal;
 use crate::metrics::{self, Readiness};
 use crate::relay::{ForwardError, Relay, StartError};
 
@@ -36,10 +34,7 @@ pub async fn serve(global: &Global, flags: &ServeFlags) -> Result<(), Failure> {
     let mut signals = Signals::new().map_err(system)?;
     let credentials = Credentials::new(&config.auth);
     if flags.fresh {
-        pins::remove(&config.kernel.pin_directory).map_err(system)?;
-        defaults::journal()
-            .map_or(Ok(false), |path| journal::remove(&path))
-            .map_err(system)?;
+        detach::remove_all(&config)?;
     }
     let metrics_wanted = config.metrics.listen;
     let survives = config.survive;

@@ -61,6 +61,17 @@ pub struct Store {
     database: Database,
 }
 
+/// The file, held against other relays.
+pub fn open_alone(path: &Path) -> Result<Unsynced, StoreFault> {
+    Unsynced::open(path).map_err(|source| match source.kind() {
+        io::ErrorKind::WouldBlock => StoreFault::InUse(path.to_owned()),
+        _ => StoreFault::Open {
+            path: path.to_owned(),
+            source,
+        },
+    })
+}
+
 impl Store {
     pub fn open(
         path: &Path,
@@ -113,13 +124,7 @@ impl Store {
     /// A file that is no journal, after a power failure for example, makes room for one.
     fn open_file(path: &Path) -> Result<Self, StoreFault> {
         let open = || {
-            let file = Unsynced::open(path).map_err(|source| match source.kind() {
-                io::ErrorKind::WouldBlock => StoreFault::InUse(path.to_owned()),
-                _ => StoreFault::Open {
-                    path: path.to_owned(),
-                    source,
-                },
-            })?;
+            let file = open_alone(path)?;
             let database = Builder::new()
                 .set_cache_size(CACHE)
                 .create_with_backend(file);
