@@ -1,4 +1,5 @@
 //! Measurements: figures as ratios and nanoseconds, printed as JSON, never asserted on a clock.
 
 pub mod packet;
+pub mod survive;
 pub mod veth;

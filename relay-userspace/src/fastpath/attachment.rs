@@ -176,7 +176,11 @@ impl Attachment {
             let before = known.iter().find(|(_, of)| *of == ifindex);
             let number = before.map(|(index, _)| *index).or_else(|| free.next());
             let Some(number) = number else { continue };
-            match self.loaded.set_card(number, ifindex) {
+            let set = match before {
+                Some(_) => Ok(()),
+                None => self.loaded.set_card(number, ifindex),
+            };
+            match set {
                 Ok(()) => {
                     numbers.insert(ifindex, number);
                 }
