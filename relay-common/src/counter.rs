@@ -43,7 +43,6 @@ counters! {
     NoNextHop, "no_next_hop", "Passed: the neighbour towards the destination is not resolved.";
     TooBig, "too_big", "Passed: would not fit the MTU of the outgoing link.";
     VlanChange, "vlan_change", "Passed: would leave on another VLAN than it came by.";
-    FamilyChange, "family_change", "Passed: IPv4 to IPv6 or back.";
     NoRoom, "no_room", "Passed: the driver gave no headroom for the longer header.";
     RewriteFault, "rewrite_fault", "Dropped: the frame changed under the rewrite; always 0.";
 }

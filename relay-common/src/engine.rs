@@ -232,9 +232,6 @@ fn forward<H: Ip, const L3: usize>(
     let next_hop = tables
         .next_hop(departure.next_hop)
         .ok_or(Counter::NoNextHop)?;
-    if departure.matches.family != H::FAMILY {
-        return Err(Counter::FamilyChange);
-    }
     if H::hop_limit(&head, L3) <= 1 {
         return Err(Counter::HopLimit);
     }
@@ -255,12 +252,14 @@ fn forward<H: Ip, const L3: usize>(
         0
     };
     let udp_length = packet.data_length as u32 + UDP_LEN as u32 + pushed;
-    if udp_length + H::LEN as u32 > next_hop.mtu as u32 {
+    let leaves_by_v6 = departure.matches.family == V6::FAMILY;
+    let ip_length = if leaves_by_v6 { V6::LEN } else { V4::LEN } as u32;
+    if udp_length + ip_length > next_hop.mtu as u32 {
         return Err(Counter::TooBig);
     }
     let l4 = L3 + H::LEN;
     match head.get::<u16>(l4 + offset_of!(Udp, checksum)) {
-        0 if H::IS_V6 => return Err(Counter::ZeroChecksum),
+        0 if H::IS_V6 || leaves_by_v6 => return Err(Counter::ZeroChecksum),
         0 => {}
         checksum => {
             let length: u16 = head.get(l4 + offset_of!(Udp, length));
@@ -275,7 +274,11 @@ fn forward<H: Ip, const L3: usize>(
         next_hop,
         udp_length: udp_length as u16,
     };
-    rewrite::rewrite::<H, L3>(frame, packet, &recipe)?;
+    if leaves_by_v6 {
+        rewrite::rewrite::<H, V6, L3>(frame, packet, &recipe)?;
+    } else {
+        rewrite::rewrite::<H, V4, L3>(frame, packet, &recipe)?;
+    }
     tables.charge(arrival, packet.data_length as u64);
     if next_hop.ifindex == frame.ingress() {
         Ok(Verdict::Transmit)

@@ -3,6 +3,8 @@
 //! NH (the hash inside UMAC and VMAC) makes two matches collide with probability 2^-32 for anyone who does not
 //! know the key. A collision costs a miss, never a wrong delivery: the slot repeats the whole match.
 
+use core::ops::{BitOr, Shl};
+
 use crate::{Family, Match};
 
 /// Entries in a bucket: one cache line.
@@ -91,11 +93,18 @@ impl HashKey {
     }
 }
 
-/// Two neighbouring fields as they lie in memory.
+/// Two neighbouring fields as one, as they lie in memory.
 #[inline(always)]
-pub(crate) fn pair(first: u16, second: u16) -> u32 {
-    let ([a, b], [c, d]) = (first.to_ne_bytes(), second.to_ne_bytes());
-    u32::from_ne_bytes([a, b, c, d])
+pub(crate) fn pair<Half, Whole>(first: Half, second: Half) -> Whole
+where
+    Whole: From<Half> + Shl<u32, Output = Whole> + BitOr<Output = Whole>,
+{
+    let bits = 8 * size_of::<Half>() as u32;
+    if cfg!(target_endian = "little") {
+        Whole::from(first) | Whole::from(second) << bits
+    } else {
+        Whole::from(first) << bits | Whole::from(second)
+    }
 }
 
 impl Place {

@@ -2,7 +2,7 @@
 
 use core::mem::{align_of, offset_of, size_of};
 
-use crate::{Bucket, HashKey, Leg, Match, NextHop, PortEntry, Session, Stamp};
+use crate::{Address, Bucket, HashKey, Leg, Match, NextHop, PortEntry, Session, Stamp};
 
 /// Plain bytes: fixed-width integers and arrays, no padding, every bit pattern valid.
 ///
@@ -35,6 +35,32 @@ macro_rules! wire_pod {
         // SAFETY: integers and arrays only; `wire.rs` asserts the size, which is the sum of the fields.
         unsafe impl crate::Pod for $t {}
     )*};
+}
+
+impl Match {
+    /// Ports, channel and family in one word.
+    #[inline(always)]
+    pub fn ends(&self) -> u64 {
+        const { assert!(offset_of!(Match, remote_port) % 8 == 0 && align_of::<Match>() == 8) };
+        let start = core::ptr::from_ref(self).cast::<u8>();
+        // SAFETY: the last eight bytes of `self`, plain and aligned by the assertion.
+        unsafe {
+            start
+                .add(offset_of!(Match, remote_port))
+                .cast::<u64>()
+                .read()
+        }
+    }
+}
+
+impl Address {
+    /// Both halves, as they lie in memory.
+    #[inline(always)]
+    pub fn halves(&self) -> &[u64; 2] {
+        const { assert!(align_of::<Address>() == 8) };
+        // SAFETY: as many plain bytes, aligned by the assertion.
+        unsafe { &*core::ptr::from_ref(self).cast() }
+    }
 }
 
 pod! {

@@ -4,7 +4,7 @@ use core::net::{IpAddr, SocketAddr};
 
 /// An IP address as it stands in a packet: network order, an IPv4 one in the first word, the rest zero.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-#[repr(C)]
+#[repr(C, align(8))]
 pub struct Address(pub [u32; 4]);
 
 /// IP version of a leg, as stored in [`Match::family`].

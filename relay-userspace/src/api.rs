@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::advertise::Advertised;
+
 pub type SessionId = u64;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -13,6 +15,9 @@ pub struct Status {
     pub uptime_seconds: u64,
     pub listen: Vec<SocketAddr>,
     pub relay_addresses: Vec<IpAddr>,
+    /// What a 1:1 NAT makes of local addresses.
+    #[serde(default)]
+    pub advertised: Vec<Advertised>,
     /// One entry a card named with `--interface`.
     pub cards: Vec<Card>,
     /// Why no session can run in the kernel, when none can.
@@ -67,6 +72,58 @@ pub struct Session {
     pub kernel_to_client: Traffic,
     pub userspace_to_peer: Traffic,
     pub userspace_to_client: Traffic,
+    pub to_peer: Pace,
+    pub to_client: Pace,
+    /// Of the packets that go now; of all of them when none do.
+    pub userspace_percent: u8,
+    /// Set where a session of the kernel takes userspace a lot, with the likely reason.
+    pub note: Option<String>,
+    /// The last ICMP error about the destination of a forward session.
+    #[serde(default)]
+    pub trouble: Option<String>,
+}
+
+/// One direction of a session now, kernel and userspace together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Pace {
+    /// Averages since the session was last looked at, at most ten seconds.
+    pub packets_per_second: f64,
+    /// Of application bytes.
+    pub bits_per_second: f64,
+    /// The part of `packets_per_second` that userspace relays.
+    pub userspace_packets_per_second: f64,
+    /// Exact in userspace; up to ten seconds too small for the kernel. `None`: no packet yet.
+    pub last_seen_seconds: Option<u64>,
+}
+
+impl Session {
+    /// A session of `client` of which nothing else is known.
+    pub fn blank(client: SocketAddr) -> Self {
+        let none = Traffic::default();
+        Self {
+            id: 0,
+            kind: "turn".to_owned(),
+            owner: String::new(),
+            client,
+            server: client,
+            relayed: client,
+            peer: None,
+            channel: None,
+            runs_in: "userspace".to_owned(),
+            reason: None,
+            expires_in_seconds: 0,
+            age_seconds: 0,
+            kernel_to_peer: none,
+            kernel_to_client: none,
+            userspace_to_peer: none,
+            userspace_to_client: none,
+            to_peer: Pace::default(),
+            to_client: Pace::default(),
+            userspace_percent: 0,
+            note: None,
+            trouble: None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

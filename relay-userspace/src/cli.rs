@@ -4,6 +4,7 @@ mod args;
 mod client;
 mod configuration;
 mod detach;
+mod doctor;
 mod exit;
 mod flags;
 mod hints;
@@ -11,6 +12,7 @@ mod logging;
 mod output;
 mod serve;
 mod state;
+mod top;
 
 pub use args::Cli;
 pub use exit::{Exit, Failure};
@@ -31,10 +33,12 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Serve(flags) => serve::serve(&global, &flags).await,
         Command::Detach(wish) => detach::detach(&global, wish),
         Command::Status(read) => client::status(&global, read).await,
+        Command::Top => top::top(&global).await,
         Command::Session(command) => client::session(&global, command).await,
         Command::Forward(command) => client::forward(&global, command).await,
         Command::Credentials(wish) => client::credentials(&global, wish).await,
         Command::Config(command) => configuration::run(&global, command),
+        Command::Doctor { flags, read } => doctor::doctor(&global, &flags, read.json).await,
         Command::Version(read) => output::version(read.json),
     }
 }

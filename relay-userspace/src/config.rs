@@ -10,6 +10,7 @@ mod reader;
 pub mod show;
 mod validate;
 pub mod value;
+pub mod warning;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -23,6 +24,7 @@ pub use fault::{Fault, Faults};
 pub use load::{Layers, load};
 pub use validate::forward_limits;
 
+use crate::advertise::Advertised;
 use crate::secret::Secret;
 
 /// A validated configuration, with what only the process around the relay needs.
@@ -32,6 +34,8 @@ pub struct Settings {
     pub log: Log,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
+    /// What is allowed, but hardly meant.
+    pub warnings: Vec<fault::Wrong>,
 }
 
 /// Everything `relay serve` needs. Every field has a working default.
@@ -63,6 +67,8 @@ pub struct RelayAddresses {
     /// Local addresses relayed transport addresses are taken from (at most one of each family is used today).
     /// Empty: the address the client contacted, else the address of the default route.
     pub addresses: Vec<IpAddr>,
+    /// Where a 1:1 NAT stands before them.
+    pub advertise: Vec<Advertised>,
     /// Ports for relayed transport addresses and forward sessions. Default 49152..=65535.
     pub ports: RangeInclusive<u16>,
 }

@@ -19,16 +19,14 @@ mod mirror;
 mod netlink;
 mod resolver;
 
-mod bpffs;
-pub mod pins;
-
-mod inherit;
-
 mod attachment;
+mod bpffs;
+mod inherit;
 mod loader;
 mod object;
+pub mod pins;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -44,6 +42,7 @@ pub use object::bpf_object;
 
 use crate::api;
 use crate::config;
+use crate::meter::Reading;
 
 /// Names a session for its whole life, in the API and in the kernel mirror.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -95,6 +94,8 @@ pub struct Gauges {
     pub installed: u64,
     /// Sessions the kernel tables have room for.
     pub capacity: u64,
+    /// Places in the tables that are taken: a session, or two clients that meet, and what was freed a moment ago.
+    pub slots_used: u64,
     /// Next hops in use, and of these how many wait for their neighbour.
     pub next_hops: u64,
     pub next_hops_unresolved: u64,
@@ -261,6 +262,16 @@ impl FastPath {
         self.with(|mirror| mirror.extend(id, near_deadline, far_deadline));
     }
 
+    /// Larger packets to `remote` are userspace's for some minutes: an ICMP error said that they do not fit.
+    pub fn narrow(&self, remote: IpAddr, mtu: u32) {
+        self.with(|mirror| mirror.narrow(remote.to_canonical(), mtu));
+    }
+
+    /// What fits on the way to the peer of a session. Takes the mirror's lock: not for every packet.
+    pub fn far_mtu(&self, id: SessionId) -> Option<u16> {
+        self.with(|mirror| mirror.far_mtu(id)).flatten()
+    }
+
     /// When it returns, the kernel matches no further packet of the session. `None`: not a session of the mirror.
     pub fn remove(&self, id: SessionId) -> Option<LegTraffic> {
         self.with(|mirror| mirror.remove(id)).flatten()
@@ -279,6 +290,12 @@ impl FastPath {
                 }
             }
         }
+    }
+
+    /// How fast the kernel relays a session now, by the leg packets arrive on.
+    pub fn observe(&self, id: SessionId, now: Instant) -> [Reading; 2] {
+        self.with(|mirror| mirror.observe(id, now))
+            .unwrap_or_default()
     }
 
     /// Kernel verdicts by name, summed over CPUs.

@@ -2,10 +2,13 @@
 
 pub mod config;
 
+pub mod advertise;
 pub mod credentials;
+pub mod icmp;
 pub mod policy;
 pub mod secret;
 
+pub mod meter;
 pub mod turn;
 
 pub mod fastpath;
@@ -20,4 +23,5 @@ pub mod relay;
 pub mod admin;
 pub mod api;
 pub mod cli;
+pub mod doctor;
 pub mod metrics;

@@ -18,5 +18,8 @@ pub mod stats;
 
 pub mod batch;
 pub mod fragment;
+pub mod icmp;
+pub mod marks;
+pub mod message;
 pub mod outbox;
 pub mod socket;

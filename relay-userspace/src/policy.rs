@@ -11,6 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
+use crate::advertise::Advertise;
 use crate::config::Peers;
 use listeners::Listeners;
 pub use listeners::Shielded;
@@ -23,6 +24,7 @@ pub struct PeerPolicy {
     deny: Vec<IpNet>,
     listeners: Listeners,
     own: Own,
+    advertise: Advertise,
 }
 
 impl PeerPolicy {
@@ -68,6 +70,12 @@ impl PeerPolicy {
         self
     }
 
+    /// Public addresses a 1:1 NAT gives local ones: judged as both.
+    pub fn with_advertised(mut self, advertise: Advertise) -> Self {
+        self.advertise = advertise;
+        self
+    }
+
     /// Whether `peer` may be reached.
     pub fn check(&self, peer: SocketAddr) -> Result<(), Refusal> {
         if peer.port() == 0 {
@@ -82,12 +90,13 @@ impl PeerPolicy {
     }
 
     fn judge(&self, peer: SocketAddr, port: Option<u16>) -> Result<(), Refusal> {
-        let faces = faces::of(peer.ip());
+        let faces = faces::of(peer.ip(), &self.advertise);
         for face in faces.iter() {
             self.never(face, port)
                 .map_or(Ok(()), |rule| Err(Refusal::new(peer, face, rule)))?;
         }
-        if self.own.relays(peer.ip(), port) {
+        let inside = self.advertise.inward(peer).ip();
+        if self.own.relays(inside, port) {
             return Ok(());
         }
         for face in faces.iter() {

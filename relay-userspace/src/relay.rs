@@ -8,6 +8,7 @@ mod listen;
 mod workers;
 
 mod error;
+mod likely;
 pub mod sample;
 
 use std::net::SocketAddr;
@@ -84,6 +85,7 @@ impl Relay {
             uptime_seconds: self.inner.started.elapsed().as_secs(),
             listen: self.inner.listen.clone(),
             relay_addresses: shared.addresses.known(),
+            advertised: shared.addresses.advertise.pairs().to_vec(),
             cards: self.inner.cards.clone(),
             kernel_off: shared.fastpath.why_off(),
             workers: workers.count(),
@@ -111,6 +113,10 @@ impl Relay {
             .flatten()
             .collect();
         rows.sort_by_key(|row| row.id);
+        let verdicts = self.inner.shared.fastpath.counters();
+        for row in &mut rows {
+            likely::annotate(row, &verdicts);
+        }
         rows
     }
 

@@ -22,6 +22,7 @@ mod binding;
 mod channel_bind;
 mod data;
 mod expiry;
+mod icmp;
 mod permission;
 mod refresh;
 

@@ -1,5 +1,6 @@
 //! Measurements: figures as ratios and nanoseconds, printed as JSON, never asserted on a clock.
 
+pub mod control;
 pub mod packet;
 pub mod survive;
 pub mod veth;

@@ -9,13 +9,13 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use stun_types::attribute::{ErrorCode, XorMappedAddress};
+use stun_types::attribute::{AttributeType, ErrorCode, XorMappedAddress};
 use stun_types::message::{BINDING, Message, MessageClass, MessageWriteVec};
 use stun_types::prelude::*;
 use turn_types::AddressFamily;
 use turn_types::attribute::{
-    ChannelNumber, Data, Lifetime, RequestedAddressFamily, RequestedTransport, XorPeerAddress,
-    XorRelayedAddress,
+    ChannelNumber, Data, DontFragment, Lifetime, RequestedAddressFamily, RequestedTransport,
+    XorPeerAddress, XorRelayedAddress,
 };
 use turn_types::channel::ChannelData;
 use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, DATA, REFRESH, SEND};
@@ -27,12 +27,26 @@ use request::{Answer, Request};
 /// First retransmission; doubled each time (RFC 8489 section 6.2.1).
 const RETRANSMIT: Duration = Duration::from_millis(250);
 const TRANSMISSIONS: u32 = 6;
+const ICMP: AttributeType = AttributeType::new(0x8004);
 
 /// What arrives from a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FromPeer {
-    Channel { number: u16, data: Vec<u8> },
-    Indication { peer: SocketAddr, data: Vec<u8> },
+    Channel {
+        number: u16,
+        data: Vec<u8>,
+    },
+    Indication {
+        peer: SocketAddr,
+        data: Vec<u8>,
+    },
+    /// An ICMP error about data for this peer (RFC 8656 §11.6).
+    Icmp {
+        peer: SocketAddr,
+        kind: u8,
+        code: u8,
+        mtu: u32,
+    },
 }
 
 impl FromPeer {
@@ -40,6 +54,7 @@ impl FromPeer {
     pub fn into_data(self) -> Vec<u8> {
         match self {
             Self::Channel { data, .. } | Self::Indication { data, .. } => data,
+            Self::Icmp { .. } => Vec::new(),
         }
     }
 }
@@ -63,6 +78,17 @@ impl TurnClient {
         user: &str,
         password: &str,
     ) -> Result<Self> {
+        Self::allocate_family(socket, server, server.is_ipv4(), user, password)
+    }
+
+    /// The same with a relayed IPv4 address, or else an IPv6 one.
+    pub fn allocate_family(
+        socket: UdpSocket,
+        server: SocketAddr,
+        ipv4: bool,
+        user: &str,
+        password: &str,
+    ) -> Result<Self> {
         socket
             .connect(server)
             .with_context(|| format!("connect to {server}"))?;
@@ -75,7 +101,7 @@ impl TurnClient {
             requests_sent: 0,
             early: Vec::new(),
         };
-        let family = if server.is_ipv4() {
+        let family = if ipv4 {
             AddressFamily::IPV4
         } else {
             AddressFamily::IPV6
@@ -136,10 +162,22 @@ impl TurnClient {
 
     /// A Send indication.
     pub fn send_indication(&self, peer: SocketAddr, data: &[u8]) -> Result<()> {
+        self.indicate(peer, data, false)
+    }
+
+    /// A Send indication with DONT-FRAGMENT.
+    pub fn send_whole(&self, peer: SocketAddr, data: &[u8]) -> Result<()> {
+        self.indicate(peer, data, true)
+    }
+
+    fn indicate(&self, peer: SocketAddr, data: &[u8], whole: bool) -> Result<()> {
         let mut message = Message::builder_indication(SEND, MessageWriteVec::new());
         let transaction = Message::from_bytes(message.data())?.transaction_id();
         message.add_attribute(&XorPeerAddress::new(peer, transaction))?;
         message.add_attribute(&Data::new(data))?;
+        if whole {
+            message.add_attribute(&DontFragment::new())?;
+        }
         self.socket
             .send(&message.finish())
             .context("send a Send indication")
@@ -258,6 +296,19 @@ fn from_peer(packet: &[u8]) -> Option<FromPeer> {
         .attribute::<XorPeerAddress>()
         .ok()?
         .addr(message.transaction_id());
+    if let Some((_, icmp)) = message
+        .iter_attributes()
+        .find(|(_, raw)| raw.get_type() == ICMP)
+    {
+        let [_, _, high, low, mtu @ ..] = <[u8; 8]>::try_from(&*icmp.value).ok()?;
+        return Some(FromPeer::Icmp {
+            peer,
+            // Seven bits and nine.
+            kind: high >> 1,
+            code: low,
+            mtu: u32::from_be_bytes(mtu),
+        });
+    }
     let data = message.attribute::<Data>().ok()?.data().to_vec();
     Some(FromPeer::Indication { peer, data })
 }

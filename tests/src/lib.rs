@@ -13,6 +13,8 @@ pub mod home;
 pub mod netns;
 pub mod relay;
 pub mod residue;
+pub mod scene;
+pub mod socket_option;
 pub mod topology;
 pub mod wire;
 

@@ -11,6 +11,9 @@ pub struct Udp {
     pub payload: Vec<u8>,
     pub hop_limit: u8,
     pub tos: u8,
+    /// IPv6 flow label.
+    pub flow_label: u32,
+    /// IPv4 identification.
     pub id: u16,
     /// IPv4 flags and offset.
     pub fragment: u16,
@@ -42,6 +45,7 @@ pub fn udp(from: SocketAddr, to: SocketAddr, payload: &[u8]) -> Udp {
         payload: payload.to_vec(),
         hop_limit: 64,
         tos: 0xb8,
+        flow_label: 0xabcde,
         id: 0x1234,
         fragment: 0x4000,
         options: Vec::new(),
@@ -90,7 +94,8 @@ impl Udp {
             (IpAddr::V6(from), IpAddr::V6(to)) => {
                 frame.extend([0x86, 0xdd]);
                 let extension = if self.extension.is_some() { 8 } else { 0 };
-                frame.extend([0x60 | (self.tos >> 4), self.tos << 4 | 0x0a, 0xbc, 0xde]);
+                let word = 6 << 28 | u32::from(self.tos) << 20 | self.flow_label;
+                frame.extend(word.to_be_bytes());
                 frame.extend(((udp.len() + extension) as u16).to_be_bytes());
                 frame.extend([self.extension.unwrap_or(17), self.hop_limit]);
                 frame.extend(from.octets());

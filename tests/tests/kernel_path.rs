@@ -1,152 +1,19 @@
 //! The real relay between namespaces: which path packets take, that they arrive whole, and that it shows.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use relay_tests::client::TurnClient;
 use relay_tests::eventually::eventually;
 use relay_tests::packet::channel_data;
-use relay_tests::privileged;
-use relay_tests::relay::Relay;
+use relay_tests::scene::{CHANNEL, Call, Scene};
+use relay_tests::socket_option::set_option;
 use relay_tests::topology::{
-    CLIENT_CARD, CLIENT_V4, CLIENT_V6, EDGE_V4, EDGE_V6, LAB_NETWORKS, OUTER_CARD, SERVER_CARD,
-    SERVER_V4, SERVER_V6, Topology,
+    CLIENT_CARD, CLIENT_V4, CLIENT_V6, EDGE_V4, EDGE_V6, OUTER_CARD, SERVER_CARD, SERVER_V4,
+    SERVER_V6,
 };
 
-const CHANNEL: u16 = 0x4123;
-
-/// A lab with a running relay.
-struct Lab {
-    topology: Topology,
-    relay: Relay,
-}
-
-/// A TURN client with a channel to a peer in the server namespace.
-struct Call {
-    client: TurnClient,
-    peer: UdpSocket,
-}
-
-fn lab(xdp: &str) -> Option<Lab> {
-    if !privileged::is_root() {
-        return None;
-    }
-    let topology = Topology::new().unwrap();
-    let relay = start(&topology, xdp);
-    Some(Lab { topology, relay })
-}
-
-fn start(topology: &Topology, xdp: &str) -> Relay {
-    let arguments = [
-        "--interface",
-        CLIENT_CARD,
-        "--interface",
-        SERVER_CARD,
-        "--xdp",
-        xdp,
-        "--user",
-        "user:password",
-        "--realm",
-        "lab",
-        "--allow-peer",
-        LAB_NETWORKS[0],
-        "--allow-peer",
-        LAB_NETWORKS[1],
-    ];
-    Relay::start(&topology.edge, &arguments).unwrap()
-}
-
-impl Lab {
-    fn call(&self, client: &str, edge: &str, server: &str) -> Call {
-        let [client, edge, server] = [client, edge, server].map(|a| a.parse::<IpAddr>().unwrap());
-        let socket = self
-            .topology
-            .client
-            .enter(|| Ok(UdpSocket::bind((client, 0))?))
-            .unwrap();
-        let peer = self
-            .topology
-            .server
-            .enter(|| Ok(UdpSocket::bind((server, 0))?))
-            .unwrap();
-        peer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        let mut client =
-            TurnClient::allocate(socket, SocketAddr::new(edge, 3478), "user", "password").unwrap();
-        client.bind(CHANNEL, peer.local_addr().unwrap()).unwrap();
-        client
-            .socket
-            .set_read_timeout(Some(Duration::from_secs(5)))
-            .unwrap();
-        Call { client, peer }
-    }
-
-    fn wait_for_kernel(&self) {
-        let all_in_kernel = || {
-            let sessions = self.relay.sessions().unwrap();
-            !sessions.is_empty() && sessions.iter().all(|s| s.runs_in == "kernel")
-        };
-        if eventually("sessions run in the kernel", all_in_kernel).is_err() {
-            panic!("{:#?}", self.relay.sessions().unwrap());
-        }
-    }
-
-    /// Packets relayed in the kernel and in userspace so far.
-    fn packets(&self) -> (u64, u64) {
-        let status = self.relay.status().unwrap();
-        (status.kernel.packets, status.userspace.packets)
-    }
-
-    fn verdict(&self, name: &str) -> u64 {
-        let counters: serde_json::Value =
-            serde_json::from_str(&self.relay.admin("/v1/counters").unwrap()).unwrap();
-        let samples = counters.as_array().expect("a list of samples");
-        let of = |s: &&serde_json::Value| {
-            s["name"] == "kernel_packets"
-                && s["labels"].to_string().contains(&format!("\"{name}\""))
-        };
-        samples
-            .iter()
-            .find(of)
-            .and_then(|s| s["value"].as_u64())
-            .unwrap_or_else(|| panic!("no verdict {name}"))
-    }
-}
-
-impl Call {
-    /// `count` packets each way, each one checked.
-    fn exchange(&self, count: u32) {
-        for i in 0..count {
-            self.to_peer(&i.to_be_bytes().repeat(1 + i as usize % 50));
-            self.to_client(&i.to_le_bytes().repeat(1 + i as usize % 70));
-        }
-    }
-
-    fn to_peer(&self, data: &[u8]) {
-        self.client.send(CHANNEL, data).unwrap();
-        let mut buffer = vec![0; 65_536];
-        let (length, from) = self
-            .peer
-            .recv_from(&mut buffer)
-            .expect("a packet at the peer");
-        assert_eq!((from, &buffer[..length]), (self.client.relayed, data));
-    }
-
-    fn to_client(&self, data: &[u8]) {
-        self.peer.send_to(data, self.client.relayed).unwrap();
-        let mut buffer = vec![0; 65_536];
-        let (length, from) = self
-            .client
-            .socket
-            .recv_from(&mut buffer)
-            .expect("a packet at the client");
-        assert_eq!(
-            (from, &buffer[..length]),
-            (self.client.server, &channel_data(CHANNEL, data, 0)[..])
-        );
-    }
-}
-
-fn runs_in_the_kernel(lab: &Lab, call: &Call) {
+fn runs_in_the_kernel(lab: &Scene, call: &Call) {
     lab.wait_for_kernel();
     let before = lab.packets();
     call.exchange(100);
@@ -158,7 +25,9 @@ fn runs_in_the_kernel(lab: &Lab, call: &Call) {
 
 #[test]
 fn a_channel_runs_in_the_kernel_between_two_native_cards() {
-    let Some(lab) = lab("native") else { return };
+    let Some(lab) = Scene::new("native") else {
+        return;
+    };
     let call = lab.call(CLIENT_V4, EDGE_V4, SERVER_V4);
     runs_in_the_kernel(&lab, &call);
     let call = lab.call(CLIENT_V6, EDGE_V6, SERVER_V6);
@@ -175,7 +44,9 @@ fn a_channel_runs_in_the_kernel_between_two_native_cards() {
 
 #[test]
 fn a_channel_runs_in_the_kernel_on_generic_cards() {
-    let Some(lab) = lab("generic") else { return };
+    let Some(lab) = Scene::new("generic") else {
+        return;
+    };
     let call = lab.call(CLIENT_V4, EDGE_V4, SERVER_V4);
     runs_in_the_kernel(&lab, &call);
     assert!(
@@ -189,8 +60,38 @@ fn a_channel_runs_in_the_kernel_on_generic_cards() {
 }
 
 #[test]
+fn a_session_whose_sender_leaves_checksums_to_hardware_says_so() {
+    let Some(lab) = Scene::new("native") else {
+        return;
+    };
+    let call = lab.call(CLIENT_V4, EDGE_V4, SERVER_V4);
+    runs_in_the_kernel(&lab, &call);
+    let at_rest = &lab.relay.sessions().unwrap()[0];
+    assert_eq!((&at_rest.note, &at_rest.reason), (&None, &None));
+    assert_eq!(at_rest.to_peer.last_seen_seconds, Some(0), "{at_rest:?}");
+
+    let server = &lab.topology.server;
+    server
+        .run("ethtool", &["-K", OUTER_CARD, "tx", "on"])
+        .unwrap();
+    let noted = || {
+        for _ in 0..50 {
+            call.to_client(b"with half a checksum");
+        }
+        let session = lab.relay.sessions().unwrap().remove(0);
+        assert_eq!(session.runs_in, "kernel");
+        session
+            .note
+            .filter(|note| note.contains("`partial_checksum`"))
+    };
+    eventually("the session says why", || noted().is_some()).unwrap();
+    let list = lab.relay.cli(&["session", "list"]).unwrap();
+    assert!(list.contains("ethtool"), "{list}");
+}
+
+#[test]
 fn without_xdp_everything_runs_in_userspace_and_says_why() {
-    let Some(lab) = lab("off") else { return };
+    let Some(lab) = Scene::new("off") else { return };
     let call = lab.call(CLIENT_V4, EDGE_V4, SERVER_V4);
     call.exchange(50);
     assert_eq!(lab.packets().0, 0);
@@ -207,7 +108,9 @@ fn without_xdp_everything_runs_in_userspace_and_says_why() {
 
 #[test]
 fn a_neighbour_with_a_new_address_gets_its_packets_and_the_kernel_follows() {
-    let Some(lab) = lab("native") else { return };
+    let Some(lab) = Scene::new("native") else {
+        return;
+    };
     let call = lab.call(CLIENT_V4, EDGE_V4, SERVER_V4);
     runs_in_the_kernel(&lab, &call);
     let server = &lab.topology.server;
@@ -237,7 +140,9 @@ fn a_neighbour_with_a_new_address_gets_its_packets_and_the_kernel_follows() {
 
 #[test]
 fn what_the_kernel_cannot_handle_arrives_through_userspace_and_is_counted() {
-    let Some(lab) = lab("native") else { return };
+    let Some(lab) = Scene::new("native") else {
+        return;
+    };
     let call = lab.call(CLIENT_V4, EDGE_V4, SERVER_V4);
     runs_in_the_kernel(&lab, &call);
 
@@ -287,24 +192,11 @@ fn what_the_kernel_cannot_handle_arrives_through_userspace_and_is_counted() {
     .unwrap();
 }
 
-fn set_option(socket: &UdpSocket, level: i32, name: i32, value: &[u8]) {
-    use std::os::fd::AsRawFd;
-    // SAFETY: an open socket, and a buffer with its length.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            level,
-            name,
-            value.as_ptr().cast(),
-            value.len() as u32,
-        )
-    };
-    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
-}
-
 #[test]
 fn two_clients_of_the_relay_meet_in_the_kernel_in_one_pass() {
-    let Some(lab) = lab("native") else { return };
+    let Some(lab) = Scene::new("native") else {
+        return;
+    };
     let allocate = || {
         let socket = lab
             .topology
@@ -349,7 +241,9 @@ fn two_clients_of_the_relay_meet_in_the_kernel_in_one_pass() {
 
 #[test]
 fn a_forward_runs_in_the_kernel_with_one_port_per_client_and_ends_when_idle() {
-    let Some(lab) = lab("native") else { return };
+    let Some(lab) = Scene::new("native") else {
+        return;
+    };
     let destination = lab
         .topology
         .server
@@ -410,7 +304,9 @@ fn a_forward_runs_in_the_kernel_with_one_port_per_client_and_ends_when_idle() {
 
 #[test]
 fn a_deleted_allocation_is_gone_from_the_kernel_when_its_end_is_answered() {
-    let Some(lab) = lab("native") else { return };
+    let Some(lab) = Scene::new("native") else {
+        return;
+    };
     let mut call = lab.call(CLIENT_V4, EDGE_V4, SERVER_V4);
     runs_in_the_kernel(&lab, &call);
     let before = lab.packets();
@@ -429,7 +325,9 @@ fn a_deleted_allocation_is_gone_from_the_kernel_when_its_end_is_answered() {
 
 #[test]
 fn sigterm_ends_it_cleanly_and_leaves_no_program_attached() {
-    let Some(mut lab) = lab("native") else { return };
+    let Some(mut lab) = Scene::new("native") else {
+        return;
+    };
     let _call = lab.call(CLIENT_V4, EDGE_V4, SERVER_V4);
     assert_eq!(lab.relay.stop().unwrap(), 0);
     let links = lab

@@ -41,7 +41,7 @@ macro_rules! words {
         }
     )*};
 }
-words!(u8, u16, u32);
+words!(u8, u16, u32, u64);
 
 /// Readable bytes at the start of a frame.
 #[derive(Clone, Copy)]

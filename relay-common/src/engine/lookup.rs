@@ -40,6 +40,11 @@ impl Wanted<'_> {
         };
         pair(channel, H::FAMILY)
     }
+    /// As [`Match::ends`](crate::Match::ends).
+    #[inline(always)]
+    fn ends<H: Ip>(&self) -> u64 {
+        pair(self.ports::<H>(), self.channel_family::<H>())
+    }
 }
 
 #[inline(always)]
@@ -103,12 +108,10 @@ fn accept<'t, H: Ip>(
         return NOTHING;
     };
     let m = &session.legs[(leg & 1) as usize].matches;
-    // One branch, as all of it is nearly always the same.
-    let difference = (session.generation ^ generation)
-        | (pair(m.remote_port, m.local_port) ^ wanted.ports::<H>())
-        | (pair(m.channel, m.family) ^ wanted.channel_family::<H>())
-        | H::difference(&wanted.head, wanted.l3, m);
-    if difference == 0 {
+    if session.generation == generation
+        && m.ends() == wanted.ends::<H>()
+        && H::matches(&wanted.head, wanted.l3, m)
+    {
         Found {
             session: Some(session),
             leg,

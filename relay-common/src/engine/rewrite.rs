@@ -17,9 +17,10 @@ pub struct Recipe<'t> {
     pub udp_length: u16,
 }
 
+/// Turns a packet that came with an `H` header into one with an `O` header.
 /// Fails with `NoRoom` before anything is written, or not at all.
 #[inline(always)]
-pub fn rewrite<H: Ip, const L3: usize>(
+pub fn rewrite<H: Ip, O: Ip, const L3: usize>(
     frame: &mut impl Frame,
     packet: &Packet,
     recipe: &Recipe,
@@ -43,11 +44,12 @@ pub fn rewrite<H: Ip, const L3: usize>(
     } else {
         0
     };
-    if popped != pushed && !frame.move_start(popped - pushed) {
+    let shift = popped + H::LEN as i32 - pushed - O::LEN as i32;
+    if shift != 0 && !frame.move_start(shift) {
         return Err(Counter::NoRoom);
     }
 
-    let l4 = L3 + H::LEN;
+    let l4 = L3 + O::LEN;
     let mut head = frame
         .head_mut(l4 + UDP_LEN as usize)
         .ok_or(Counter::RewriteFault)?;
@@ -56,20 +58,17 @@ pub fn rewrite<H: Ip, const L3: usize>(
     head.put(4, macs[1]);
     head.put(8, macs[2]);
     if L3 == ETHERNET_LEN {
-        head.put(offset_of!(Ethernet, ethertype), H::ETHERTYPE);
+        head.put(offset_of!(Ethernet, ethertype), O::ETHERTYPE);
     } else {
         head.put(offset_of!(Ethernet, ethertype), ETHERTYPE_VLAN);
         head.put(ETHERNET_LEN, tci);
-        head.put(ETHERNET_LEN + VLAN_LEN - 2, H::ETHERTYPE);
+        head.put(ETHERNET_LEN + VLAN_LEN - 2, O::ETHERTYPE);
     }
-    H::forward(
-        kept,
-        recipe.arrival,
-        departure,
-        recipe.udp_length,
-        &mut head,
-        L3,
-    );
+    if H::IS_V6 == O::IS_V6 {
+        H::forward(kept, recipe, &mut head, L3);
+    } else {
+        O::originate(H::traffic(&kept), recipe, &mut head, L3);
+    }
     head.put(l4 + offset_of!(Udp, source), departure.local_port);
     head.put(l4 + offset_of!(Udp, destination), departure.remote_port);
     head.put(l4 + offset_of!(Udp, length), recipe.udp_length.to_be());

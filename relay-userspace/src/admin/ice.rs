@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
+use crate::advertise::outside;
 use crate::api::{IceServer, Status};
 use crate::config::defaults;
 use crate::credentials::Credentials;
@@ -46,8 +47,10 @@ pub fn advertised(status: &Status) -> (String, u16) {
     let address = listen
         .filter(concrete)
         .map(SocketAddr::ip)
+        .or_else(|| status.advertised.first().map(|pair| pair.local))
         .or_else(|| status.relay_addresses.first().copied())
         .or_else(default_route_address);
+    let address = address.map(|a| outside(a, &status.advertised));
     (
         address.map_or("localhost".to_owned(), |a| a.to_string()),
         port,

@@ -53,6 +53,11 @@ pub enum Command {
     Detach(Detach),
     /// What the running relay does and where
     Status(Read),
+    /// Live view of the sessions, in a terminal
+    #[command(
+        after_help = "Keys: q quit, / filter, r p b a u order by rate, packets, bytes, age, user; the same again turns it."
+    )]
+    Top,
     /// Sessions: TURN channels and clients of forwards
     #[command(subcommand)]
     Session(Session),
@@ -64,6 +69,16 @@ pub enum Command {
     /// Check or show the configuration
     #[command(subcommand)]
     Config(Config),
+    /// Check kernel, cards, limits, ports and firewall, and say what to do
+    #[command(
+        after_help = "Takes the flags of `relay serve`. Changes nothing. Exits 1 when something fails; warnings alone are 0."
+    )]
+    Doctor {
+        #[command(flatten)]
+        flags: Box<ServeFlags>,
+        #[command(flatten)]
+        read: Read,
+    },
     /// Print the version
     Version(Read),
 }

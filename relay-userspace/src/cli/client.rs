@@ -14,6 +14,7 @@ use super::flags::{self, ServeFlags};
 use super::output;
 use crate::admin::client::Client;
 use crate::admin::{ice, request, unix_now};
+use crate::advertise::outside;
 use crate::api::{
     CredentialsRequest, ForwardRequest, ForwardView, IceServer, Session, StatusReport,
 };
@@ -40,7 +41,11 @@ pub async fn session(global: &Global, command: SessionCommand) -> Result<(), Fai
             }
         }
         SessionCommand::Show { id, read } => {
-            let session: Session = client.get(&format!("/v1/sessions/{id}")).await?;
+            let path = format!("/v1/sessions/{id}");
+            // The second look makes the rates those of the last second.
+            client.get::<Session>(&path).await?;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let session: Session = client.get(&path).await?;
             match read.json {
                 true => output::json(&session),
                 false => output::line(&views::session(&session)),
@@ -120,7 +125,10 @@ fn minted(
     let config = flags::settings(global, &given)?.config;
     let listens = config.listen.udp.first().map(SocketAddr::port);
     let port = port.or(listens).unwrap_or(defaults::TURN_PORT);
-    let own = || ice::default_route_address().map(|address| address.to_string());
+    let own = || {
+        let address = ice::default_route_address()?;
+        Some(outside(address, &config.relay.advertise).to_string())
+    };
     let host = host.or_else(own).unwrap_or("localhost".to_owned());
     let wish = ice::Wish {
         user: &asked.user,
@@ -137,10 +145,9 @@ fn minted(
 }
 
 /// Flag or variable, else what the default configuration file says, else the default.
-fn client(global: &Global) -> Client {
+pub(super) fn client(global: &Global) -> Client {
     let configured = || {
-        let file = std::path::Path::new(defaults::CONFIG_FILE);
-        let settings = load(Layers::only_file(file)).ok()?;
+        let settings = load(Layers::only_file(None)).ok()?;
         Some(settings.config.admin.socket)
     };
     let socket: Option<PathBuf> = global.admin_socket.clone().or_else(configured);

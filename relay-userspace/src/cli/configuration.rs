@@ -20,18 +20,33 @@ pub fn run(global: &Global, command: Config) -> Result<(), Failure> {
     }
 }
 
-fn check(file: Option<&Path>, json: bool) -> Result<(), Failure> {
-    let file = file.unwrap_or(Path::new(defaults::CONFIG_FILE));
-    let checked = load(Layers::only_file(file));
+/// Without a name it looks where `relay serve` does, and like it is content when there is nothing.
+fn check(named: Option<&Path>, json: bool) -> Result<(), Failure> {
+    let checked = load(Layers::only_file(named));
+    let file = named.unwrap_or(Path::new(defaults::CONFIG_FILE));
     if json {
         let faults = checked.as_ref().err().cloned().unwrap_or_default();
+        let warnings = checked
+            .as_ref()
+            .map_or(&[][..], |settings| &settings.warnings);
         let Faults(list) = &faults;
-        output::json(&serde_json::json!({ "file": file, "ok": checked.is_ok(), "faults": list }))?;
+        output::json(&serde_json::json!({
+            "file": file, "ok": checked.is_ok(), "faults": list, "warnings": warnings,
+        }))?;
         return match checked {
             Ok(_) => Ok(()),
             Err(_) => Err(Failure::silent(Exit::BadConfig)),
         };
     }
-    checked?;
-    output::line(&format!("{}: no faults", file.display()))
+    let settings = checked?;
+    for warning in &settings.warnings {
+        output::line(&format!("warning: {warning}"))?;
+    }
+    let file = file.display();
+    match settings.file {
+        Some(_) => output::line(&format!("{file}: no faults")),
+        None => output::line(&format!(
+            "{file}: does not exist; the defaults are used, and they have no faults"
+        )),
+    }
 }

@@ -31,7 +31,7 @@ pub const HELP: &str = "Exit codes:
   1   refused or failed
   2   wrong usage of the command line
   4   no such session or forward
-  64  faults in the configuration
+  64  faults in the configuration; `top` without a terminal
   69  no relay answers on the admin socket
   70  internal error
   71  the system refused: cannot bind, read or write

@@ -7,6 +7,7 @@ use clap::Args;
 use super::args::Global;
 use crate::config::fault::{At, Faults, Origin, Place, Wrong};
 use crate::config::raw::Raw;
+use crate::config::warning::unknown_variables;
 use crate::config::{Forward, Layers, Settings, User, XdpMode, defaults, load, value};
 use crate::secret::Secret;
 
@@ -39,6 +40,9 @@ pub struct ServeFlags {
     /// Local address of relayed transport addresses
     #[arg(long, value_name = "IP")]
     pub relay_address: Vec<String>,
+    /// Public address a 1:1 NAT gives a local one
+    #[arg(long, value_name = "LOCAL=PUBLIC")]
+    pub advertise: Vec<String>,
     /// Ports of relayed transport addresses [default: 49152-65535]
     #[arg(long, value_name = "A-B")]
     pub relay_ports: Option<String>,
@@ -72,12 +76,15 @@ pub struct ServeFlags {
 pub fn settings(global: &Global, flags: &ServeFlags) -> Result<Settings, Faults> {
     let mut faults = Faults::default();
     let raw = raw(global, flags, &mut faults);
-    load(Layers {
+    let mut settings = load(Layers {
         flags: raw,
         faults,
         environment: &|name| std::env::var(name).ok(),
         file: flags.config.as_deref(),
-    })
+    })?;
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    settings.warnings.extend(unknown_variables(names));
+    Ok(settings)
 }
 
 pub fn raw(global: &Global, flags: &ServeFlags, faults: &mut Faults) -> Raw {
@@ -93,6 +100,13 @@ pub fn raw(global: &Global, flags: &ServeFlags, faults: &mut Faults) -> Raw {
             &flags.relay_address,
             faults,
             |t| value::ip(t),
+        ),
+        advertise: all(
+            "--advertise",
+            "relay.advertise",
+            &flags.advertise,
+            faults,
+            |t| value::advertised(t),
         ),
         relay_ports: one(
             "--relay-ports",

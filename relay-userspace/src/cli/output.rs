@@ -65,6 +65,21 @@ pub fn bytes(count: u64) -> String {
     }
 }
 
+/// `1.2 Mbit/s`.
+pub fn bits(per_second: f64) -> String {
+    let units = ["bit/s", "kbit/s", "Mbit/s", "Gbit/s"];
+    let mut value = per_second;
+    let mut unit = 0;
+    while value >= 1000.0 && unit + 1 < units.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    match unit {
+        0 => format!("{value:.0} {}", units[unit]),
+        _ => format!("{value:.1} {}", units[unit]),
+    }
+}
+
 pub fn version(as_json: bool) -> Result<(), Failure> {
     let version = env!("CARGO_PKG_VERSION");
     match as_json {

@@ -24,7 +24,7 @@ pub async fn serve(global: &Global, flags: &ServeFlags) -> Result<(), Failure> {
     logging::start(&settings.log);
     let mut config = settings.config;
     let generated = state::ensure_secret(&mut config.auth).map_err(system)?;
-    let mut warnings = Vec::new();
+    let mut warnings: Vec<_> = settings.warnings.iter().map(ToString::to_string).collect();
     if let Generated::InMemory(why) = &generated {
         warnings.push(format!("the generated secret is not kept: {why}"));
     }

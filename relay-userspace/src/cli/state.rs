@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
+use crate::config::warning::in_words;
 use crate::config::{Auth, defaults};
 use crate::secret::Secret;
 
@@ -30,8 +31,9 @@ fn ensure_secret_in(auth: &mut Auth, directory: Option<&Path>) -> io::Result<Gen
         Some(directory) => {
             kept_secret(directory).map_err(|error| {
                 format!(
-                    "{}: {error}; make it writable, set XDG_STATE_HOME, or give --secret-file",
-                    directory.display()
+                    "{}: {}; make it writable, set XDG_STATE_HOME, or give --secret-file",
+                    directory.display(),
+                    in_words(&error)
                 )
             })
         }

@@ -34,6 +34,7 @@ fn every_documented_command_parses() {
     for words in [
         "relay status --json",
         "relay session list --user alice --json",
+        "relay top --admin-socket /x",
         "relay session show 7",
         "relay session kill 7",
         "relay forward add --listen udp/5004 --to m.example.org:5004 --allow 10.0.0.0/8 --allow ::1 --idle 60s --max-sessions 5 --name x",
@@ -43,6 +44,7 @@ fn every_documented_command_parses() {
         "relay credentials --user alice --secret s --admin-socket /x",
         "relay config check relay.toml --json",
         "relay config show --config relay.toml --workers 2 --json",
+        "relay doctor --config relay.toml --interface eth0 --json",
         "relay version --json",
     ] {
         parse(words);
@@ -206,4 +208,14 @@ fn the_readiness_line_names_ports_socket_and_pid() {
         line,
         "relay ready udp=127.0.0.1:1,[::1]:2 admin=/run/a.sock pid=7"
     );
+}
+
+#[tokio::test]
+async fn checking_the_default_file_that_does_not_exist_is_as_fine_as_serving_without_it() {
+    if std::path::Path::new(crate::config::defaults::CONFIG_FILE).exists() {
+        return;
+    }
+    assert_eq!(super::run(parse("relay config check")).await, Exit::Done);
+    let named = super::run(parse("relay config check /nonexistent/relay.toml")).await;
+    assert_eq!(named, Exit::BadConfig);
 }

@@ -29,6 +29,7 @@ impl Default for Config {
             },
             relay: RelayAddresses {
                 addresses: Vec::new(),
+                advertise: Vec::new(),
                 ports: 49152..=65535,
             },
             kernel: Kernel {

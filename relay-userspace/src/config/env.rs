@@ -10,6 +10,29 @@ use crate::secret::Secret;
 /// Names the environment; a test gives its own.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
+/// Every variable that is read here.
+pub const NAMES: [&str; 19] = [
+    "RELAY_ADVERTISE",
+    "RELAY_LISTEN",
+    "RELAY_ADDRESSES",
+    "RELAY_PORTS",
+    "RELAY_PIN_DIRECTORY",
+    "RELAY_INTERFACES",
+    "RELAY_XDP",
+    "RELAY_MAX_SESSIONS",
+    "RELAY_REALM",
+    "RELAY_SECRET",
+    "RELAY_SECRET_FILE",
+    "RELAY_ALLOW_PEERS",
+    "RELAY_DENY_PEERS",
+    "RELAY_ADMIN_SOCKET",
+    "RELAY_METRICS",
+    "RELAY_WORKERS",
+    "RELAY_SURVIVE",
+    "RELAY_LOG",
+    "RELAY_LOG_FORMAT",
+];
+
 pub fn read(environment: Environment<'_>, faults: &mut Faults) -> Raw {
     let mut layer = Layer {
         environment,
@@ -18,6 +41,7 @@ pub fn read(environment: Environment<'_>, faults: &mut Faults) -> Raw {
     Raw {
         listen_udp: layer.listens("RELAY_LISTEN", "listen.udp"),
         relay_addresses: layer.list("RELAY_ADDRESSES", "relay.addresses", value::ip),
+        advertise: layer.list("RELAY_ADVERTISE", "relay.advertise", value::advertised),
         relay_ports: layer.one("RELAY_PORTS", "relay.ports", value::ports),
         interfaces: layer.list("RELAY_INTERFACES", "kernel.interfaces", value::interface),
         xdp: layer.one("RELAY_XDP", "kernel.xdp", value::xdp),

@@ -59,7 +59,7 @@ impl Place {
 }
 
 /// Why a text is not the value it should be; its place is known to whoever read it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("{problem}: {remedy}")]
 pub struct Wrong {
     pub problem: String,

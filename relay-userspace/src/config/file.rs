@@ -33,6 +33,7 @@ pub fn read(path: &Path, text: &str, faults: &mut Faults) -> Raw {
 
     let mut relay = root.section("relay", faults);
     raw.relay_addresses = relay.texts("addresses", faults, value::ip);
+    raw.advertise = relay.texts("advertise", faults, value::advertised);
     raw.relay_ports = relay.text("ports", faults, value::ports);
     relay.finish(faults);
 

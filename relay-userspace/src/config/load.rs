@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::env::Environment;
 use super::fault::{At, Faults, Origin, Place, Wrong};
 use super::raw::Raw;
+use super::warning::{in_words, open_to_others};
 use super::{Settings, defaults, env, file, validate};
 use crate::secret::Secret;
 
@@ -18,26 +19,32 @@ pub struct Layers<'a> {
 }
 
 impl<'a> Layers<'a> {
-    /// One file alone, for `relay config check FILE`.
-    pub fn only_file(file: &'a Path) -> Self {
+    /// One file alone, for `relay config check`; `None`: the default one, if it exists.
+    pub fn only_file(file: Option<&'a Path>) -> Self {
         Self {
             flags: Raw::default(),
             faults: Faults::default(),
             environment: &|_| None,
-            file: Some(file),
+            file,
         }
     }
 }
 
 pub fn load(layers: Layers<'_>) -> Result<Settings, Faults> {
     let mut faults = layers.faults;
+    let mut warnings = Vec::new();
     let (path, text) = text(layers.file, &mut faults);
     let from_file = match (&path, text) {
         (Some(path), Some(text)) => file::read(path, &text, &mut faults),
         _ => Raw::default(),
     };
+    if from_file.secrets.is_some() || from_file.users.is_some() {
+        warnings.extend(path.as_deref().and_then(open_to_others));
+    }
     let from_env = env::read(layers.environment, &mut faults);
     let mut raw = layers.flags.over(from_env).over(from_file);
+    let secret_path = raw.secret_file.as_ref().map(|path| path.value.clone());
+    warnings.extend(secret_path.as_deref().and_then(open_to_others));
     secret_file(&mut raw, &mut faults);
     let (config, log) = validate::validate(raw, &mut faults);
     if !faults.is_empty() {
@@ -48,6 +55,7 @@ pub fn load(layers: Layers<'_>) -> Result<Settings, Faults> {
         config,
         log,
         file: path,
+        warnings,
     })
 }
 
@@ -68,7 +76,10 @@ fn text(named: Option<&Path>, faults: &mut Faults) -> (Option<PathBuf>, Option<S
             };
             faults.add(
                 &place,
-                Wrong::new(format!("cannot be read ({error})"), readable(&error)),
+                Wrong::new(
+                    format!("cannot be read ({})", in_words(&error)),
+                    readable(&error),
+                ),
             );
             (Some(path.to_owned()), None)
         }
@@ -83,7 +94,7 @@ fn secret_file(raw: &mut Raw, faults: &mut Faults) {
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) => {
-            let problem = format!("{} cannot be read ({error})", path.display());
+            let problem = format!("{} cannot be read ({})", path.display(), in_words(&error));
             return faults.add(&place, Wrong::new(problem, readable(&error)));
         }
     };

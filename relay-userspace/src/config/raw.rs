@@ -9,6 +9,7 @@ use ipnet::IpNet;
 
 use super::fault::At;
 use super::{Forward, LogFormat, User, XdpMode};
+use crate::advertise::Advertised;
 use crate::secret::Secret;
 
 type Key<T> = Option<At<T>>;
@@ -37,6 +38,7 @@ macro_rules! layer {
 layer! {
     listen_udp: Keys<SocketAddr>,
     relay_addresses: Keys<IpAddr>,
+    advertise: Keys<Advertised>,
     relay_ports: Key<RangeInclusive<u16>>,
     interfaces: Keys<String>,
     xdp: Key<XdpMode>,

@@ -16,6 +16,7 @@ pub fn toml(settings: &Settings) -> DocumentMut {
     root["listen"] = section([("udp", list(&config.listen.udp))]);
     root["relay"] = section([
         ("addresses", list(&config.relay.addresses)),
+        ("advertise", list(&config.relay.advertise)),
         (
             "ports",
             value(format!(

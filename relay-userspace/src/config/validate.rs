@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use super::fault::{At, Faults, Place, Wrong};
 use super::raw::Raw;
 use super::{Config, Destination, Forward, Log, Peers, User};
+use crate::advertise::Advertised;
 use crate::policy::PeerPolicy;
 
 /// The configuration meant; worth something only while `faults` stays empty.
@@ -18,6 +19,7 @@ pub fn validate(raw: Raw, faults: &mut Faults) -> (Config, Log) {
     let mut log = Log::default();
     set_all(&mut config.listen.udp, raw.listen_udp);
     set_all(&mut config.relay.addresses, raw.relay_addresses);
+    set_all(&mut config.relay.advertise, raw.advertise);
     set(&mut config.relay.ports, raw.relay_ports);
     set_all(&mut config.kernel.interfaces, raw.interfaces);
     set(&mut config.kernel.xdp, raw.xdp);
@@ -103,6 +105,7 @@ fn rules(raw: &Raw, faults: &mut Faults) {
     destinations(raw, faults);
     listen_clashes(raw, faults);
     one_address_a_family(raw, faults);
+    advertised_once(raw.advertise.as_deref().unwrap_or_default(), faults);
     cards(raw.interfaces.as_deref().unwrap_or_default(), faults);
 }
 
@@ -306,6 +309,18 @@ fn one_address_a_family(raw: &Raw, faults: &mut Faults) {
                 &at.place,
                 Wrong::new(problem, "name at most one IPv4 and one IPv6 address"),
             );
+        }
+    }
+}
+
+fn advertised_once(pairs: &[At<Advertised>], faults: &mut Faults) {
+    for (index, at) in pairs.iter().enumerate() {
+        let Advertised { local, public } = at.value;
+        let same = |one: &&At<Advertised>| one.value.local == local || one.value.public == public;
+        if let Some(first) = pairs[..index].iter().find(same) {
+            let problem = format!("{} contradicts {}", at.value, first.value);
+            let remedy = "name each local and each public address once";
+            faults.add(&at.place, Wrong::new(problem, remedy));
         }
     }
 }

@@ -11,6 +11,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::fault::{At, Wrong};
 use super::{Destination, LogFormat, XdpMode};
+use crate::advertise::Advertised;
 
 type Read<T> = Result<T, Wrong>;
 
@@ -156,6 +157,21 @@ pub fn ip(text: &str) -> Read<IpAddr> {
         );
     }
     Ok(address)
+}
+
+/// `LOCAL=PUBLIC`: an address of this host and the one a 1:1 NAT gives it.
+pub fn advertised(text: &str) -> Read<Advertised> {
+    const REMEDY: &str = "write LOCAL=PUBLIC, for example 10.0.0.5=198.51.100.5";
+    let pair = text.split_once('=');
+    let Some(pair) = pair.map(|(local, public)| (ip(local), ip(public))) else {
+        return wrong(format!("{text:?} names no public address"), REMEDY);
+    };
+    let (local, public) = (pair.0?, pair.1?);
+    if local.is_ipv4() != public.is_ipv4() || local == public {
+        let problem = format!("{text:?} is not one address behind another of its family");
+        return wrong(problem, REMEDY);
+    }
+    Ok(Advertised { local, public })
 }
 
 /// `10.0.0.0/8`, or one address. Bits beyond the prefix are refused: they show a misunderstanding.

@@ -64,6 +64,11 @@ impl<M: Memory> Installer<M> {
         self.table.capacity()
     }
 
+    /// Of these, how many are taken or not yet free again.
+    pub fn slots_used(&self) -> usize {
+        self.table.used()
+    }
+
     pub fn open_port(&mut self, local: std::net::SocketAddr, kind: u32) {
         self.ports.open(&self.table.memory, local, kind);
     }

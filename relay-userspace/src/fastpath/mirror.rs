@@ -16,6 +16,7 @@ use super::reconcile::{KernelSession, Op, Unit, diff};
 use super::table::TableFault;
 use super::{LegTraffic, Placement, SessionId, SessionSpec};
 use crate::api::Traffic;
+use crate::meter::{Meter, Reading};
 
 mod adopt;
 mod network;
@@ -49,6 +50,8 @@ struct Entry {
     reason: Option<String>,
     /// From earlier stays in the kernel.
     carried: LegTraffic,
+    /// By the leg packets arrive on.
+    meters: [Meter; 2],
 }
 
 impl<M: Memory> Mirror<M> {
@@ -90,6 +93,7 @@ impl<M: Memory> Mirror<M> {
                 spec,
                 reason: None,
                 carried,
+                meters: Default::default(),
             },
         );
         self.pairs.insert(id, &spec);
@@ -148,6 +152,17 @@ impl<M: Memory> Mirror<M> {
         placement
     }
 
+    /// Looks at what the kernel relayed of `id` since the last look.
+    pub fn observe(&mut self, id: SessionId, now: Instant) -> [Reading; 2] {
+        let LegTraffic { near, far } = self.session(id).traffic;
+        let Some(entry) = self.sessions.get_mut(&id) else {
+            return Default::default();
+        };
+        entry.meters[0].observe(now, near);
+        entry.meters[1].observe(now, far);
+        entry.meters.map(|meter| meter.read(now))
+    }
+
     /// The units whose place in the kernel depends on `id`.
     fn units_of(&self, id: SessionId) -> Vec<Unit> {
         let mut units = vec![Unit::Single(id)];
@@ -202,9 +217,6 @@ impl<M: Memory> Mirror<M> {
     }
 
     fn plan(&self, spec: &SessionSpec, single: bool) -> Result<KernelSession, String> {
-        if spec.near.remote.is_ipv4() != spec.far.remote.is_ipv4() {
-            return Err("IPv4 to IPv6 runs in userspace for now".to_owned());
-        }
         let [near, far] = routes_of(spec).map(|key| self.network.hop(&key));
         let far = far.map_err(|obstacle| match obstacle {
             Obstacle::Local(_) if single && self.kernel.is_flow_port(spec.far.remote) => {

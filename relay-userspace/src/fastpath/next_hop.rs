@@ -1,11 +1,14 @@
 //! Where frames go next: routes, neighbours and links as last heard, and what follows for `NEXT_HOPS`. No I/O.
 
-use std::collections::{BTreeSet, HashMap};
+mod narrow;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use relay_common::{NextHop, VLAN_NONE};
 
 use super::SessionId;
+use narrow::Narrow;
 
 /// A network interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +57,7 @@ pub enum Route {
 pub struct HopKey {
     pub oif: u32,
     pub neighbour: IpAddr,
-    /// The route's, 0: the link's.
+    /// The path's, 0: the link's.
     pub mtu: u16,
 }
 
@@ -78,7 +81,7 @@ pub struct Network {
     cards: HashMap<u32, u32>,
     links: HashMap<u32, Link>,
     neighbours: HashMap<(u32, IpAddr), Neighbour>,
-    routes: HashMap<RouteKey, RouteUse>,
+    routes: BTreeMap<RouteKey, RouteUse>,
     wanted: BTreeSet<RouteKey>,
 }
 
@@ -86,6 +89,7 @@ pub struct Network {
 struct RouteUse {
     users: BTreeSet<SessionId>,
     route: Option<Route>,
+    narrow: Option<Narrow>,
 }
 
 impl Network {
@@ -171,7 +175,8 @@ impl Network {
     /// The next hop towards a remote, resolved or not.
     pub fn hop(&self, key: &RouteKey) -> Result<HopKey, Obstacle> {
         let remote = key.remote;
-        match self.routes.get(key).and_then(|r| r.route.as_ref()) {
+        let used = self.routes.get(key);
+        match used.and_then(|used| used.route.as_ref()) {
             None => Err(Obstacle::Pending(remote)),
             Some(Route::Local) => Err(Obstacle::Local(remote)),
             Some(Route::None(why)) => Err(Obstacle::NoRoute(remote, why.clone())),
@@ -187,10 +192,12 @@ impl Network {
                     };
                     return Err(Obstacle::Unattached { remote, card });
                 }
+                let narrow = used.and_then(|used| used.narrow).map(|narrow| narrow.mtu);
+                let mtus = [Some(*mtu).filter(|mtu| *mtu != 0), narrow];
                 Ok(HopKey {
                     oif: *oif,
                     neighbour: *neighbour,
-                    mtu: *mtu,
+                    mtu: mtus.into_iter().flatten().min().unwrap_or(0),
                 })
             }
         }
@@ -267,14 +274,14 @@ mod tests {
         }
     }
 
-    fn key() -> RouteKey {
+    pub(super) fn key() -> RouteKey {
         RouteKey {
             remote: PEER.parse().unwrap(),
             local: "192.0.2.1".parse().unwrap(),
         }
     }
 
-    fn network(oif: u32, mtu: u16) -> Network {
+    pub(super) fn network(oif: u32, mtu: u16) -> Network {
         let mut network = Network::new(HashMap::from([(2, 0)]));
         network.set_link(2, Some(link("eth0", None)));
         network.set_link(3, Some(link("eth1", None)));

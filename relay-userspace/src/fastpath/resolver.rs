@@ -265,7 +265,7 @@ impl<M: Memory + 'static> Core<M> {
 
     /// In steps, so that workers who need the lock wait for none of it but the next.
     async fn sweep(&self) {
-        let mut sweep = Sweep::default();
+        let mut sweep = Sweep::at(Instant::now().into_std());
         while !self.with(|mirror| mirror.sweep(&mut sweep)) {
             tokio::task::yield_now().await;
         }

@@ -76,6 +76,11 @@ impl<M: Memory> Table<M> {
         self.slots.len()
     }
 
+    /// Of these, how many are taken or not yet free again.
+    pub fn used(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
     /// Makes `session` live; its generation is chosen here. Returns slot and generation.
     pub fn install(&mut self, session: &Session) -> Result<(u32, u32), TableFault> {
         let matches = [session.legs[0].matches, session.legs[1].matches];

@@ -11,15 +11,17 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
-pub use answer::{Client, Command, Opening, Refusal, Unheard, Verdict};
+pub use answer::{Client, Command, Opening, Refusal, Trouble, Unheard, Verdict};
 
 use super::rate::SourceRate;
 use super::shared::SharedLimit;
-use crate::api::Traffic;
 use crate::fastpath::{Leg, SessionId, SessionSpec};
+use crate::icmp::IcmpError;
+use crate::meter::Meter;
 
 /// How many times an idle period a session's counters are looked at: it lives at most a quarter longer than asked.
 const CHECKS_PER_IDLE: u32 = 4;
+const MEASURE: Duration = Duration::from_secs(1);
 
 /// One client's way to the destination.
 #[derive(Debug, Clone, Copy)]
@@ -31,8 +33,12 @@ pub struct Session {
     pub since: Instant,
     pub deadline: Instant,
     /// Relayed by userspace.
-    pub to_destination: Traffic,
-    pub to_client: Traffic,
+    pub to_destination: Meter,
+    pub to_client: Meter,
+    /// The last ICMP error about the destination.
+    pub trouble: Option<Trouble>,
+    /// When it was last asked whether what the client sends fits.
+    measured: Option<Instant>,
     /// Packets of kernel and userspace at the last check.
     seen: u64,
     next_check: Instant,
@@ -76,7 +82,7 @@ impl Table {
             && let Some(session) = self.sessions.get_mut(&id)
         {
             if now < session.deadline {
-                count(&mut session.to_destination, bytes);
+                session.to_destination.count(now, bytes);
                 return Verdict::Relay {
                     session: id,
                     destination: session.destination,
@@ -132,8 +138,8 @@ impl Table {
             client,
             destination,
         } = opening;
-        let mut to_destination = Traffic::default();
-        count(&mut to_destination, bytes);
+        let mut to_destination = Meter::default();
+        to_destination.count(now, bytes);
         let fresh = Session {
             client,
             destination,
@@ -141,7 +147,9 @@ impl Table {
             since: now,
             deadline: now + self.rules.idle,
             to_destination,
-            to_client: Traffic::default(),
+            to_client: Meter::default(),
+            trouble: None,
+            measured: None,
             seen: 0,
             next_check: now + self.rules.idle / CHECKS_PER_IDLE,
         };
@@ -197,8 +205,36 @@ impl Table {
         if from != session.destination {
             return Err(Unheard::NotTheDestination);
         }
-        count(&mut session.to_client, bytes);
+        session.to_client.count(now, bytes);
         Ok(session.client)
+    }
+
+    /// An ICMP error about what the session sent to `about`. Whom to tell, if it is the destination.
+    pub fn handle_icmp(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        about: SocketAddr,
+        error: IcmpError,
+    ) -> Result<Client, Unheard> {
+        let session = self.sessions.get_mut(&session).ok_or(Unheard::Expired)?;
+        if about != session.destination {
+            return Err(Unheard::NotTheDestination);
+        }
+        session.trouble = Some(Trouble { error, at: now });
+        Ok(session.client)
+    }
+
+    /// Whether to ask again, once a second, if what the client sends fits the path.
+    pub fn is_to_be_measured(&mut self, now: Instant, session: SessionId) -> bool {
+        let Some(session) = self.sessions.get_mut(&session) else {
+            return false;
+        };
+        let due = session.measured.is_none_or(|at| now >= at + MEASURE);
+        if due {
+            session.measured = Some(now);
+        }
+        due
     }
 
     /// Looks at every session that is due. `kernel` says how many packets the kernel relayed of one.
@@ -207,7 +243,8 @@ impl Table {
             let Some(session) = self.sessions.get_mut(&id) else {
                 break;
             };
-            let seen = session.to_destination.packets + session.to_client.packets + kernel(id);
+            let seen =
+                session.to_destination.total.packets + session.to_client.total.packets + kernel(id);
             if seen == session.seen && now >= session.deadline {
                 self.end(id);
                 continue;
@@ -279,11 +316,6 @@ impl Table {
         self.limit.give_back();
         self.commands.push_back(Command::Remove { session: id });
     }
-}
-
-fn count(traffic: &mut Traffic, bytes: usize) {
-    traffic.packets += 1;
-    traffic.bytes += bytes as u64;
 }
 
 #[cfg(test)]

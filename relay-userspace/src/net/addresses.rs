@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
+use crate::advertise::Advertise;
 use crate::config;
 use crate::turn::Family;
 
@@ -14,10 +15,11 @@ const SOMEWHERE_V6: SocketAddr = SocketAddr::new(
 );
 
 /// The configured addresses and those of the default routes, as found at start.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct RelayAddresses {
     pub configured: Vec<IpAddr>,
     pub default_route: Vec<IpAddr>,
+    pub advertise: Advertise,
 }
 
 impl RelayAddresses {
@@ -28,6 +30,7 @@ impl RelayAddresses {
         RelayAddresses {
             configured: config.addresses.clone(),
             default_route: default_route.collect(),
+            advertise: Advertise::new(&config.advertise),
         }
     }
 
@@ -104,11 +107,13 @@ mod tests {
         let all = RelayAddresses {
             configured: vec![SIX, OTHER],
             default_route: vec![CONTACTED],
+            ..RelayAddresses::default()
         };
         assert_eq!(all.for_allocation(Family::V4, CONTACTED), Some(OTHER));
         let none = RelayAddresses {
             configured: vec![SIX],
             default_route: vec![OTHER],
+            ..RelayAddresses::default()
         };
         assert_eq!(none.for_allocation(Family::V4, CONTACTED), Some(CONTACTED));
         assert_eq!(none.for_allocation(Family::V4, SIX), Some(OTHER));

@@ -3,7 +3,8 @@
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use quinn_udp::{BATCH_SIZE, EcnCodepoint, RecvMeta};
+use super::marks::Marks;
+use super::message::{BATCH, Envelopes, Meta};
 
 /// The largest datagram, and the largest train of datagrams GRO hands over as one.
 const BUFFER: usize = 1 << 16;
@@ -14,7 +15,7 @@ pub struct Datagram<'a> {
     pub from: SocketAddr,
     /// The address it was sent to, as the packet said.
     pub to: Option<IpAddr>,
-    pub ecn: Option<EcnCodepoint>,
+    pub marks: Marks,
     pub bytes: &'a [u8],
 }
 
@@ -31,31 +32,33 @@ impl Datagram<'_> {
 
 pub struct Batch {
     memory: Vec<u8>,
-    metas: [RecvMeta; BATCH_SIZE],
+    envelopes: Envelopes,
+    metas: [Meta; BATCH],
     filled: usize,
 }
 
 impl Default for Batch {
     fn default() -> Self {
         Batch {
-            memory: vec![0; BUFFER * BATCH_SIZE],
-            metas: [RecvMeta::default(); BATCH_SIZE],
+            memory: vec![0; BUFFER * BATCH],
+            envelopes: Envelopes::default(),
+            metas: [Meta::default(); BATCH],
             filled: 0,
         }
     }
 }
 
 impl Batch {
-    /// Receives by `receive(buffers, metas)`, which says how many buffers it filled.
+    /// Receives by `receive(envelopes, buffers, metas)`, which says how many buffers it filled.
     pub fn fill(
         &mut self,
-        receive: impl FnOnce(&mut [IoSliceMut<'_>], &mut [RecvMeta]) -> io::Result<usize>,
+        receive: impl FnOnce(&mut Envelopes, &mut [IoSliceMut<'_>], &mut [Meta]) -> io::Result<usize>,
     ) -> io::Result<()> {
         self.filled = 0;
         let mut chunks = self.memory.chunks_exact_mut(BUFFER);
-        let mut buffers: [IoSliceMut<'_>; BATCH_SIZE] =
+        let mut buffers: [IoSliceMut<'_>; BATCH] =
             std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
-        self.filled = receive(&mut buffers, &mut self.metas)?;
+        self.filled = receive(&mut self.envelopes, &mut buffers, &mut self.metas)?;
         Ok(())
     }
 
@@ -65,13 +68,13 @@ impl Batch {
             .iter()
             .zip(self.memory.chunks_exact(BUFFER))
             .flat_map(|(meta, buffer)| {
-                let train = &buffer[..meta.len];
+                let train = &buffer[..meta.length];
                 let empty = train.is_empty().then_some(train);
                 let pieces = train.chunks(meta.stride.max(1));
                 pieces.chain(empty).map(|bytes| Datagram {
-                    from: meta.addr,
-                    to: meta.dst_ip,
-                    ecn: meta.ecn,
+                    from: meta.from,
+                    to: meta.to,
+                    marks: meta.marks,
                     bytes,
                 })
             })
@@ -85,10 +88,10 @@ mod tests {
     #[test]
     fn a_train_is_taken_apart_and_an_empty_datagram_is_kept() {
         let mut batch = Batch::default();
-        let receive = |buffers: &mut [IoSliceMut<'_>], metas: &mut [RecvMeta]| {
+        let receive = |_: &mut Envelopes, buffers: &mut [IoSliceMut<'_>], metas: &mut [Meta]| {
             buffers[0][..5].copy_from_slice(b"aabbc");
-            (metas[0].len, metas[0].stride) = (5, 2);
-            (metas[1].len, metas[1].stride) = (0, 0);
+            (metas[0].length, metas[0].stride) = (5, 2);
+            (metas[1].length, metas[1].stride) = (0, 0);
             Ok(2)
         };
         batch.fill(receive).expect("filled");
@@ -102,7 +105,7 @@ mod tests {
             let datagram = Datagram {
                 from: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 1),
                 to: to.map(|to| to.parse().expect("an address")),
-                ecn: None,
+                marks: Marks::default(),
                 bytes: &[],
             };
             let contacted = datagram.contacted(bound.parse().expect("an address"));
@@ -125,13 +128,13 @@ mod tests {
     fn a_failed_receive_leaves_no_old_datagram() {
         let mut batch = Batch::default();
         batch
-            .fill(|_, metas| {
-                (metas[0].len, metas[0].stride) = (1, 1);
+            .fill(|_, _, metas| {
+                (metas[0].length, metas[0].stride) = (1, 1);
                 Ok(1)
             })
             .expect("filled");
         batch
-            .fill(|_, _| Err(io::ErrorKind::WouldBlock.into()))
+            .fill(|_, _, _| Err(io::ErrorKind::WouldBlock.into()))
             .expect_err("nothing there");
         assert_eq!(batch.datagrams().count(), 0);
     }

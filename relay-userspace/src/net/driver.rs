@@ -13,6 +13,8 @@ use std::time::Instant;
 use relay_port::RelayPort;
 
 use super::batch::Batch;
+use super::icmp::queue::Reports;
+use super::marks::Marks;
 use super::ports::{Bound, PortFault};
 use super::receive::{self, Role};
 use super::socket::{Route, Socket};
@@ -63,15 +65,18 @@ impl Driver {
                 context.stats.add(Stat::DroppedNoSocket, 1);
                 continue;
             };
-            let (ecn, dont_fragment) = (datagram.ecn, relay.dont_fragment);
+            let Some(marks) = datagram.marks.onward() else {
+                context.stats.add(Stat::DroppedHopLimit, 1);
+                continue;
+            };
             let route = Route {
                 to: relay.peer,
                 from: None,
-                ecn,
-                dont_fragment,
+                marks,
+                dont_fragment: relay.dont_fragment,
             };
             context.outbox.push(&port.socket, route, relay.data);
-            port.count_to_peer(relay.peer, relay.data.len());
+            port.count_to_peer(context.now.mono, relay.peer, relay.data.len());
             context.stats.add(Stat::PacketsToPeer, 1);
             context
                 .stats
@@ -81,6 +86,10 @@ impl Driver {
 
     pub fn from_peers(&mut self, context: &mut Context<'_>, relayed: SocketAddr, batch: &Batch) {
         for datagram in batch.datagrams() {
+            let Some(marks) = datagram.marks.onward() else {
+                context.stats.add(Stat::DroppedHopLimit, 1);
+                continue;
+            };
             self.framed.clear();
             let (from, bytes) = (datagram.from, datagram.bytes);
             let Some(to) =
@@ -94,21 +103,31 @@ impl Driver {
                 context.stats.add(Stat::DroppedNoSocket, 1);
                 continue;
             };
-            context.outbox.push(
-                socket,
-                Route {
-                    ecn: datagram.ecn,
-                    ..route
-                },
-                &self.framed,
-            );
+            context
+                .outbox
+                .push(socket, Route { marks, ..route }, &self.framed);
             if let Some(port) = self.ports.get_mut(&relayed) {
-                port.count_to_client(from, bytes.len());
+                port.count_to_client(context.now.mono, from, bytes.len());
             }
             context.stats.add(Stat::PacketsToClient, 1);
             context.stats.add(Stat::BytesToClient, bytes.len() as u64);
         }
         self.carry_out(context);
+    }
+
+    /// ICMP errors about what left from a relayed address.
+    pub fn from_icmp(&mut self, context: &mut Context<'_>, relayed: SocketAddr, reports: &Reports) {
+        for report in reports.iter() {
+            let (now, about, error) = (context.now, report.about, report.error);
+            let framed = &mut self.framed;
+            let Some(to) = self.server.handle_icmp(now, relayed, about, error, framed) else {
+                continue;
+            };
+            match route_to_client(&self.listeners, to) {
+                Some((socket, route)) => context.outbox.push(socket, route, &self.framed),
+                None => context.stats.add(Stat::DroppedNoSocket, 1),
+            }
+        }
     }
 
     pub fn handle_timeout(&mut self, context: &mut Context<'_>) {
@@ -279,7 +298,7 @@ fn route_to_client(listeners: &[Rc<Socket>], to: turn::FiveTuple) -> Option<(&Rc
         Route {
             to: to.client,
             from,
-            ecn: None,
+            marks: Marks::default(),
             dont_fragment: false,
         },
     ))

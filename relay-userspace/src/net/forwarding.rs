@@ -12,6 +12,8 @@ use std::time::Instant;
 use forward::Forward;
 
 use super::batch::Batch;
+use super::icmp::queue::{Report, Reports};
+use super::icmp::raw::Teller;
 use super::socket::Socket;
 use super::stats::Stat;
 use super::worker::Context;
@@ -20,6 +22,9 @@ use crate::fastpath::SessionId;
 use crate::forward::saved::SavedSession;
 use crate::forward::shared::SharedLimit;
 use crate::forward::table::{Client, Refusal, Rules, Session, Unheard, Verdict};
+
+/// Over IPv6 without being asked (RFC 8200 §5), and over any IPv4 path worth the kernel's.
+const ALWAYS_FITS: usize = 1280 - 48;
 
 /// Names a forward for as long as it exists; a name may be given again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,6 +48,7 @@ pub struct Forwarding {
     forwards: HashMap<ForwardKey, Forward>,
     next_id: u64,
     id_stride: u64,
+    teller: Teller,
 }
 
 impl Forwarding {
@@ -52,6 +58,7 @@ impl Forwarding {
             forwards: HashMap::new(),
             next_id: first,
             id_stride: stride,
+            teller: Teller::new(Instant::now()),
         }
     }
 
@@ -137,7 +144,15 @@ impl Forwarding {
                 Verdict::Relay {
                     session,
                     destination,
-                } => forward.to_destination(context, session, destination, &datagram),
+                } => {
+                    forward.to_destination(context, session, destination, &datagram);
+                    let length = datagram.bytes.len();
+                    if length > ALWAYS_FITS
+                        && let Some(error) = forward.too_big(context, session, destination, length)
+                    {
+                        forward.tell(context, &mut self.teller, session, destination, error);
+                    }
+                }
                 Verdict::Refused(refusal) => context.stats.add(stat_of(refusal), 1),
                 Verdict::Open(opening) => {
                     forward.carry_out(context);
@@ -175,6 +190,22 @@ impl Forwarding {
                     context.stats.add(Stat::DroppedNotFromDestination, 1)
                 }
             }
+        }
+    }
+
+    /// ICMP errors about what a session sent to its destination: the client is told in kind.
+    pub fn from_icmp(
+        &mut self,
+        context: &mut Context<'_>,
+        key: ForwardKey,
+        session: SessionId,
+        reports: &Reports,
+    ) {
+        let Some(forward) = self.forwards.get_mut(&key) else {
+            return;
+        };
+        for Report { about, error, .. } in reports.iter().copied() {
+            forward.tell(context, &mut self.teller, session, about, error);
         }
     }
 

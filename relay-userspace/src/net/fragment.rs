@@ -6,7 +6,8 @@ use std::os::fd::AsRawFd;
 /// Sets the don't-fragment bit on what the socket sends from now on, or clears it.
 ///
 /// With it, the path decides, not our cached (and forgeable) idea of its MTU: `PROBE`, not `DO`.
-/// Without it, `DONT`: datagrams up to 64 KiB leave in fragments.
+/// Without it, datagrams up to 64 KiB leave in fragments. Over IPv6 by `DONT`, over IPv4 by `OMIT`: with `DONT` the kernel
+/// keeps to itself that what the kernel path sent with the bit set needed fragmenting (`__udp4_lib_err`).
 pub fn set_dont_fragment(socket: &impl AsRawFd, v6: bool, on: bool) -> io::Result<()> {
     if v6 {
         let mode = if on {
@@ -20,7 +21,7 @@ pub fn set_dont_fragment(socket: &impl AsRawFd, v6: bool, on: bool) -> io::Resul
         let mode = if on {
             libc::IP_PMTUDISC_PROBE
         } else {
-            libc::IP_PMTUDISC_DONT
+            libc::IP_PMTUDISC_OMIT
         };
         set(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, mode)
     }

@@ -101,6 +101,12 @@ fn send_run(socket: &Socket, run: &Run, stats: &Stats) {
     let Err(error) = socket.send(&run.route, &run.bytes, run.segment) else {
         return;
     };
+    if run.bytes.len() <= run.segment && may_pass(&error, &run.route) {
+        if let Err(error) = socket.send(&run.route, &run.bytes, run.segment) {
+            stats.add(Stat::of_send_error(&error), 1);
+        }
+        return;
+    }
     if run.bytes.len() <= run.segment || error.kind() == io::ErrorKind::WouldBlock {
         let lost = run.bytes.len().div_ceil(run.segment.max(1)).max(1);
         return stats.add(Stat::of_send_error(&error), lost as u64);
@@ -113,9 +119,19 @@ fn send_run(socket: &Socket, run: &Run, stats: &Stats) {
     }
 }
 
+/// Whether it may be about an earlier datagram: an ICMP error fails one call, whatever that call sends.
+fn may_pass(error: &io::Error, route: &Route) -> bool {
+    match error.raw_os_error() {
+        Some(libc::EMSGSIZE) => !route.dont_fragment,
+        Some(libc::EAGAIN | libc::EINVAL | libc::EPERM | libc::ENOBUFS) => false,
+        _ => true,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::marks::Marks;
 
     const HERE: (&str, u16) = ("127.0.0.1", 0);
 
@@ -142,7 +158,7 @@ mod tests {
             Route {
                 to,
                 from: None,
-                ecn: None,
+                marks: Marks::default(),
                 dont_fragment: false,
             }
         }

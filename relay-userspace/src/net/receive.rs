@@ -34,7 +34,10 @@ pub fn spawn(worker: &Rc<Worker>, socket: Rc<Socket>, role: Role) -> AbortHandle
 }
 
 async fn receive(worker: Rc<Worker>, socket: Rc<Socket>, role: Role) {
-    while socket.readable().await.is_ok() {
+    while let Ok(errors) = socket.ready().await {
+        if errors {
+            worker.guard(|| worker.reports(&socket, role));
+        }
         for _ in 0..TURN {
             match worker
                 .guard(|| worker.receive(&socket, role))

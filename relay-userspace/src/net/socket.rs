@@ -5,18 +5,23 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use nix::sys::socket::sockopt;
-use quinn_udp::{EcnCodepoint, Transmit, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 use tokio::io::Interest;
 
 use super::batch::Batch;
 use super::fragment::set_dont_fragment;
+use super::icmp::queue::{self, Reports};
+use super::marks::Marks;
+use super::message::{self, Said};
 use super::ports::{Bound, Lease};
 
 /// Holds a burst of 20 ms at 1.6 Gbit/s while the worker is elsewhere. A limit, not memory taken.
 const LISTENER_BUFFER: usize = 4 << 20;
 /// There are many relay sockets, and each carries few sessions.
 const RELAY_BUFFER: usize = 1 << 20;
+
+/// UDP_MAX_SEGMENTS of Linux before 6.9.
+const MAX_SEGMENTS: usize = 64;
 
 /// Binds an address of which every worker has a socket: the kernel keeps a client's 5-tuple on one of them.
 pub fn bind_shared(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
@@ -60,7 +65,7 @@ pub struct Route {
     pub to: SocketAddr,
     /// Address of ours it leaves from; `None` on a socket that is bound to one.
     pub from: Option<IpAddr>,
-    pub ecn: Option<EcnCodepoint>,
+    pub marks: Marks,
     pub dont_fragment: bool,
 }
 
@@ -68,9 +73,12 @@ pub struct Route {
 #[derive(Debug)]
 pub struct Socket {
     io: tokio::net::UdpSocket,
-    state: UdpSocketState,
+    /// Datagrams one call may carry; 1 once a card refused more.
+    max_segments: Cell<usize>,
     local: SocketAddr,
     dont_fragment: Cell<bool>,
+    /// Where the last datagram should have gone that did not fit and was not to be fragmented.
+    too_big_for: Cell<Option<SocketAddr>>,
     /// Given back after the socket is closed: fields drop in order.
     _lease: Option<Lease>,
 }
@@ -90,13 +98,15 @@ impl Socket {
         socket.set_nonblocking(true)?;
         let local = socket.local_addr()?;
         let io = tokio::net::UdpSocket::from_std(socket)?;
-        let state = UdpSocketState::new(UdpSockRef::from(&io))?;
+        message::enable(&io, local.is_ipv6())?;
         set_dont_fragment(&io, local.is_ipv6(), false)?;
+        queue::enable(&io, local.is_ipv6())?;
         Ok(Socket {
             io,
-            state,
+            max_segments: Cell::new(MAX_SEGMENTS),
             local,
             dont_fragment: Cell::new(false),
+            too_big_for: Cell::new(None),
             _lease: lease,
         })
     }
@@ -106,20 +116,32 @@ impl Socket {
         self.local
     }
 
-    pub async fn readable(&self) -> io::Result<()> {
-        self.io.readable().await
+    /// Waits for datagrams or ICMP errors; true if there may be errors.
+    pub async fn ready(&self) -> io::Result<bool> {
+        let ready = self.io.ready(Interest::READABLE | Interest::ERROR).await?;
+        Ok(ready.is_error())
+    }
+
+    /// Takes a batch of ICMP errors. `WouldBlock`: there are no more.
+    pub fn reports(&self, into: &mut Reports) -> io::Result<()> {
+        let too_big_for = self.too_big_for.take();
+        let fill = || into.fill(&self.io, too_big_for);
+        let taken = self.io.try_io(Interest::ERROR, fill);
+        // What they also left behind for the next call would fail it.
+        let _ = self.io.take_error();
+        taken
     }
 
     /// Fills the batch. `WouldBlock` when nothing is there; any other error is a report about something sent earlier.
     pub fn receive(&self, batch: &mut Batch) -> io::Result<()> {
         self.io.try_io(Interest::READABLE, || {
-            batch.fill(|buffers, metas| self.state.recv(UdpSockRef::from(&self.io), buffers, metas))
+            batch.fill(|envelopes, buffers, metas| envelopes.receive(&self.io, buffers, metas))
         })
     }
 
     /// Datagrams one call to `send` may carry.
     pub fn max_segments(&self) -> usize {
-        self.state.max_gso_segments()
+        self.max_segments.get()
     }
 
     /// Sends `bytes` as datagrams of `segment` bytes each (the last may be shorter), without waiting.
@@ -128,13 +150,19 @@ impl Socket {
             set_dont_fragment(&self.io, self.local.is_ipv6(), route.dont_fragment)?;
             self.dont_fragment.set(route.dont_fragment);
         }
-        let transmit = Transmit {
-            destination: route.to,
-            ecn: route.ecn,
-            contents: bytes,
-            segment_size: (segment < bytes.len()).then_some(segment),
-            src_ip: route.from,
+        let train = segment < bytes.len();
+        let said = Said {
+            from: route.from,
+            marks: route.marks,
+            segment: u16::try_from(segment).ok().filter(|_| train),
         };
-        self.state.try_send(UdpSockRef::from(&self.io), &transmit)
+        let sent = message::send(&self.io, route.to, &said, bytes);
+        match sent.as_ref().err().and_then(io::Error::raw_os_error) {
+            Some(libc::EMSGSIZE) => self.too_big_for.set(Some(route.to)),
+            // What a card says that cannot segment.
+            Some(libc::EIO | libc::EINVAL) if train => self.max_segments.set(1),
+            _ => {}
+        }
+        sent
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::icmp::IcmpError;
 use crate::relay::{Kind, Sample};
 
 macro_rules! stats {
@@ -36,6 +37,14 @@ stats! {
     SendWouldBlock = Counter "send_errors", kind = "would_block";
     SendInvalid = Counter "send_errors", kind = "invalid";
     SendOther = Counter "send_errors", kind = "other";
+    IcmpTooBig = Counter "icmp_received", kind = "too_big";
+    IcmpUnreachable = Counter "icmp_received", kind = "unreachable";
+    IcmpTimeExceeded = Counter "icmp_received", kind = "time_exceeded";
+    IcmpOther = Counter "icmp_received", kind = "other";
+    IcmpTold = Counter "forward_icmp", outcome = "told";
+    IcmpUntoldRate = Counter "forward_icmp", outcome = "rate";
+    IcmpUntoldFailed = Counter "forward_icmp", outcome = "failed";
+    IcmpUntoldUnknown = Counter "forward_icmp", outcome = "no_session";
     ReceiveRefused = Counter "receive_errors", kind = "refused";
     ReceiveUnreachable = Counter "receive_errors", kind = "unreachable";
     ReceiveTooBig = Counter "receive_errors", kind = "too_big";
@@ -44,6 +53,7 @@ stats! {
     DroppedNotFromDestination = Counter "userspace_dropped", reason = "not_from_destination";
     DroppedExpired = Counter "userspace_dropped", reason = "expired";
     DroppedNotPermitted = Counter "userspace_dropped", reason = "not_permitted";
+    DroppedHopLimit = Counter "userspace_dropped", reason = "hop_limit";
     DroppedNoSocket = Counter "userspace_dropped", reason = "no_socket";
     Panics = Counter "worker_panics";
     RelayBindFailed = Counter "relay_bind_failures";
@@ -74,8 +84,16 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
         "Datagrams the kernel did not take from userspace, by kind. Nothing else is affected.",
     ),
     (
+        "icmp_received",
+        "ICMP errors about relayed datagrams and answers, by kind; those of our own links included.",
+    ),
+    (
+        "forward_icmp",
+        "ICMP errors about datagrams of forwards, by whether the client was told. failed: see CAP_NET_RAW.",
+    ),
+    (
         "receive_errors",
-        "Reports (mostly ICMP) about earlier datagrams, read from sockets and swallowed, by kind.",
+        "Calls to receive that failed once because an ICMP error had come, by kind; the error itself is in icmp_received.",
     ),
     (
         "userspace_dropped",
@@ -104,6 +122,15 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
 ];
 
 impl Stat {
+    pub fn of_icmp(error: &IcmpError, v6: bool) -> Stat {
+        match error {
+            error if error.is_too_big(v6) => Stat::IcmpTooBig,
+            error if error.is_unreachable(v6) => Stat::IcmpUnreachable,
+            error if error.is_time_exceeded(v6) => Stat::IcmpTimeExceeded,
+            _ => Stat::IcmpOther,
+        }
+    }
+
     pub fn of_send_error(error: &io::Error) -> Stat {
         match error.raw_os_error() {
             Some(libc::ECONNREFUSED) => Stat::SendRefused,

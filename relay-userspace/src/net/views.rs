@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::worker::Worker;
 use crate::api;
 use crate::fastpath::{FastPath, SessionId};
+use crate::meter::{Meter, Reading};
 use crate::turn::{AllocationView, ChannelView};
 
 const NO_CHANNEL: &str = "no channel bound: Send and Data indications run in userspace";
@@ -20,15 +21,15 @@ pub fn sessions(worker: &Rc<Worker>) -> Vec<api::Session> {
                 let mut row = of_allocation(&allocation, now);
                 let share = driver.traffic(allocation.relayed, Some(channel.peer));
                 of_channel(&mut row, channel, now);
-                (row.userspace_to_peer, row.userspace_to_client) = (share.to_peer, share.to_client);
+                userspace(&mut row, [&share.to_peer, &share.to_client], now);
                 row.age_seconds = seconds(share.since.unwrap_or(allocation.created), now);
-                place(&mut row, fastpath);
+                place(&mut row, fastpath, now);
                 rows.push(row);
             }
             if allocation.channels.is_empty() {
                 let mut row = of_allocation(&allocation, now);
                 let share = driver.traffic(allocation.relayed, None);
-                (row.userspace_to_peer, row.userspace_to_client) = (share.to_peer, share.to_client);
+                userspace(&mut row, [&share.to_peer, &share.to_client], now);
                 rows.push(row);
             }
         }
@@ -47,11 +48,14 @@ pub fn sessions(worker: &Rc<Worker>) -> Vec<api::Session> {
                 peer: Some(session.destination),
                 expires_in_seconds: seconds(now, session.deadline),
                 age_seconds: seconds(session.since, now),
-                userspace_to_peer: session.to_destination,
-                userspace_to_client: session.to_client,
-                ..blank(session.client.remote)
+                trouble: session.trouble.map(|trouble| {
+                    let what = trouble.error.describe(session.destination.is_ipv6());
+                    format!("{what}, {} s ago", seconds(trouble.at, now))
+                }),
+                ..api::Session::blank(session.client.remote)
             };
-            place(&mut row, &context.shared.fastpath);
+            userspace(&mut row, [&session.to_destination, &session.to_client], now);
+            place(&mut row, &context.shared.fastpath, now);
             rows.push(row);
         }
     });
@@ -67,7 +71,7 @@ fn of_allocation(allocation: &AllocationView, now: Instant) -> api::Session {
         reason: Some(NO_CHANNEL.to_string()),
         expires_in_seconds: seconds(now, allocation.expires),
         age_seconds: seconds(allocation.created, now),
-        ..blank(allocation.tuple.client)
+        ..api::Session::blank(allocation.tuple.client)
     }
 }
 
@@ -78,8 +82,28 @@ fn of_channel(row: &mut api::Session, channel: &ChannelView, now: Instant) {
     row.expires_in_seconds = row.expires_in_seconds.min(seconds(now, channel.expires));
 }
 
+/// What userspace relayed of it, to the peer and to the client.
+fn userspace(row: &mut api::Session, [to_peer, to_client]: [&Meter; 2], now: Instant) {
+    (row.userspace_to_peer, row.userspace_to_client) = (to_peer.total, to_client.total);
+    for (pace, meter) in [(&mut row.to_peer, to_peer), (&mut row.to_client, to_client)] {
+        let reading = meter.read(now);
+        pace.userspace_packets_per_second = reading.rate.packets_per_second;
+        add(pace, reading, now);
+    }
+}
+
+fn add(pace: &mut api::Pace, reading: Reading, now: Instant) {
+    pace.packets_per_second += reading.rate.packets_per_second;
+    pace.bits_per_second += reading.rate.bits_per_second;
+    let ago = reading.seen.map(|seen| seconds(seen, now));
+    pace.last_seen_seconds = [pace.last_seen_seconds, ago].into_iter().flatten().min();
+}
+
 /// Where it runs, and what the kernel relayed of it.
-fn place(row: &mut api::Session, fastpath: &FastPath) {
+fn place(row: &mut api::Session, fastpath: &FastPath, now: Instant) {
+    let [near, far] = fastpath.observe(SessionId(row.id), now);
+    add(&mut row.to_peer, near, now);
+    add(&mut row.to_client, far, now);
     let placement = fastpath.session(SessionId(row.id));
     row.runs_in = if placement.in_kernel {
         "kernel"
@@ -90,28 +114,6 @@ fn place(row: &mut api::Session, fastpath: &FastPath) {
     row.reason = placement.reason;
     row.kernel_to_peer = placement.traffic.near;
     row.kernel_to_client = placement.traffic.far;
-}
-
-fn blank(client: std::net::SocketAddr) -> api::Session {
-    let none = api::Traffic::default();
-    api::Session {
-        id: 0,
-        kind: "turn".to_string(),
-        owner: String::new(),
-        client,
-        server: client,
-        relayed: client,
-        peer: None,
-        channel: None,
-        runs_in: "userspace".to_string(),
-        reason: None,
-        expires_in_seconds: 0,
-        age_seconds: 0,
-        kernel_to_peer: none,
-        kernel_to_client: none,
-        userspace_to_peer: none,
-        userspace_to_client: none,
-    }
 }
 
 fn seconds(from: Instant, to: Instant) -> u64 {

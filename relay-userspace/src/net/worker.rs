@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use super::batch::Batch;
 use super::driver::Driver;
 use super::forwarding::Forwarding;
+use super::icmp::queue::Reports;
 use super::outbox::Outbox;
 use super::receive::{self, Role};
 use super::shared::Shared;
@@ -35,6 +36,7 @@ pub struct Worker {
     shared: Arc<Shared>,
     stats: Arc<Stats>,
     batch: RefCell<Batch>,
+    reports: RefCell<Reports>,
     outbox: RefCell<Outbox>,
     driver: RefCell<Driver>,
     forwarding: RefCell<Forwarding>,
@@ -60,6 +62,7 @@ impl Worker {
             shared,
             stats,
             batch: RefCell::default(),
+            reports: RefCell::default(),
             outbox: RefCell::default(),
             driver: RefCell::new(Driver::new(server, listeners.clone())),
             forwarding: RefCell::new(forwarding),
@@ -100,6 +103,34 @@ impl Worker {
             }
         }
         Ok(())
+    }
+
+    /// Takes one batch of ICMP errors from `socket` and tells whom they concern.
+    pub fn reports(self: &Rc<Self>, socket: &Socket, role: Role) {
+        let mut reports = self.reports.borrow_mut();
+        // `WouldBlock` ends a batch; nothing else is expected, and what was read before is good.
+        let _ = socket.reports(&mut reports);
+        for report in reports.iter() {
+            let stat = Stat::of_icmp(&report.error, report.about.is_ipv6());
+            self.stats.add(stat, 1);
+            if stat == Stat::IcmpTooBig && report.from.is_some() {
+                self.shared
+                    .fastpath
+                    .narrow(report.about.ip(), report.error.mtu);
+            }
+        }
+        match role {
+            Role::RelayPort(relayed) => {
+                self.with_driver(|driver, context| driver.from_icmp(context, relayed, &reports));
+            }
+            Role::ForwardPort(key, session) => {
+                self.with_forwarding(|forwarding, context| {
+                    forwarding.from_icmp(context, key, session, &reports);
+                });
+            }
+            // Of clients that are gone nobody has to be told.
+            Role::TurnListener | Role::ForwardListener(_) => {}
+        }
     }
 
     /// Runs `act` on the TURN side, then sends what it queued.

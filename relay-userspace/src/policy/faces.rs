@@ -1,32 +1,37 @@
-//! The addresses an address stands for: the IPv4 addresses embedded in an IPv6 one, then itself.
+//! The addresses an address stands for: the IPv4 addresses embedded in an IPv6 one, then itself; before each the local
+//! one that is advertised as it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::advertise::Advertise;
 
 /// Embedded addresses come first: they say best what is meant.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Faces {
-    addresses: [IpAddr; 3],
+    addresses: [IpAddr; 6],
     count: usize,
 }
 
-pub(super) fn of(address: IpAddr) -> Faces {
+pub(super) fn of(address: IpAddr, advertise: &Advertise) -> Faces {
     let mut faces = Faces {
-        addresses: [address; 3],
+        addresses: [address; 6],
         count: 0,
     };
     if let IpAddr::V6(v6) = address {
         for v4 in embedded(v6).into_iter().flatten() {
-            faces.push(IpAddr::V4(v4));
+            faces.push(IpAddr::V4(v4), advertise);
         }
     }
-    faces.push(address);
+    faces.push(address, advertise);
     faces
 }
 
 impl Faces {
-    fn push(&mut self, address: IpAddr) {
-        self.addresses[self.count] = address;
-        self.count += 1;
+    fn push(&mut self, address: IpAddr, advertise: &Advertise) {
+        for face in advertise.local_of(address).into_iter().chain([address]) {
+            self.addresses[self.count] = face;
+            self.count += 1;
+        }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = IpAddr> + '_ {

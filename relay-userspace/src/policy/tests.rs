@@ -1,6 +1,7 @@
 //! Every spelling of an address nobody should reach, what opens them, and what nothing opens.
 
 use super::*;
+use crate::advertise::Advertised;
 
 fn peers(allow: &[&str], deny: &[&str]) -> Peers {
     let parse = |nets: &[&str]| nets.iter().map(|net| net.parse().unwrap()).collect();
@@ -239,4 +240,31 @@ fn port_zero_is_no_destination() {
         policy.check("8.8.8.8:0".parse().unwrap()).unwrap_err().rule,
         Rule::PortZero
     );
+}
+
+#[test]
+fn an_advertised_address_is_the_local_one_behind_it() {
+    let pair = Advertised {
+        local: "10.0.0.5".parse().unwrap(),
+        public: "8.8.4.4".parse().unwrap(),
+    };
+    let policy = PeerPolicy::new(&peers(&[], &["9.9.9.9/32"]))
+        .with_listeners(["0.0.0.0:3478".parse().unwrap()])
+        .with_own_addresses([pair.local])
+        .with_advertised(Advertise::new(&[pair]))
+        .with_relayed([], |relayed| relayed == "10.0.0.5:50000".parse().unwrap());
+    let rule = |peer: &str| policy.check(peer.parse().unwrap()).err().map(|r| r.rule);
+    for peer in ["8.8.4.4:50000", "10.0.0.5:50000"] {
+        assert_eq!(rule(peer), None, "{peer}");
+    }
+    for peer in [
+        "8.8.4.4:50001",
+        "10.0.0.5:50001",
+        "[64:ff9b::808:404]:50000",
+    ] {
+        assert_eq!(rule(peer), Some(Rule::OwnAddress), "{peer}");
+    }
+    for peer in ["8.8.4.4:3478", "[64:ff9b::808:404]:3478"] {
+        assert!(matches!(rule(peer), Some(Rule::OwnListener(_))), "{peer}");
+    }
 }

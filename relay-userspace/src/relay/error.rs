@@ -12,7 +12,7 @@ pub enum StartError {
         source: io::Error,
     },
     #[error(
-        "use {address} as relay address: {source}; it must be an address of this host (relay.addresses)"
+        "use {address} as relay address: {source}; it must be an address of this host (relay.addresses, relay.advertise)"
     )]
     RelayAddress { address: IpAddr, source: io::Error },
     #[error("start worker {index}: {source}")]

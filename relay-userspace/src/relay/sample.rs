@@ -80,6 +80,10 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
         "kernel_capacity",
         "Sessions the kernel tables have room for.",
     ),
+    (
+        "kernel_slots_used",
+        "Places taken in the kernel's session table, of kernel_capacity; two clients that meet share one.",
+    ),
     ("kernel_next_hops", "Next hops in use by the kernel."),
     (
         "kernel_next_hops_unresolved",
@@ -119,6 +123,7 @@ pub fn of_fastpath(fastpath: &FastPath) -> Vec<Sample> {
         Sample::gauge("kernel_wanted_sessions", gauges.wanted),
         Sample::gauge("kernel_installed_sessions", gauges.installed),
         Sample::gauge("kernel_capacity", gauges.capacity),
+        Sample::gauge("kernel_slots_used", gauges.slots_used),
         Sample::gauge("kernel_next_hops", gauges.next_hops),
         Sample::gauge("kernel_next_hops_unresolved", gauges.next_hops_unresolved),
     ]);

@@ -14,6 +14,7 @@ use super::heritage::Heritage;
 use super::listen::bind_for_workers;
 use super::workers::Workers;
 use super::{Inner, Relay};
+use crate::advertise::Advertise;
 use crate::config::{Config, Forward, XdpMode};
 use crate::credentials::Credentials;
 use crate::fastpath::FastPath;
@@ -62,6 +63,7 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
         policy: Arc::clone(&policy),
         limits: config.limits.clone(),
         shared: turn::Shared::new(&config.limits, seed),
+        advertise: shared.addresses.advertise.clone(),
         relay_families: families(&shared.addresses, &listen),
         nonce_key: heritage.remembered.nonce_key,
         seed,
@@ -128,11 +130,10 @@ fn raise_open_files() {
 }
 
 fn relay_addresses(config: &Config) -> Result<RelayAddresses, StartError> {
-    for address in &config.relay.addresses {
-        UdpSocket::bind((*address, 0)).map_err(|source| StartError::RelayAddress {
-            address: *address,
-            source,
-        })?;
+    let advertised = config.relay.advertise.iter().map(|pair| pair.local);
+    for address in config.relay.addresses.iter().copied().chain(advertised) {
+        UdpSocket::bind((address, 0))
+            .map_err(|source| StartError::RelayAddress { address, source })?;
     }
     Ok(RelayAddresses::find(&config.relay))
 }
@@ -183,6 +184,7 @@ fn policy(config: &Config, listen: &[SocketAddr], pool: &Arc<PortPool>) -> PeerP
                 .chain(forwards),
         )
         .with_own_addresses(local_addresses())
+        .with_advertised(Advertise::new(&config.relay.advertise))
         .with_relayed(config.relay.addresses.clone(), {
             let pool = Arc::clone(pool);
             move |address| pool.holds(address)

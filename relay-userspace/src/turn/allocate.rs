@@ -45,8 +45,9 @@ impl Server {
                 self.counters.bump(Counter::PendingDropped);
                 return Ok(None);
             };
+            let allocated = self.allocated(existing, relayed);
             self.counters.bump(Counter::Retransmissions);
-            return Ok(Some(allocated(existing, relayed)));
+            return Ok(Some(allocated));
         }
         if required::<RequestedTransport>(message)?.protocol() != UDP {
             return Err(Reject::TransportUnsupported);
@@ -119,8 +120,11 @@ impl Server {
                 self.counters.bump(Counter::AllocationsCreated);
                 self.changed.insert(allocation);
                 let made = &self.table[slot];
-                let bytes =
-                    answer::success(origin, &allocated(made, relayed), Some(made.key.expose()));
+                let bytes = answer::success(
+                    origin,
+                    &self.allocated(made, relayed),
+                    Some(made.key.expose()),
+                );
                 let to = made.tuple;
                 self.send(to, bytes);
             }
@@ -137,6 +141,15 @@ impl Server {
                 let bytes = answer::error(origin, &reject, failed.key.expose());
                 self.send(failed.tuple, bytes);
             }
+        }
+    }
+
+    fn allocated(&self, allocation: &Allocation, relayed: SocketAddr) -> Success {
+        Success::Allocated {
+            relayed: self.config.advertise.outward(relayed),
+            mapped: allocation.tuple.client,
+            lifetime: allocation.granted.lifetime,
+            token: allocation.granted.token,
         }
     }
 
@@ -182,14 +195,5 @@ pub(super) fn requested_family(message: &Message<'_>) -> Result<Option<Family>, 
         Err(StunParseError::MissingAttribute(_)) => Ok(None),
         Err(StunParseError::InvalidAttributeData) => Err(Reject::FamilyUnsupported),
         Err(_) => Err(Reject::BadRequest),
-    }
-}
-
-fn allocated(allocation: &Allocation, relayed: SocketAddr) -> Success {
-    Success::Allocated {
-        relayed,
-        mapped: allocation.tuple.client,
-        lifetime: allocation.granted.lifetime,
-        token: allocation.granted.token,
     }
 }

@@ -27,13 +27,14 @@ impl Server {
     ) -> Result<Option<Success>, Reject> {
         let slot = self.own_allocation(from, user)?;
         let number = required::<ChannelNumber>(message)?.channel();
-        let peer = required::<XorPeerAddress>(message)?.addr(message.transaction_id());
+        let named = required::<XorPeerAddress>(message)?.addr(message.transaction_id());
+        let peer = self.config.advertise.inward(named);
         if !channel::NUMBERS.contains(&number) || !self.table[slot].channels.may_bind(number, peer)
         {
             return Err(Reject::BadRequest);
         }
         self.judge_family(slot, peer)?;
-        if let Err(refusal) = self.config.policy.check(peer) {
+        if let Err(refusal) = self.config.policy.check(named) {
             self.note_refusal(now, from.client, &user.name, &refusal);
             return Err(Reject::Forbidden);
         }

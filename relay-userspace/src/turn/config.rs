@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::command::Family;
 use super::shared::Shared;
+use crate::advertise::Advertise;
 use crate::config::Limits;
 use crate::credentials::Credentials;
 use crate::policy::PeerPolicy;
@@ -18,6 +19,8 @@ pub struct ServerConfig {
     /// Quotas and flood limits over all workers: make one [`Shared`] and clone the `Arc`.
     pub shared: Arc<Shared>,
     pub relay_families: RelayFamilies,
+    /// Clients see and name public addresses; inside there are local ones only.
+    pub advertise: Advertise,
     /// The same for all workers: a client whose 5-tuple moves keeps a valid nonce.
     pub nonce_key: [u8; 32],
     /// Unpredictable: keys hash tables, reservation tokens and transaction ids.
@@ -34,6 +37,7 @@ impl fmt::Debug for ServerConfig {
             .field("policy", &self.policy)
             .field("limits", &self.limits)
             .field("relay_families", &self.relay_families)
+            .field("advertise", &self.advertise)
             .field("worker_index", &self.worker_index)
             .field("worker_count", &self.worker_count)
             .finish_non_exhaustive()

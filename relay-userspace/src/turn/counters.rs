@@ -64,6 +64,9 @@ counters! {
     PeerTooLarge "turn_dropped_peer_too_large" "Datagrams of peers that do not fit a UDP datagram once wrapped.";
     PeerToChannel "turn_peer_to_channel" "Datagrams of peers relayed as ChannelData in userspace.";
     PeerToIndication "turn_peer_to_indication" "Datagrams of peers relayed as Data indications.";
+    IcmpRelayed "turn_icmp_relayed" "ICMP errors about data for peers, told to clients in Data indications.";
+    IcmpNoPermission "turn_dropped_icmp_no_permission" "ICMP errors about peers without a permission.";
+    IcmpOther "turn_dropped_icmp_other" "ICMP messages of kinds no client is told of.";
 }
 
 /// One worker's counts; they only grow.

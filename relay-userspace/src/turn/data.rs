@@ -79,7 +79,8 @@ impl Server {
         payload: &'p [u8],
     ) -> Result<ToPeer<'p>, Counter> {
         message::comprehend(message).map_err(|_| Counter::SendMalformed)?;
-        let (peer, data) = addressed(message, payload).ok_or(Counter::SendMalformed)?;
+        let (named, data) = addressed(message, payload).ok_or(Counter::SendMalformed)?;
+        let peer = self.config.advertise.inward(named);
         let slot = self
             .table
             .of_client(&from)
@@ -92,7 +93,7 @@ impl Server {
             return Err(Counter::SendNoPermission);
         }
         // The permission was judged without the port.
-        if let Err(refusal) = self.config.policy.check(peer) {
+        if let Err(refusal) = self.config.policy.check(named) {
             let user = allocation.place.user().to_owned();
             self.note_refusal(now, from.client, &user, &refusal);
             return Err(Counter::SendForbidden);
@@ -125,7 +126,8 @@ impl Server {
                 Some(to)
             }
             Ok((to, None)) => {
-                write_data_indication(self.tokens.transaction(), peer, data, out);
+                let named = self.config.advertise.outward(peer);
+                write_data_indication(self.tokens.transaction(), named, data, out);
                 self.counters.bump(Counter::PeerToIndication);
                 Some(to)
             }

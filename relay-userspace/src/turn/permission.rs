@@ -36,6 +36,8 @@ impl Server {
                 return Err(Reject::Forbidden);
             }
         }
+        let advertise = &self.config.advertise;
+        let peers: Vec<_> = peers.iter().map(|peer| advertise.inward(*peer)).collect();
         self.judge_room(slot, peers.iter().map(SocketAddr::ip))?;
         for peer in &peers {
             self.permit(now, slot, peer.ip());

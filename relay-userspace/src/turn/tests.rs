@@ -3,12 +3,14 @@
 mod harness;
 mod told;
 
+mod advertise;
 mod allocate;
 mod auth;
 mod channel;
 mod data;
 mod families;
 mod flood;
+mod icmp;
 mod nonsense;
 mod permission;
 mod properties;

@@ -25,6 +25,7 @@ pub fn config() -> Config {
         },
         relay: RelayAddresses {
             addresses: Vec::new(),
+            advertise: Vec::new(),
             ports: 10000..=65535,
         },
         kernel: Kernel {

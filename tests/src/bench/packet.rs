@@ -65,63 +65,55 @@ pub struct Row {
     pub ns_max: f64,
 }
 
-const PATHS: [Path; 8] = [
-    Path {
-        name: "channel_to_udp_v4",
-        v6: false,
-        arrives: 0x4001,
-        leaves: 0,
-    },
-    Path {
-        name: "udp_to_channel_v4",
-        v6: false,
-        arrives: 0,
-        leaves: 0x4001,
-    },
-    Path {
-        name: "channel_to_channel_v4",
-        v6: false,
-        arrives: 0x4001,
-        leaves: 0x4002,
-    },
-    Path {
-        name: "udp_to_udp_v4",
-        v6: false,
-        arrives: 0,
-        leaves: 0,
-    },
-    Path {
-        name: "channel_to_udp_v6",
-        v6: true,
-        arrives: 0x4001,
-        leaves: 0,
-    },
-    Path {
-        name: "udp_to_channel_v6",
-        v6: true,
-        arrives: 0,
-        leaves: 0x4001,
-    },
-    Path {
-        name: "channel_to_channel_v6",
-        v6: true,
-        arrives: 0x4001,
-        leaves: 0x4002,
-    },
-    Path {
-        name: "udp_to_udp_v6",
-        v6: true,
-        arrives: 0,
-        leaves: 0,
-    },
+const PATHS: [Path; 16] = [
+    Path::new("channel_to_udp_v4", (V4, 0x4001), (V4, 0)),
+    Path::new("udp_to_channel_v4", (V4, 0), (V4, 0x4001)),
+    Path::new("channel_to_channel_v4", (V4, 0x4001), (V4, 0x4002)),
+    Path::new("udp_to_udp_v4", (V4, 0), (V4, 0)),
+    Path::new("channel_to_udp_v6", (V6, 0x4001), (V6, 0)),
+    Path::new("udp_to_channel_v6", (V6, 0), (V6, 0x4001)),
+    Path::new("channel_to_channel_v6", (V6, 0x4001), (V6, 0x4002)),
+    Path::new("udp_to_udp_v6", (V6, 0), (V6, 0)),
+    Path::new("channel_to_udp_v4_v6", (V4, 0x4001), (V6, 0)),
+    Path::new("udp_to_channel_v4_v6", (V4, 0), (V6, 0x4001)),
+    Path::new("channel_to_channel_v4_v6", (V4, 0x4001), (V6, 0x4002)),
+    Path::new("udp_to_udp_v4_v6", (V4, 0), (V6, 0)),
+    Path::new("channel_to_udp_v6_v4", (V6, 0x4001), (V4, 0)),
+    Path::new("udp_to_channel_v6_v4", (V6, 0), (V4, 0x4001)),
+    Path::new("channel_to_channel_v6_v4", (V6, 0x4001), (V4, 0x4002)),
+    Path::new("udp_to_udp_v6_v4", (V6, 0), (V4, 0)),
 ];
 
 #[derive(Clone, Copy)]
 struct Path {
     name: &'static str,
     v6: bool,
+    leaves_v6: bool,
+    /// Channel numbers, 0 for plain UDP.
     arrives: u16,
     leaves: u16,
+}
+
+const V4: bool = false;
+const V6: bool = true;
+
+impl Path {
+    const fn new(name: &'static str, arrival: (bool, u16), departure: (bool, u16)) -> Self {
+        Self {
+            name,
+            v6: arrival.0,
+            leaves_v6: departure.0,
+            arrives: arrival.1,
+            leaves: departure.1,
+        }
+    }
+
+    /// Bytes of IP and ChannelData headers that a packet loses on the way.
+    fn shift(self) -> i32 {
+        let ip = |v6| if v6 { 40 } else { 20 };
+        let channel = |number| if number != 0 { 4 } else { 0 };
+        ip(self.v6) + channel(self.arrives) - ip(self.leaves_v6) - channel(self.leaves)
+    }
 }
 
 /// Ports a plain path spreads its flows over: what one relay address has, rounded down to a power of two.
@@ -279,7 +271,7 @@ fn tables(path: Path, flows: u32) -> MemoryTables {
     for flow in 0..flows {
         let arrival = Match::new(remote(path.v6, flow), local(path, flow), path.arrives);
         let departure = Match::new(
-            other_remote(path.v6, flow),
+            other_remote(path.leaves_v6, flow),
             other_local(path, flow),
             path.leaves,
         );
@@ -313,7 +305,7 @@ fn packets(path: Path, flows: u32, payload: usize) -> (Harness, Vec<u8>) {
         address_mask: u32::MAX,
         source_port_mask: 0,
         port_mask: if path.arrives == 0 { PORTS - 1 } else { 0 },
-        shift: if path.arrives != 0 { 4 } else { 0 } - if path.leaves != 0 { 4 } else { 0 },
+        shift: path.shift(),
         is_v6: u32::from(path.v6),
         one_in: 1,
     };
@@ -340,7 +332,7 @@ fn other_local(path: Path, flow: u32) -> SocketAddr {
     } else {
         50_000 + (flow & (PORTS - 1)) as u16
     };
-    address(path.v6, 0xc000_0202, port)
+    address(path.leaves_v6, 0xc000_0202, port)
 }
 fn address(v6: bool, low: u32, port: u16) -> SocketAddr {
     if v6 {

@@ -36,10 +36,15 @@ enum Bench {
     Survive(bench::survive::Options),
     /// Packets per second and CPU per packet beside a reflector and coturn
     Veth(bench::veth::Options),
+    /// Allocations per second and memory per allocation beside coturn
+    Control(bench::control::Options),
 }
 
 fn main() -> Result<()> {
     match Arguments::parse().command {
+        Command::Bench(Bench::Control(options)) => {
+            print(&bench::control::run(&options)?, options.json)
+        }
         Command::Run(options) => lab::run::run(&options),
         Command::Bench(Bench::Packet(options)) => packet(&options),
         Command::Bench(Bench::Veth(options)) => print(&bench::veth::run(&options)?, options.json),

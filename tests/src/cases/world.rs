@@ -29,7 +29,12 @@ pub struct World {
     pub other_card: Pair,
     pub vlan: Pair,
     pub small_mtu: Pair,
+    /// An IPv4 client of an IPv6 peer.
     pub cross: Pair,
+    /// An IPv6 client of an IPv4 destination.
+    pub cross_forward: Pair,
+    /// An IPv4 client and an IPv6 one; `peer` is the second.
+    pub cross_hairpin: Pair,
 }
 
 const NEVER: u64 = u64::MAX;
@@ -97,7 +102,14 @@ pub fn world(ingress: u32) -> World {
         NEVER,
     );
     t.hint(forward.slot, 1);
-    let hairpin = hairpin(&mut t, near);
+    let hairpin = between_clients(
+        &mut t,
+        [
+            ["198.51.100.7:47000", "192.0.2.1:3478"],
+            ["198.51.100.8:47001", "192.0.2.1:3478"],
+        ],
+        near,
+    );
     let expired = pair(
         &mut t,
         [
@@ -183,6 +195,26 @@ pub fn world(ingress: u32) -> World {
         near,
         NEVER,
     );
+    let cross_forward = pair(
+        &mut t,
+        [
+            "[2001:db8:1::9]:41000",
+            "[2001:db8::1]:5004",
+            "192.0.2.1:50016",
+            "203.0.113.5:5011",
+        ],
+        0,
+        near,
+        NEVER,
+    );
+    let cross_hairpin = between_clients(
+        &mut t,
+        [
+            ["198.51.100.9:47000", "192.0.2.1:3478"],
+            ["[2001:db8:1::8]:47001", "[2001:db8::1]:3478"],
+        ],
+        near,
+    );
     World {
         tables: t,
         turn_v4,
@@ -196,6 +228,8 @@ pub fn world(ingress: u32) -> World {
         vlan,
         small_mtu,
         cross,
+        cross_forward,
+        cross_hairpin,
     }
 }
 
@@ -223,19 +257,19 @@ fn pair(
     }
 }
 
-fn hairpin(t: &mut MemoryTables, next_hop: u32) -> Pair {
-    let [client, server, peer] = ["198.51.100.7:47000", "192.0.2.1:3478", "198.51.100.8:47001"]
-        .map(|a| a.parse::<SocketAddr>().expect("an address"));
+fn between_clients(t: &mut MemoryTables, ends: [[&str; 2]; 2], next_hop: u32) -> Pair {
+    let [[client, server], [peer, relayed]] =
+        ends.map(|end| end.map(|a| a.parse::<SocketAddr>().expect("an address")));
     let legs = [
         Match::new(client, server, 0x4002),
-        Match::new(peer, server, 0x4003),
+        Match::new(peer, relayed, 0x4003),
     ];
     let generation = t.sessions.len() as u32 + 1;
     let slot = t.install(Session::new(legs, [next_hop; 2], [NEVER; 2]), generation);
     Pair {
         client,
         server,
-        relayed: server,
+        relayed,
         peer,
         slot,
     }

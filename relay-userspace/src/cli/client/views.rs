@@ -1,9 +1,14 @@
 //! Answers of the relay as text for people.
 
+mod session;
+
 use std::fmt::Write;
 
-use crate::api::{ForwardView, Session, StatusReport, Traffic};
+use crate::advertise::outside;
+use crate::api::{ForwardView, StatusReport, Traffic};
 use crate::cli::output::{bytes, table};
+
+pub use session::{session, sessions};
 
 pub fn status(report: &StatusReport) -> String {
     let status = &report.status;
@@ -27,7 +32,10 @@ pub fn status(report: &StatusReport) -> String {
     let addresses: Vec<_> = status
         .relay_addresses
         .iter()
-        .map(ToString::to_string)
+        .map(|local| match outside(*local, &status.advertised) {
+            public if public == *local => local.to_string(),
+            public => format!("{local} (advertised as {public})"),
+        })
         .collect();
     put("relaying on", or_dash(addresses.join(", ")));
     for card in &status.cards {
@@ -63,71 +71,6 @@ pub fn status(report: &StatusReport) -> String {
     for warning in &report.warnings {
         put("warning", warning.clone());
     }
-    text.trim_end().to_owned()
-}
-
-pub fn sessions(all: &[Session]) -> String {
-    let head = [
-        "ID",
-        "KIND",
-        "OWNER",
-        "CLIENT",
-        "PEER",
-        "RUNS IN",
-        "TO PEER",
-        "TO CLIENT",
-        "EXPIRES",
-    ];
-    let row = |s: &Session| {
-        let to_peer = s.kernel_to_peer.bytes + s.userspace_to_peer.bytes;
-        let to_client = s.kernel_to_client.bytes + s.userspace_to_client.bytes;
-        vec![
-            s.id.to_string(),
-            s.kind.clone(),
-            s.owner.clone(),
-            s.client.to_string(),
-            s.peer.map_or("-".to_owned(), |peer| peer.to_string()),
-            s.runs_in.clone(),
-            bytes(to_peer),
-            bytes(to_client),
-            format!("{}s", s.expires_in_seconds),
-        ]
-    };
-    table(&head, &all.iter().map(row).collect::<Vec<_>>())
-}
-
-pub fn session(s: &Session) -> String {
-    let mut text = String::new();
-    let mut put = |what: &str, value: String| {
-        let _ = writeln!(text, "{what:<22} {value}");
-    };
-    put("session", format!("{} ({})", s.id, s.kind));
-    put("owner", s.owner.clone());
-    put("client", s.client.to_string());
-    put("server", s.server.to_string());
-    put("relayed", s.relayed.to_string());
-    put(
-        "peer",
-        s.peer.map_or("-".to_owned(), |peer| peer.to_string()),
-    );
-    put(
-        "channel",
-        s.channel
-            .map_or("-".to_owned(), |number| format!("{number:#06x}")),
-    );
-    let why = s
-        .reason
-        .as_ref()
-        .map_or(String::new(), |reason| format!(" ({reason})"));
-    put("runs in", format!("{}{why}", s.runs_in));
-    put(
-        "age, expires in",
-        format!("{}s, {}s", s.age_seconds, s.expires_in_seconds),
-    );
-    put("kernel to peer", traffic(s.kernel_to_peer));
-    put("kernel to client", traffic(s.kernel_to_client));
-    put("userspace to peer", traffic(s.userspace_to_peer));
-    put("userspace to client", traffic(s.userspace_to_client));
     text.trim_end().to_owned()
 }
 

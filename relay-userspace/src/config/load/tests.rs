@@ -282,3 +282,24 @@ allow_public = true
     assert_eq!(show::json(&again), show::json(&settings));
     assert_eq!(again.config.forwards, settings.config.forwards);
 }
+
+#[test]
+fn advertised_addresses_are_pairs_of_one_family_each_address_once() {
+    let told = faults(
+        r#"
+        [relay]
+        advertise = ["10.0.0.5=198.51.100.5", "10.0.0.5=198.51.100.6", "10.0.0.6", "10.0.0.7=2001:db8::1"]
+        "#,
+    );
+    assert_eq!(told.len(), 3, "{told:?}");
+    let settings = with(
+        "",
+        Raw::default(),
+        &[("RELAY_ADVERTISE", "10.0.0.5=198.51.100.5")],
+    );
+    let shown = show::toml(&settings.expect("it is right")).to_string();
+    assert!(
+        shown.contains("advertise = [\"10.0.0.5=198.51.100.5\"]"),
+        "{shown}"
+    );
+}

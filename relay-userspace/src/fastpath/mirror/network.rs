@@ -1,8 +1,10 @@
 //! What the resolver tells the mirror about the network, and what it asks.
 
 use std::net::IpAddr;
+use std::time::Instant;
 
-use super::Mirror;
+use super::{Mirror, routes_of};
+use crate::fastpath::SessionId;
 use crate::fastpath::installer::Retired;
 use crate::fastpath::memory::Memory;
 use crate::fastpath::next_hop::{HopKey, Link, Neighbour, Route, RouteKey};
@@ -20,12 +22,29 @@ impl<M: Memory> Mirror<M> {
 
     pub fn doubt_routes(&mut self) {
         self.network.doubt_routes();
+        for id in self.network.widen(Instant::now()) {
+            self.refresh(self.units_of(id));
+        }
+    }
+
+    /// What fits on the way to a remote, as an ICMP error says.
+    pub fn narrow(&mut self, remote: IpAddr, mtu: u32) {
+        for id in self.network.narrow(remote, mtu, Instant::now()) {
+            self.refresh(self.units_of(id));
+        }
     }
 
     pub fn set_route(&mut self, key: RouteKey, route: Route) {
         for id in self.network.set_route(key, route) {
             self.refresh(self.units_of(id));
         }
+    }
+
+    /// What fits on the way to the peer of a session, as far as is known.
+    pub fn far_mtu(&self, id: SessionId) -> Option<u16> {
+        let [_, far] = routes_of(&self.sessions.get(&id)?.spec);
+        let hop = self.network.hop(&far).ok()?;
+        Some(self.network.next_hop(&hop).mtu).filter(|mtu| *mtu != 0)
     }
 
     pub fn set_link(&mut self, index: u32, link: Option<Link>) {

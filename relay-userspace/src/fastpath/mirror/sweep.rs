@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
+use std::time::Instant;
 
 use super::{Mirror, Unit, add};
 use crate::fastpath::clock::Clock;
@@ -11,9 +12,20 @@ use crate::fastpath::{Gauges, SessionId};
 /// How far a comparison of everything got.
 #[derive(Debug, Default)]
 pub struct Sweep {
+    /// When it began; `None`: rates are left alone.
+    now: Option<Instant>,
     started: bool,
     session: SessionId,
     slot: usize,
+}
+
+impl Sweep {
+    pub fn at(now: Instant) -> Self {
+        Self {
+            now: Some(now),
+            ..Self::default()
+        }
+    }
 }
 
 /// Sessions and slots compared under one hold of the lock.
@@ -42,6 +54,11 @@ impl<M: Memory> Mirror<M> {
             .collect();
         let units: BTreeSet<Unit> = ids.iter().flat_map(|id| self.units_of(*id)).collect();
         self.refresh(units);
+        if let Some(now) = sweep.now {
+            for id in &ids {
+                self.observe(*id, now);
+            }
+        }
         sweep.started = true;
         sweep.session = ids.last().copied().unwrap_or(sweep.session);
         self.drift += self.kernel.verify_slots(sweep.slot..sweep.slot + STEP);
@@ -65,6 +82,7 @@ impl<M: Memory> Mirror<M> {
         let mut gauges = Gauges {
             wanted: self.sessions.len() as u64,
             capacity: self.kernel.capacity() as u64,
+            slots_used: self.kernel.slots_used() as u64,
             failed_installs: self.failed_installs,
             drift: self.drift,
             traffic: self.gone,

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::fastpath::{SessionId, SessionSpec};
+use crate::icmp::IcmpError;
 
 /// One client as a worker sees it: the same host on another address of ours is another client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -62,4 +63,11 @@ pub enum Command {
 pub enum Unheard {
     Expired,
     NotTheDestination,
+}
+
+/// What went wrong last on the way to a destination, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trouble {
+    pub error: IcmpError,
+    pub at: Instant,
 }

@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use super::{CHECKS_PER_IDLE, Client, Session, Table};
-use crate::api::Traffic;
 use crate::fastpath::SessionId;
 use crate::forward::saved::SavedSession;
+use crate::meter::Meter;
 
 /// Why a session does not go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -48,8 +48,10 @@ impl Table {
             local: saved.local,
             since: saved.since,
             deadline: saved.deadline,
-            to_destination: Traffic::default(),
-            to_client: Traffic::default(),
+            to_destination: Meter::default(),
+            to_client: Meter::default(),
+            trouble: None,
+            measured: None,
             seen: 0,
             next_check,
         };

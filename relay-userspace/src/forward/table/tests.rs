@@ -244,3 +244,17 @@ fn a_killed_session_is_gone_and_a_second_kill_finds_nothing() {
     assert!(!f.table.kill(id));
     f.commands(&[]);
 }
+
+#[test]
+fn an_icmp_error_about_the_destination_marks_the_session_and_names_the_client() {
+    let mut f = Fixture::new(&[], 9);
+    let id = f.open("192.0.2.1:1000");
+    let (kind, code, mtu) = (3, 3, 0);
+    let error = IcmpError { kind, code, mtu };
+    let mut told = |about: &str| f.table.handle_icmp(f.now, id, addr(about), error);
+    assert_eq!(told("198.51.100.8:5000"), Err(Unheard::NotTheDestination));
+    let client = told("198.51.100.9:5000").expect("its destination");
+    assert_eq!(client.remote, addr("192.0.2.1:1000"));
+    let (_, session) = f.table.sessions().next().expect("it goes on");
+    assert_eq!(session.trouble, Some(Trouble { error, at: f.now }));
+}

@@ -8,14 +8,14 @@ use std::time::Instant;
 use tokio::task::AbortHandle;
 
 use super::super::socket::Socket;
-use crate::api::Traffic;
+use crate::meter::Meter;
 use crate::turn::AllocationId;
 
 /// What userspace relayed of a session.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Share {
-    pub to_peer: Traffic,
-    pub to_client: Traffic,
+    pub to_peer: Meter,
+    pub to_client: Meter,
     /// When its channel was bound.
     pub since: Option<Instant>,
 }
@@ -55,26 +55,14 @@ impl RelayPort {
         self.channels.remove(&peer);
     }
 
-    pub fn count_to_peer(&mut self, peer: SocketAddr, bytes: usize) {
-        count(
-            &mut self
-                .channels
-                .get_mut(&peer)
-                .unwrap_or(&mut self.other)
-                .to_peer,
-            bytes,
-        );
+    pub fn count_to_peer(&mut self, now: Instant, peer: SocketAddr, bytes: usize) {
+        let share = self.channels.get_mut(&peer).unwrap_or(&mut self.other);
+        share.to_peer.count(now, bytes);
     }
 
-    pub fn count_to_client(&mut self, peer: SocketAddr, bytes: usize) {
-        count(
-            &mut self
-                .channels
-                .get_mut(&peer)
-                .unwrap_or(&mut self.other)
-                .to_client,
-            bytes,
-        );
+    pub fn count_to_client(&mut self, now: Instant, peer: SocketAddr, bytes: usize) {
+        let share = self.channels.get_mut(&peer).unwrap_or(&mut self.other);
+        share.to_client.count(now, bytes);
     }
 
     pub fn share(&self, peer: Option<SocketAddr>) -> Share {
@@ -89,9 +77,4 @@ impl Drop for RelayPort {
     fn drop(&mut self) {
         self.task.abort();
     }
-}
-
-fn count(traffic: &mut Traffic, bytes: usize) {
-    traffic.packets += 1;
-    traffic.bytes += bytes as u64;
 }

@@ -11,7 +11,9 @@ use tokio::task::AbortHandle;
 use super::{ForwardKey, NewForward};
 use crate::fastpath::SessionId;
 use crate::forward::table::{Client, Command, Opening, Table};
+use crate::icmp::IcmpError;
 use crate::net::batch::Datagram;
+use crate::net::icmp::raw::{Teller, Untold};
 use crate::net::ports::{Bound, PortFault};
 use crate::net::receive::{self, Role};
 use crate::net::shared::Shared;
@@ -140,10 +142,13 @@ impl Forward {
         let Some(port) = self.ports.get(&session) else {
             return;
         };
+        let Some(marks) = datagram.marks.onward() else {
+            return context.stats.add(Stat::DroppedHopLimit, 1);
+        };
         let route = Route {
             to,
             from: None,
-            ecn: datagram.ecn,
+            marks,
             dont_fragment: false,
         };
         context.outbox.push(&port.socket, route, datagram.bytes);
@@ -160,10 +165,13 @@ impl Forward {
             .ip()
             .is_unspecified()
             .then(|| client.server.ip());
+        let Some(marks) = datagram.marks.onward() else {
+            return context.stats.add(Stat::DroppedHopLimit, 1);
+        };
         let route = Route {
             to: client.remote,
             from,
-            ecn: datagram.ecn,
+            marks,
             dont_fragment: false,
         };
         context.outbox.push(&self.listener, route, datagram.bytes);
@@ -171,6 +179,51 @@ impl Forward {
         context
             .stats
             .add(Stat::BytesToClient, datagram.bytes.len() as u64);
+    }
+
+    /// What left in fragments, or will further on, was too big for its path: the error a router would answer.
+    pub fn too_big(
+        &mut self,
+        context: &Context<'_>,
+        session: SessionId,
+        to: SocketAddr,
+        length: usize,
+    ) -> Option<IcmpError> {
+        if !self.table.is_to_be_measured(context.now.mono, session) {
+            return None;
+        }
+        let mtu = context.shared.fastpath.far_mtu(session)?;
+        let (kind, code, headers) = if to.is_ipv6() { (2, 0, 48) } else { (3, 4, 28) };
+        let mtu = u32::from(mtu);
+        (length + headers > mtu as usize).then_some(IcmpError { kind, code, mtu })
+    }
+
+    /// Tells the client of a session in kind of an ICMP error about what went to `about`.
+    pub fn tell(
+        &mut self,
+        context: &Context<'_>,
+        teller: &mut Teller,
+        session: SessionId,
+        about: SocketAddr,
+        error: IcmpError,
+    ) {
+        let (now, v6) = (context.now.mono, about.is_ipv6());
+        let concerned = self.table.handle_icmp(now, session, about, error).ok();
+        let Some(client) = concerned.filter(|_| error.is_an_error(v6)) else {
+            return context.stats.add(Stat::IcmpUntoldUnknown, 1);
+        };
+        let what = error.describe(v6);
+        tracing::debug!(forward = &*self.name, client = %client.remote, "{about}: {what}");
+        let same = error.in_family(v6, client.remote.is_ipv6());
+        let stat = match teller.tell(now, client.remote, client.server, same) {
+            Ok(()) => Stat::IcmpTold,
+            Err(Untold::Rate) => Stat::IcmpUntoldRate,
+            Err(Untold::Send(error)) => {
+                tracing::debug!(%error, "a client cannot be told by ICMP");
+                Stat::IcmpUntoldFailed
+            }
+        };
+        context.stats.add(stat, 1);
     }
 
     pub fn carry_out(&mut self, context: &mut Context<'_>) {

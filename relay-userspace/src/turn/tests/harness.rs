@@ -9,6 +9,7 @@ use stun_types::message::*;
 use turn_types::attribute::{ChannelNumber, Lifetime, RequestedTransport, XorPeerAddress};
 use turn_types::message::*;
 
+use crate::advertise::Advertise;
 use crate::config::{Auth, Limits, Peers, User};
 use crate::credentials::Credentials;
 use crate::policy::PeerPolicy;
@@ -104,6 +105,7 @@ impl TestServer {
             shared: Shared::new(&limits, [1; 32]),
             limits,
             relay_families: RelayFamilies { v4: true, v6: true },
+            advertise: Advertise::default(),
             nonce_key: [2; 32],
             seed: [3; 32],
             worker_index: 0,

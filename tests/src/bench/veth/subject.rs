@@ -50,9 +50,9 @@ impl Drop for Coturn {
     }
 }
 
-const FIRST_PORT: u16 = 20_000;
-const CHANNEL: u16 = 0x4000;
-const USER: (&str, &str) = ("bench", "bench-password");
+pub const FIRST_PORT: u16 = 20_000;
+pub const CHANNEL: u16 = 0x4000;
+pub const USER: (&str, &str) = ("bench", "bench-password");
 
 impl Subject {
     pub fn start(
@@ -230,6 +230,14 @@ fn allocate(sessions: u32) -> Result<Vec<TurnClient>> {
 
 fn coturn(inner: &NetNs, card: &str) -> Result<Coturn> {
     let pass = attach(inner, card, "pass")?;
+    Ok(Coturn {
+        child: start_coturn(inner)?,
+        _pass: pass,
+    })
+}
+
+/// Debian's coturn on CPU 1 with one relay thread, listening.
+pub fn start_coturn(inner: &NetNs) -> Result<Child> {
     let user = format!("{}:{}", USER.0, USER.1);
     let mut command = inner.command("taskset");
     command.args([
@@ -264,12 +272,11 @@ fn coturn(inner: &NetNs, card: &str) -> Result<Coturn> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
-    let coturn = Coturn { child, _pass: pass };
     within(Duration::from_secs(10), "coturn listens", || {
         let table = inner.run("cat", &["/proc/net/udp"]).ok()?;
         table.contains(":0D96 ").then_some(())
     })?;
-    Ok(coturn)
+    Ok(child)
 }
 
 /// Run time of the NAPI thread of a card and of a process, from now on.
@@ -334,7 +341,7 @@ fn napi_threads(card: &str) -> Result<Vec<u32>> {
     Ok(found)
 }
 
-fn run_time(tasks: &[u32]) -> u64 {
+pub fn run_time(tasks: &[u32]) -> u64 {
     let of = |task: &u32| -> Option<u64> {
         let text = std::fs::read_to_string(format!("/proc/{task}/schedstat")).ok()?;
         text.split_whitespace().next()?.parse().ok()
