@@ -1,7 +1,7 @@
 //! Names, sizes and the version both sides must share. The only place these strings exist.
 
 /// Raised with every change of a shared type, map or their meaning.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Sessions the tables hold when the operator says nothing.
 pub const DEFAULT_SESSIONS: u32 = 65_536;
@@ -37,6 +37,10 @@ pub mod maps {
     pub const CARDS: &str = "CARDS";
     /// `u64` by `Counter`, per CPU.
     pub const COUNTERS: &str = "COUNTERS";
+    /// `Stamp` of whoever made the tables.
+    pub const STAMP: &str = "STAMP";
+    /// All of the above: what outlives a process when it is pinned.
+    pub const PINNED: [&str; 7] = [PORTS, BUCKETS, SESSIONS, NEXT_HOPS, CARDS, COUNTERS, STAMP];
     /// Read-only global: the `HashKey`.
     pub const HASH_KEY: &str = "HASH_KEY";
     /// Read-only global: number of buckets minus one.

@@ -11,7 +11,7 @@ use crate::{Family, Match};
 pub const BUCKET_WAYS: usize = 8;
 
 /// Secret words of the hash.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C)]
 pub struct HashKey(pub [u32; 14]);
 

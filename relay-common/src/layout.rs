@@ -2,7 +2,7 @@
 
 use core::mem::{align_of, offset_of, size_of};
 
-use crate::{Address, Bucket, HashKey, Leg, Match, NextHop, PortEntry, Session};
+use crate::{Address, Bucket, HashKey, Leg, Match, NextHop, PortEntry, Session, Stamp};
 
 /// Plain bytes: fixed-width integers and arrays, no padding, every bit pattern valid.
 ///
@@ -71,6 +71,7 @@ pod! {
     Session => 192,
     NextHop => 32,
     HashKey => 56,
+    Stamp => 64,
 }
 
 const _: () = assert!(align_of::<Session>() == 8);

@@ -9,6 +9,7 @@
 //! | `NEXT_HOPS` | index in a leg | [`NextHop`] | userspace | kernel |
 //! | `CARDS` | index in a next hop | interface | userspace | kernel |
 //! | `COUNTERS` | [`Counter`] | packets, per CPU | kernel | userspace |
+//! | `STAMP` | 0 | [`Stamp`] | userspace | the next process |
 #![no_std]
 #![deny(missing_docs)]
 
@@ -21,6 +22,7 @@ mod index;
 mod next_hop;
 mod port;
 mod session;
+mod stamp;
 
 pub mod checksum;
 pub mod engine;
@@ -37,3 +39,4 @@ pub use layout::Pod;
 pub use next_hop::{NextHop, VLAN_NONE};
 pub use port::{PORT_ENTRIES, PORT_IS_CONTROL, PORT_IS_FLOW, PortEntry, port_index};
 pub use session::{Address, Family, Leg, Match, Session};
+pub use stamp::Stamp;

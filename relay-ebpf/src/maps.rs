@@ -5,7 +5,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, DevMap, PerCpuArray};
 use relay_common::{
     ABI_VERSION, Bucket, Counter, DEFAULT_SESSIONS, HashKey, MAX_CARDS, MAX_NEXT_HOPS, NextHop,
-    PORT_ENTRIES, PortEntry, Session, buckets_for,
+    PORT_ENTRIES, PortEntry, Session, Stamp, buckets_for,
 };
 
 // Mappable, so that userspace changes an entry with one store instead of a system call.
@@ -22,6 +22,10 @@ pub static NEXT_HOPS: Array<NextHop> = Array::with_max_entries(MAX_NEXT_HOPS, BP
 pub static CARDS: DevMap = DevMap::with_max_entries(MAX_CARDS, 0);
 #[map]
 pub static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::COUNT as u32, 0);
+
+// Of no use to the program: pinned with the others, it tells the next process what they are.
+#[map]
+pub static STAMP: Array<Stamp> = Array::with_max_entries(1, 0);
 
 /// Set by the loader.
 #[unsafe(no_mangle)]

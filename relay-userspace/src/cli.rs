@@ -3,6 +3,7 @@
 mod args;
 mod client;
 mod configuration;
+mod detach;
 mod doctor;
 mod exit;
 mod flags;
@@ -30,6 +31,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
     let global = cli.global;
     match cli.command {
         Command::Serve(flags) => serve::serve(&global, &flags).await,
+        Command::Detach(wish) => detach::detach(&global, wish),
         Command::Status(read) => client::status(&global, read).await,
         Command::Top => top::top(&global).await,
         Command::Session(command) => client::session(&global, command).await,

@@ -52,6 +52,8 @@ pub struct Config {
     pub metrics: Metrics,
     /// Slow-path threads; 0 = one per core.
     pub workers: usize,
+    /// Whether sessions outlive the process, until the next one takes them over. Default true.
+    pub survive: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -78,6 +80,8 @@ pub struct Kernel {
     pub xdp: XdpMode,
     /// Sessions the kernel tables have room for. Default 65536.
     pub max_sessions: u32,
+    /// Where maps and links are pinned. Default `/sys/fs/bpf/relay`.
+    pub pin_directory: PathBuf,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, serde::Serialize)]
@@ -130,7 +134,7 @@ pub struct Limits {
     pub unauthenticated_per_second: u32,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Forward {
     pub name: String,
     pub listen: SocketAddr,
@@ -142,7 +146,7 @@ pub struct Forward {
 }
 
 /// `HOST:PORT` where HOST is an address or a DNS name, re-resolved while in use.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Destination {
     /// An IPv6 address stands without its brackets.
     pub host: String,

@@ -20,8 +20,11 @@ mod netlink;
 mod resolver;
 
 mod attachment;
+mod bpffs;
+mod inherit;
 mod loader;
 mod object;
+pub mod pins;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -31,6 +34,7 @@ use std::time::Instant;
 use attachment::Attachment;
 use loader::Loaded;
 use mirror::Mirror;
+use pins::Pins;
 use resolver::Core;
 use shared::SharedMemory;
 
@@ -124,7 +128,10 @@ struct Kernel {
 
 impl FastPath {
     /// Loads and attaches what can be. Never fails: the last rung is userspace only, with the reason.
-    pub fn open(kernel: &config::Kernel) -> (Self, Vec<api::Card>) {
+    ///
+    /// With `pins` the sessions outlive this process, and those of an earlier one go on: until `restored` says that all
+    /// of them were installed again.
+    pub fn open(kernel: &config::Kernel, pins: Option<Pins>) -> (Self, Vec<api::Card>) {
         let without = |reason: String| {
             let card = |name: &String| api::Card {
                 name: name.clone(),
@@ -140,16 +147,25 @@ impl FastPath {
         if kernel.interfaces.is_empty() {
             return without("no card is named (--interface)".to_owned());
         }
-        let opened = Loaded::new(kernel.max_sessions).and_then(|(mut loaded, memory, key)| {
-            let clock = loaded.clock()?;
-            Ok((loaded, memory, key, clock))
-        });
+        let kept = pins.as_ref().and_then(|pins| inherit::tables(pins, kernel));
+        let opened = Loaded::new(kernel.max_sessions, pins.as_ref(), kept).and_then(
+            |(mut loaded, memory, key)| {
+                let clock = loaded.clock()?;
+                Ok((loaded, memory, key, clock))
+            },
+        );
         let (loaded, memory, key, clock) = match opened {
             Ok(opened) => opened,
-            Err(fault) => return without(fault.to_string()),
+            Err(fault) => {
+                // All or nothing: an old program must not go on without this process.
+                pins.as_ref().inspect(|pins| inherit::clear(pins));
+                return without(fault.to_string());
+            }
         };
-        let (attachment, numbers, cards) = Attachment::new(loaded, &kernel.interfaces, kernel.xdp);
+        let (attachment, numbers, cards) =
+            Attachment::new(loaded, pins, &kernel.interfaces, kernel.xdp);
         if numbers.is_empty() {
+            attachment.unpin();
             let why = |card: &api::Card| {
                 format!(
                     "{}: {}",
@@ -164,7 +180,13 @@ impl FastPath {
             ));
             return (off, cards);
         }
-        let core = Core::new(Mirror::new(memory, key, clock, numbers));
+        let mut mirror = Mirror::new(memory, key, clock, numbers);
+        if kept.is_some() {
+            shared::wait_for_readers();
+            let sessions = mirror.adopt();
+            tracing::info!(sessions, "sessions of the last process go on in the kernel");
+        }
+        let core = Core::new(mirror);
         let attachment = Arc::new(Mutex::new(Some(attachment)));
         let again = Arc::downgrade(&attachment);
         match core.start(move || read_clock(&again)) {
@@ -183,6 +205,11 @@ impl FastPath {
             }
             Err(e) => without(format!("start the next-hop thread: {e}")),
         }
+    }
+
+    /// Every session of an earlier process that is to go on is installed again: the others end.
+    pub fn restored(&self) {
+        self.with(Mirror::close_adoption);
     }
 
     /// A mirror without a kernel: every session stays in userspace for `reason`.
@@ -295,7 +322,7 @@ impl FastPath {
         self.with(|mirror| mirror.gauges()).unwrap_or_default()
     }
 
-    /// Detaches from the cards and ends the background thread. Every session is userspace's again.
+    /// Removes the pins, detaches from the cards and ends the background thread. Every session is userspace's again.
     pub fn close(&self) {
         let Inner::On(kernel) = &*self.inner else {
             return;
@@ -333,7 +360,9 @@ impl Kernel {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        drop(attachment);
+        if let Some(attachment) = attachment {
+            attachment.unpin();
+        }
         self.core.stop();
         let thread = self
             .thread

@@ -2,5 +2,6 @@
 
 pub mod destination;
 pub mod rate;
+pub mod saved;
 pub mod shared;
 pub mod table;

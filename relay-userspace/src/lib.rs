@@ -13,6 +13,9 @@ pub mod turn;
 
 pub mod fastpath;
 
+pub mod journal;
+mod monotonic;
+
 pub mod forward;
 pub mod net;
 pub mod relay;

@@ -3,6 +3,7 @@
 mod start;
 
 mod forwards;
+mod heritage;
 mod listen;
 mod workers;
 
@@ -24,6 +25,7 @@ use workers::Workers;
 
 use crate::api;
 use crate::config::{Config, Forward};
+use crate::journal::{Entry, Key};
 use crate::net::control::Request;
 use crate::net::shared::Shared;
 use crate::net::stats::{self, Stat};
@@ -47,7 +49,7 @@ struct Inner {
 impl Relay {
     /// Binds everything, then starts the workers. Inside a tokio runtime: names are resolved on it.
     pub async fn start(config: Config) -> Result<Relay, StartError> {
-        let relay = start::start(&config).await?;
+        let (relay, inherited) = start::start(&config).await?;
         // All at once: a name server that does not answer is waited for once, not once for each.
         let added = try_join_all(config.forwards.into_iter().map(async |forward| {
             let name = forward.name.clone();
@@ -60,6 +62,15 @@ impl Relay {
             relay.shutdown().await;
             return Err(error);
         }
+        for forward in inherited {
+            relay.inherit(forward).await;
+        }
+        for id in relay.inner.forwards.lapsed() {
+            if let Some(journal) = &relay.inner.shared.journal {
+                journal.forget(Key::Session(id));
+            }
+        }
+        relay.inner.shared.fastpath.restored();
         Ok(relay)
     }
 
@@ -127,11 +138,21 @@ impl Relay {
 
     /// Resolves, checks and binds, then relays. A second forward of the same name is refused.
     pub async fn forward_add(&self, forward: Forward) -> Result<api::ForwardView, ForwardError> {
-        self.inner.forwards.add(forward, Unresolved::Refuse).await
+        let view = self
+            .inner
+            .forwards
+            .add(forward.clone(), Unresolved::Refuse)
+            .await?;
+        self.keep(Forward {
+            listen: view.listen,
+            ..forward
+        });
+        Ok(view)
     }
 
     /// Ends the forward and all of its sessions. False: no forward has that name.
     pub async fn forward_remove(&self, name: &str) -> bool {
+        self.forget(name);
         self.inner.forwards.remove(name).await
     }
 
@@ -155,6 +176,39 @@ impl Relay {
         samples
     }
 
+    /// Adds a forward that an operator added to an earlier process.
+    async fn inherit(&self, forward: Forward) {
+        let name = forward.name.clone();
+        let added = self.inner.forwards.add(forward, Unresolved::KeepTrying);
+        if let Err(error) = added.await {
+            tracing::warn!(%error, name, "a forward of the last process does not go on");
+            self.forget(&name);
+        }
+    }
+
+    /// Only what an operator adds: a configured forward is in the configuration.
+    fn keep(&self, forward: Forward) {
+        if let Some(journal) = &self.inner.shared.journal {
+            journal.keep(Entry::Forward(forward));
+        }
+    }
+
+    fn forget(&self, forward: &str) {
+        if let Some(journal) = &self.inner.shared.journal {
+            journal.forget(Key::Forward(forward.to_owned()));
+        }
+    }
+
+    /// Leaves the sessions to the kernel and to the next process: nothing is ended, nothing more is served. The process
+    /// must end after it.
+    pub fn leave(self) {
+        if let Some(journal) = &self.inner.shared.journal {
+            journal.flush();
+        }
+        // Dropping the last handle would end the workers' sessions one by one.
+        std::mem::forget(self);
+    }
+
     /// Ends every session in the kernel and in userspace, closes the sockets, joins the threads, leaves the cards.
     pub async fn shutdown(self) {
         if let Some(task) = self
@@ -165,6 +219,9 @@ impl Relay {
             .take()
         {
             task.abort();
+        }
+        for forward in self.inner.forwards.views().await {
+            self.forget(&forward.name);
         }
         self.inner.forwards.remove_all().await;
         self.inner.workers.end().await;

@@ -31,6 +31,8 @@ mod channel;
 mod farewell;
 mod hash;
 mod refusals;
+mod restore;
+mod saved;
 mod shared;
 mod table;
 mod timer;
@@ -40,6 +42,8 @@ pub use command::{BindFault, Command, Family, PortWish, ReservationToken, ToPeer
 pub use config::{RelayFamilies, ServerConfig};
 pub use counters::{Counter, Counters};
 pub use identity::{AllocationId, FiveTuple, Now};
+pub use restore::Lapsed;
+pub use saved::{SavedAllocation, SavedChannel, SavedPermission};
 pub use server::Server;
 pub use shared::Shared;
 pub use view::{AllocationView, ChannelView, PermissionView, RefusalView};

@@ -2,4 +2,5 @@
 
 pub mod control;
 pub mod packet;
+pub mod survive;
 pub mod veth;

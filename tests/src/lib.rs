@@ -9,6 +9,7 @@ pub mod kernel;
 
 pub mod client;
 pub mod eventually;
+pub mod home;
 pub mod netns;
 pub mod relay;
 pub mod residue;

@@ -4,12 +4,15 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::Signal;
 use relay_userspace::api;
 use serde::de::DeserializeOwned;
 
+use crate::home::Home;
 use crate::netns::{NetNs, output};
 use crate::privileged::target_directory;
 
@@ -17,7 +20,7 @@ use crate::privileged::target_directory;
 pub struct Relay {
     child: Child,
     admin: PathBuf,
-    directory: tempfile::TempDir,
+    home: Arc<Home>,
     pub ready: String,
 }
 
@@ -30,22 +33,27 @@ pub fn binary() -> PathBuf {
 impl Relay {
     /// Starts it in `namespace` and waits for its readiness line.
     pub fn start(namespace: &NetNs, arguments: &[&str]) -> Result<Self> {
+        Self::start_at(Arc::new(Home::new()?), namespace, arguments)
+    }
+
+    /// The same in a home that others may have lived in before.
+    pub fn start_at(home: Arc<Home>, namespace: &NetNs, arguments: &[&str]) -> Result<Self> {
         let path = binary();
-        Self::spawn(
+        Self::run(
+            home,
             namespace.command(path.to_str().context("path of the command")?),
             arguments,
         )
     }
 
     /// Starts whatever `command` is, with `serve` and its arguments behind it.
-    pub fn spawn(mut command: Command, arguments: &[&str]) -> Result<Self> {
-        let directory = tempfile::tempdir()?;
-        std::fs::set_permissions(
-            directory.path(),
-            std::os::unix::fs::PermissionsExt::from_mode(0o777),
-        )?;
-        let admin = directory.path().join("admin.sock");
-        let log = std::fs::File::create(directory.path().join("log"))?;
+    pub fn spawn(command: Command, arguments: &[&str]) -> Result<Self> {
+        Self::run(Arc::new(Home::new()?), command, arguments)
+    }
+
+    fn run(home: Arc<Home>, mut command: Command, arguments: &[&str]) -> Result<Self> {
+        let admin = home.path().join("admin.sock");
+        let log = std::fs::File::create(home.path().join("log"))?;
         command
             .arg("serve")
             .arg("--admin-socket")
@@ -53,7 +61,7 @@ impl Relay {
             .args(["--metrics", "off"])
             .args(arguments);
         command
-            .env("XDG_STATE_HOME", directory.path())
+            .envs(home.environment())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log);
@@ -65,7 +73,7 @@ impl Relay {
         let relay = Self {
             child,
             admin,
-            directory,
+            home,
             ready: ready.trim().to_owned(),
         };
         ensure!(
@@ -78,7 +86,7 @@ impl Relay {
 
     /// Everything it wrote to stderr.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+        std::fs::read_to_string(self.home.path().join("log")).unwrap_or_default()
     }
 
     /// Runs a `relay` subcommand against it.
@@ -122,14 +130,41 @@ impl Relay {
         self.child.id()
     }
 
+    pub fn home(&self) -> Arc<Home> {
+        Arc::clone(&self.home)
+    }
+
+    /// SIGKILL; what it leaves is in its home.
+    pub fn kill(mut self) -> Result<Arc<Home>> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(Arc::clone(&self.home))
+    }
+
+    /// SIGUSR2: it leaves its sessions to the next one.
+    pub fn leave(mut self) -> Result<Arc<Home>> {
+        let code = self.end(Signal::SIGUSR2)?;
+        ensure!(code == 0, "exit code {code} after SIGUSR2:\n{}", self.log());
+        Ok(Arc::clone(&self.home))
+    }
+
     /// SIGTERM, and its exit code.
     pub fn stop(&mut self) -> Result<i32> {
+        self.end(Signal::SIGTERM)
+    }
+
+    pub fn signal(&self, signal: Signal) -> Result<()> {
         let pid = nix::unistd::Pid::from_raw(self.child.id() as i32);
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM)?;
-        let status =
-            crate::eventually::within(Duration::from_secs(10), "relay ends after SIGTERM", || {
-                self.child.try_wait().ok().flatten()
-            })?;
+        nix::sys::signal::kill(pid, signal).with_context(|| format!("send {signal}"))
+    }
+
+    fn end(&mut self, signal: Signal) -> Result<i32> {
+        self.signal(signal)?;
+        let status = crate::eventually::within(
+            Duration::from_secs(10),
+            "relay ends after a signal",
+            || self.child.try_wait().ok().flatten(),
+        )?;
         match status.code() {
             Some(code) => Ok(code),
             None => bail!("relay ended by a signal: {status}"),

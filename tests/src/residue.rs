@@ -53,9 +53,12 @@ fn pins() -> Vec<String> {
     let names = names("/sys/fs/bpf")
         .into_iter()
         .filter(|name| name.starts_with("relay"));
-    names
-        .map(|name| format!("pin /sys/fs/bpf/{name}"))
-        .collect()
+    let system = names.map(|name| format!("pin /sys/fs/bpf/{name}"));
+    let homes = crate::home::stale();
+    let homes = homes
+        .iter()
+        .map(|place| format!("pins at {}", place.display()));
+    system.chain(homes).collect()
 }
 
 fn names(folder: &str) -> Vec<String> {

@@ -32,6 +32,7 @@ async fn run(secret: Option<&str>) -> Running {
     config.listen.udp = vec!["127.0.0.1:0".parse().unwrap()];
     config.peers.allow = vec!["127.0.0.0/8".parse().unwrap()];
     config.workers = 1;
+    config.survive = false;
     config.auth.secrets = secret
         .into_iter()
         .map(|text| Secret::new(text.to_owned()))

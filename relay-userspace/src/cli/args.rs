@@ -49,6 +49,8 @@ pub enum Command {
         after_help = "A flag of a list can be given several times; together they replace the list of the file."
     )]
     Serve(Box<ServeFlags>),
+    /// Remove what a relay that is gone left running in the kernel, and its journal
+    Detach(Detach),
     /// What the running relay does and where
     Status(Read),
     /// Live view of the sessions, in a terminal
@@ -86,6 +88,16 @@ pub struct Read {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Detach {
+    /// The configuration that relay had
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where its maps and links are pinned
+    #[arg(long, value_name = "DIR")]
+    pub pin_directory: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -28,6 +28,12 @@ pub struct ServeFlags {
     /// How to attach
     #[arg(long, value_enum)]
     pub xdp: Option<XdpMode>,
+    /// Where maps and links are pinned, on a BPF file system [default: /sys/fs/bpf/relay]
+    #[arg(long, value_name = "DIR")]
+    pub pin_directory: Option<PathBuf>,
+    /// End what an earlier relay left running in the kernel instead of taking it over
+    #[arg(long)]
+    pub fresh: bool,
     /// Where TURN listens [default: port 3478 of every address]
     #[arg(long, value_name = "udp/ADDR:PORT")]
     pub listen: Vec<String>,
@@ -119,6 +125,13 @@ pub fn raw(global: &Global, flags: &ServeFlags, faults: &mut Faults) -> Raw {
         xdp: one("--xdp", "kernel.xdp", flags.xdp.as_ref(), faults, |mode| {
             Ok(*mode)
         }),
+        pin_directory: one(
+            "--pin-directory",
+            "kernel.pin_directory",
+            flags.pin_directory.as_ref(),
+            faults,
+            |p| Ok(p.clone()),
+        ),
         realm: one("--realm", "auth.realm", flags.realm.as_ref(), faults, text),
         secrets: all("--secret", "auth.secrets", &flags.secret, faults, |t| {
             Ok(Secret::new(t.clone()))

@@ -8,6 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
 use super::args::Global;
+use super::detach;
 use super::exit::{Exit, Failure};
 use super::flags::{self, ServeFlags};
 use super::hints;
@@ -32,7 +33,11 @@ pub async fn serve(global: &Global, flags: &ServeFlags) -> Result<(), Failure> {
     let (admin_listener, socket) = admin::socket::bind(&config.admin.socket).map_err(system)?;
     let mut signals = Signals::new().map_err(system)?;
     let credentials = Credentials::new(&config.auth);
+    if flags.fresh {
+        detach::remove_all(&config)?;
+    }
     let metrics_wanted = config.metrics.listen;
+    let survives = config.survive;
     let relay = Relay::start(config.clone()).await.map_err(not_started)?;
 
     let readiness = Readiness::ready();
@@ -75,13 +80,18 @@ pub async fn serve(global: &Global, flags: &ServeFlags) -> Result<(), Failure> {
     let _ = output::line(&hints::ready_line(&status, socket.path()));
     notify(NotifyState::Ready);
 
-    signals.wait_for_end().await;
+    let end = signals.wait_for_end().await;
     notify(NotifyState::Stopping);
     readiness.stopping();
+    if end == End::Leave && survives {
+        tracing::info!("leaving: sessions wait for the next relay");
+        relay.leave();
+        return Ok(());
+    }
     tracing::info!("stopping");
     tokio::select! {
         () = relay.shutdown() => Ok(()),
-        () = signals.wait_for_end() => Err(Failure::new(Exit::Failed, "stopped at once by a second signal: sessions were not ended cleanly")),
+        _ = signals.wait_for_end() => Err(Failure::new(Exit::Failed, "stopped at once by a second signal: sessions were not ended cleanly")),
     }
 }
 
@@ -140,9 +150,19 @@ impl Drop for Tasks {
     }
 }
 
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// SIGTERM, SIGINT: every session ends.
+    Stop,
+    /// SIGUSR2: another process goes on.
+    Leave,
+}
+
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    leave: Signal,
     hangup: Signal,
 }
 
@@ -151,15 +171,17 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            leave: signal(SignalKind::user_defined2())?,
             hangup: signal(SignalKind::hangup())?,
         })
     }
 
-    async fn wait_for_end(&mut self) {
+    async fn wait_for_end(&mut self) -> End {
         loop {
             tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
+                _ = self.terminate.recv() => return End::Stop,
+                _ = self.interrupt.recv() => return End::Stop,
+                _ = self.leave.recv() => return End::Leave,
                 _ = self.hangup.recv() => tracing::warn!("SIGHUP: the configuration cannot be reloaded yet: restart to apply changes"),
             }
         }

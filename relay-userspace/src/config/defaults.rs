@@ -11,6 +11,7 @@ use super::{
 
 /// Read when it exists and `--config` is not given.
 pub const CONFIG_FILE: &str = "/etc/relay/relay.toml";
+pub const PIN_DIRECTORY: &str = "/sys/fs/bpf/relay";
 pub const TURN_PORT: u16 = 3478;
 pub const METRICS_PORT: u16 = 9478;
 pub const REALM: &str = "relay";
@@ -35,6 +36,7 @@ impl Default for Config {
                 interfaces: Vec::new(),
                 xdp: XdpMode::Auto,
                 max_sessions: 65_536,
+                pin_directory: PathBuf::from(PIN_DIRECTORY),
             },
             auth: Auth {
                 realm: REALM.to_owned(),
@@ -51,6 +53,7 @@ impl Default for Config {
                 listen: Some((Ipv4Addr::LOCALHOST, METRICS_PORT).into()),
             },
             workers: 0,
+            survive: true,
         }
     }
 }
@@ -112,6 +115,11 @@ pub fn state_directory() -> Option<PathBuf> {
     absolute("XDG_STATE_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
         .map(|base| base.join("relay"))
+}
+
+/// Where a relay keeps what the next one has to know.
+pub fn journal() -> Option<PathBuf> {
+    state_directory().map(|directory| directory.join("journal.redb"))
 }
 
 /// systemd passes several directories separated by colons; the first is ours.

@@ -11,11 +11,12 @@ use crate::secret::Secret;
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Every variable that is read here.
-pub const NAMES: [&str; 17] = [
+pub const NAMES: [&str; 19] = [
     "RELAY_ADVERTISE",
     "RELAY_LISTEN",
     "RELAY_ADDRESSES",
     "RELAY_PORTS",
+    "RELAY_PIN_DIRECTORY",
     "RELAY_INTERFACES",
     "RELAY_XDP",
     "RELAY_MAX_SESSIONS",
@@ -27,6 +28,7 @@ pub const NAMES: [&str; 17] = [
     "RELAY_ADMIN_SOCKET",
     "RELAY_METRICS",
     "RELAY_WORKERS",
+    "RELAY_SURVIVE",
     "RELAY_LOG",
     "RELAY_LOG_FORMAT",
 ];
@@ -44,6 +46,9 @@ pub fn read(environment: Environment<'_>, faults: &mut Faults) -> Raw {
         interfaces: layer.list("RELAY_INTERFACES", "kernel.interfaces", value::interface),
         xdp: layer.one("RELAY_XDP", "kernel.xdp", value::xdp),
         max_sessions: layer.one("RELAY_MAX_SESSIONS", "kernel.max_sessions", value::number),
+        pin_directory: layer.one("RELAY_PIN_DIRECTORY", "kernel.pin_directory", |text| {
+            Ok(PathBuf::from(text))
+        }),
         realm: layer.one("RELAY_REALM", "auth.realm", |text| Ok(text.to_owned())),
         secrets: layer.list("RELAY_SECRET", "auth.secrets", |text| {
             Ok(Secret::new(text.to_owned()))
@@ -58,6 +63,7 @@ pub fn read(environment: Environment<'_>, faults: &mut Faults) -> Raw {
         }),
         metrics_listen: layer.one("RELAY_METRICS", "metrics.listen", value::metrics),
         workers: layer.one("RELAY_WORKERS", "workers", value::number),
+        survive: layer.one("RELAY_SURVIVE", "survive", value::boolean),
         log_level: layer.one("RELAY_LOG", "log.level", value::log_level),
         log_format: layer.one("RELAY_LOG_FORMAT", "log.format", value::log_format),
         ..Raw::default()

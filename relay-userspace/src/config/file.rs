@@ -41,6 +41,7 @@ pub fn read(path: &Path, text: &str, faults: &mut Faults) -> Raw {
     raw.interfaces = kernel.texts("interfaces", faults, value::interface);
     raw.xdp = kernel.text("xdp", faults, value::xdp);
     raw.max_sessions = kernel.number("max_sessions", faults);
+    raw.pin_directory = kernel.text("pin_directory", faults, path_of);
     kernel.finish(faults);
 
     auth(&mut root, &mut raw, faults);
@@ -80,6 +81,7 @@ pub fn read(path: &Path, text: &str, faults: &mut Faults) -> Raw {
     log.finish(faults);
 
     raw.workers = root.number("workers", faults);
+    raw.survive = root.boolean("survive", faults);
     root.finish(faults);
     raw
 }

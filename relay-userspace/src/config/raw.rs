@@ -43,6 +43,7 @@ layer! {
     interfaces: Keys<String>,
     xdp: Key<XdpMode>,
     max_sessions: Key<u32>,
+    pin_directory: Key<PathBuf>,
     realm: Key<String>,
     secrets: Keys<Secret<String>>,
     secret_file: Key<PathBuf>,
@@ -60,6 +61,7 @@ layer! {
     metrics_listen: Key<Option<SocketAddr>>,
     metrics_public: Key<bool>,
     workers: Key<usize>,
+    survive: Key<bool>,
     log_level: Key<String>,
     log_format: Key<LogFormat>,
 }

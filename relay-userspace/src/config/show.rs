@@ -12,6 +12,7 @@ pub fn toml(settings: &Settings) -> DocumentMut {
     let config = &settings.config;
     let mut root = DocumentMut::new();
     root["workers"] = number(config.workers);
+    root["survive"] = value(config.survive);
     root["listen"] = section([("udp", list(&config.listen.udp))]);
     root["relay"] = section([
         ("addresses", list(&config.relay.addresses)),
@@ -29,6 +30,10 @@ pub fn toml(settings: &Settings) -> DocumentMut {
         ("interfaces", list(&config.kernel.interfaces)),
         ("xdp", value(xdp_text(config.kernel.xdp))),
         ("max_sessions", number(config.kernel.max_sessions as usize)),
+        (
+            "pin_directory",
+            value(config.kernel.pin_directory.display().to_string()),
+        ),
     ]);
     let mut auth = section([
         ("realm", value(&config.auth.realm)),

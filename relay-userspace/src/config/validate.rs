@@ -24,6 +24,7 @@ pub fn validate(raw: Raw, faults: &mut Faults) -> (Config, Log) {
     set_all(&mut config.kernel.interfaces, raw.interfaces);
     set(&mut config.kernel.xdp, raw.xdp);
     set(&mut config.kernel.max_sessions, raw.max_sessions);
+    set(&mut config.kernel.pin_directory, raw.pin_directory);
     set(&mut config.auth.realm, raw.realm);
     set_all(&mut config.auth.secrets, raw.secrets);
     set_all(&mut config.auth.users, raw.users);
@@ -49,6 +50,7 @@ pub fn validate(raw: Raw, faults: &mut Faults) -> (Config, Log) {
     set(&mut config.admin.socket, raw.admin_socket);
     set(&mut config.metrics.listen, raw.metrics_listen);
     set(&mut config.workers, raw.workers);
+    set(&mut config.survive, raw.survive);
     set(&mut log.level, raw.log_level);
     set(&mut log.format, raw.log_format);
     (config, log)

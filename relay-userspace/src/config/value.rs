@@ -341,6 +341,13 @@ pub fn number<T: FromStr>(text: &str) -> Read<T> {
     })
 }
 
+/// As TOML writes it.
+pub fn boolean(text: &str) -> Read<bool> {
+    text.trim()
+        .parse()
+        .or_else(|_| wrong(format!("{text:?} is neither"), "write true or false"))
+}
+
 /// One text may stand for several values; each keeps the place of the text.
 pub fn spread<T>(all: Vec<At<Vec<T>>>) -> Vec<At<T>> {
     let each = |at: At<Vec<T>>| {

@@ -1,17 +1,22 @@
-//! The program on its cards: which rung each one got, and why not a higher one.
+//! The program on its cards: which rung each one got, and why not a higher one. A card that has it from an earlier
+//! process keeps its link and gets the new program through it.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use aya::programs::XdpMode as AyaMode;
 use aya::programs::links::FdLink;
+use relay_common::MAX_CARDS;
 
-use super::loader::Loaded;
+use super::loader::{AttachFault, Loaded};
+use super::pins::Pins;
 use crate::api;
 use crate::config::XdpMode;
 
-/// Cards the program is on. Dropping it detaches.
+/// Cards the program is on. Dropping it detaches, unless it is pinned.
 pub struct Attachment {
     pub loaded: Loaded,
+    pins: Option<Pins>,
     cards: Vec<Card>,
 }
 
@@ -38,11 +43,17 @@ impl Attachment {
     /// rewritten, thus lost, by the time the kernel finds out.
     pub fn new(
         loaded: Loaded,
+        pins: Option<Pins>,
         names: &[String],
         mode: XdpMode,
     ) -> (Self, HashMap<u32, u32>, Vec<api::Card>) {
         let cards = names.iter().map(|name| Card::new(name)).collect();
-        let mut attachment = Self { loaded, cards };
+        let mut attachment = Self {
+            loaded,
+            pins,
+            cards,
+        };
+        attachment.take_over(mode);
         match mode {
             XdpMode::Off => {}
             XdpMode::Native => attachment.climb(Rung::Native),
@@ -54,8 +65,64 @@ impl Attachment {
             }
         }
         let numbers = attachment.number();
+        attachment.pin();
         let views = attachment.cards.iter().map(Card::view).collect();
         (attachment, numbers, views)
+    }
+
+    /// Removes every pin: with this process the program leaves the cards.
+    pub fn unpin(&self) {
+        let cleared = self.pins.as_ref().map_or(Ok(()), Pins::clear);
+        if let Err(fault) = cleared {
+            tracing::error!(%fault, "pins stay behind: `relay detach` removes them");
+        }
+    }
+
+    /// Puts the new program in the place of an earlier process's, card by card.
+    fn take_over(&mut self, mode: XdpMode) {
+        let Some(pins) = &self.pins else { return };
+        for card in &mut self.cards {
+            let Some(ifindex) = card.ifindex else {
+                continue;
+            };
+            let wanted = [Rung::Native, Rung::Generic].into_iter();
+            for rung in wanted.filter(|rung| rung.fits(mode)) {
+                let Some(link) = pins.link(ifindex, rung.name()) else {
+                    continue;
+                };
+                // Refused when the card went and came again: then it is attached anew.
+                match self.loaded.replace(link) {
+                    Ok(link) => card.link = Some((rung, link)),
+                    Err(reason) => tracing::debug!(card = card.name, reason, "a dead link"),
+                }
+            }
+        }
+        self.drop_other_links();
+    }
+
+    /// Forgets links of an earlier process that are not in use.
+    fn drop_other_links(&self) {
+        let Some(pins) = &self.pins else { return };
+        let held: Vec<_> = self.cards.iter().filter_map(Card::held).collect();
+        pins.keep_only_links(&held);
+    }
+
+    /// Makes the links outlive this process.
+    fn pin(&mut self) {
+        self.drop_other_links();
+        let Some(pins) = &self.pins else { return };
+        for card in &mut self.cards {
+            let (Some(ifindex), Some((rung, link))) = (card.ifindex, card.link.take()) else {
+                continue;
+            };
+            match pins.keep_link(link, ifindex, rung.name()) {
+                Ok(link) => card.link = Some((rung, link)),
+                Err(reason) => {
+                    tracing::error!(card = card.name, reason, "the link cannot be pinned");
+                    card.reasons.push(format!("pin the link: {reason}"));
+                }
+            }
+        }
     }
 
     /// Tries `rung` on every card that has none yet.
@@ -64,7 +131,8 @@ impl Attachment {
             let Some(ifindex) = card.ifindex else {
                 continue;
             };
-            match self.loaded.attach(ifindex, rung.mode()) {
+            let attached = attach_soon(&mut self.loaded, ifindex, rung, self.pins.is_some());
+            match attached {
                 Ok(link) => card.link = Some((rung, link)),
                 Err(reason) => card.reasons.push(format!("{}: {reason}", rung.name())),
             }
@@ -90,18 +158,29 @@ impl Attachment {
                 card.reasons.push(reason.clone());
             }
         }
+        self.drop_other_links();
         self.climb(Rung::Generic);
     }
 
-    /// Enters the attached cards in `CARDS`.
+    /// Enters the attached cards in `CARDS`. A card keeps the index next hops of an earlier process name it by.
     fn number(&mut self) -> HashMap<u32, u32> {
         let mut numbers = HashMap::new();
+        let known = self.loaded.cards();
+        let free = (0..MAX_CARDS).filter(|index| known.iter().all(|(known, _)| known != index));
+        // Where all have been used, those of cards that are gone.
+        let mut free = free.chain(0..MAX_CARDS);
         for card in self.cards.iter_mut().filter(|card| card.link.is_some()) {
             let Some(ifindex) = card.ifindex else {
                 continue;
             };
-            let number = numbers.len() as u32;
-            match self.loaded.set_card(number, ifindex) {
+            let before = known.iter().find(|(_, of)| *of == ifindex);
+            let number = before.map(|(index, _)| *index).or_else(|| free.next());
+            let Some(number) = number else { continue };
+            let set = match before {
+                Some(_) => Ok(()),
+                None => self.loaded.set_card(number, ifindex),
+            };
+            match set {
                 Ok(()) => {
                     numbers.insert(ifindex, number);
                 }
@@ -136,6 +215,11 @@ impl Card {
         self.link.as_ref().map(|(rung, _)| *rung)
     }
 
+    /// The link as it is pinned.
+    fn held(&self) -> Option<(u32, &'static str)> {
+        Some((self.ifindex?, self.rung()?.name()))
+    }
+
     fn view(&self) -> api::Card {
         api::Card {
             name: self.name.clone(),
@@ -153,10 +237,41 @@ impl Rung {
         }
     }
 
+    fn fits(self, mode: XdpMode) -> bool {
+        match mode {
+            XdpMode::Off => false,
+            XdpMode::Auto => true,
+            XdpMode::Native => self == Self::Native,
+            XdpMode::Generic => self == Self::Generic,
+        }
+    }
+
     fn mode(self) -> AyaMode {
         match self {
             Self::Native => AyaMode::Driver,
             Self::Generic => AyaMode::Skb,
+        }
+    }
+}
+
+/// Longest time the kernel takes to free a card whose pinned link was removed.
+const FREED: Duration = Duration::from_secs(1);
+
+/// Attaches; where a pin may just have been removed, as soon as the card is free.
+fn attach_soon(
+    loaded: &mut Loaded,
+    ifindex: u32,
+    rung: Rung,
+    patient: bool,
+) -> Result<FdLink, String> {
+    let end = Instant::now() + FREED;
+    loop {
+        let attached = loaded.attach(ifindex, rung.mode());
+        match attached {
+            Err(AttachFault::Busy) if patient && Instant::now() < end => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            attached => return attached.map_err(|fault| fault.to_string()),
         }
     }
 }

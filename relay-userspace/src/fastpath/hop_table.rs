@@ -18,6 +18,8 @@ pub struct HopTable {
     used: BTreeMap<HopKey, Used>,
     free: Vec<u32>,
     retired: Vec<u32>,
+    /// Of an earlier process; sessions nobody has claimed yet may use them.
+    strangers: Vec<u32>,
 }
 
 struct Used {
@@ -30,10 +32,16 @@ impl HopTable {
     /// For the table in `memory`; index 0 stays unresolved for ever.
     pub fn new(memory: &impl Memory) -> Self {
         let count = (memory.next_hops().len() / NEXT_HOP_WORDS) as u32;
+        let is_written = |index: &u32| {
+            let cells = &memory.next_hops()[*index as usize * NEXT_HOP_WORDS..][..NEXT_HOP_WORDS];
+            cells.iter().any(|cell| cell.load(Relaxed) != 0)
+        };
+        let (strangers, free) = (1..count).rev().partition(is_written);
         Self {
             used: BTreeMap::new(),
-            free: (1..count).rev().collect(),
+            free,
             retired: Vec::new(),
+            strangers,
         }
     }
 
@@ -115,6 +123,14 @@ impl HopTable {
     /// Freed indices, to be given to `recycle` once no packet can still be reading them.
     pub fn take_retired(&mut self) -> Vec<u32> {
         std::mem::take(&mut self.retired)
+    }
+
+    /// Turns off what an earlier process wrote; no session uses it any more.
+    pub fn drop_strangers(&mut self, memory: &impl Memory) {
+        for index in std::mem::take(&mut self.strangers) {
+            write(memory, index, &NextHop::default());
+            self.retired.push(index);
+        }
     }
 
     /// Indices that may be used again.

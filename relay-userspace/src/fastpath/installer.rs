@@ -46,6 +46,19 @@ impl<M: Memory> Installer<M> {
         }
     }
 
+    /// Takes over what an earlier process left in the tables. Returns how many sessions.
+    pub fn adopt(&mut self) -> usize {
+        self.table.adopt()
+    }
+
+    /// Ends what nobody claimed of it. Returns how many sessions.
+    pub fn drop_unclaimed(&mut self) -> usize {
+        let dropped = self.table.drop_unclaimed();
+        self.ports.drop_strangers(&self.table.memory);
+        self.hops.drop_strangers(&self.table.memory);
+        dropped
+    }
+
     /// Sessions there is room for.
     pub fn capacity(&self) -> usize {
         self.table.capacity()

@@ -1,19 +1,22 @@
 //! Loads the XDP program and attaches it to cards by the ladder native → generic → none. Every rung not taken has
-//! its reason. This is where pinning will go: the links kept here are `bpf_link`s, never netlink attachments.
+//! its reason. With pins, tables an earlier process left are taken over instead of made.
 
 use std::io;
 
-use aya::maps::{DevMap, Map, MapData, PerCpuArray};
+use aya::maps::{Array, DevMap, Map, MapData, PerCpuArray};
 use aya::programs::links::FdLink;
+use aya::programs::xdp::XdpLink;
 use aya::programs::{ProgramError, TestRun, TestRunOptions, Xdp, XdpMode as AyaMode};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use relay_common::{
-    Counter, HashKey, MAX_NEXT_HOPS, MAX_SESSIONS, PORT_ENTRIES, buckets_for, maps, programs,
+    ABI_VERSION, Counter, HashKey, MAX_CARDS, MAX_NEXT_HOPS, MAX_SESSIONS, PORT_ENTRIES, Stamp,
+    buckets_for, maps, programs,
 };
 
 use super::clock::{Clock, Sample};
 use super::memory::{BUCKET_WORDS, NEXT_HOP_WORDS, PORT_WORDS, SESSION_WORDS};
 use super::object;
+use super::pins::{Kept, Pins};
 use super::shared::{MappedWords, SharedMemory};
 
 /// Why the kernel path is off altogether.
@@ -27,7 +30,7 @@ pub enum LoadFault {
     Refused(String),
     #[error(
         "the XDP program was built for ABI {found}, this relay has {}: rebuild (cargo xtask build)",
-        relay_common::ABI_VERSION
+        ABI_VERSION
     )]
     Abi { found: u32 },
     #[error("the XDP program has no `{0}`: rebuild (cargo xtask build)")]
@@ -37,6 +40,8 @@ pub enum LoadFault {
         name: &'static str,
         source: io::Error,
     },
+    #[error("map `{name}`: {reason}")]
+    Table { name: &'static str, reason: String },
     #[error("no randomness for the hash key: {0}")]
     Random(getrandom::Error),
     #[error("cannot read jiffies: {0}")]
@@ -45,21 +50,50 @@ pub enum LoadFault {
     Unrelated(#[from] super::clock::Unrelated),
 }
 
+/// Why a card does not take the program.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachFault {
+    #[error(
+        "another XDP program is attached: remove it (`ip link set CARD xdp off`, or stop its owner)"
+    )]
+    Busy,
+    #[error("not permitted: needs CAP_NET_ADMIN")]
+    NotPermitted,
+    #[error("the driver does not support it")]
+    Unsupported,
+    #[error("the kernel has no bpf_link for XDP (before 5.9)")]
+    NoLink,
+    #[error("{0}")]
+    Other(String),
+}
+
 /// The program in the kernel, not yet attached, and its tables.
 pub struct Loaded {
     ebpf: Ebpf,
 }
 
 impl Loaded {
-    /// Loads and verifies the program; tables for `sessions` sessions.
-    pub fn new(sessions: u32) -> Result<(Self, SharedMemory, HashKey), LoadFault> {
+    /// Loads and verifies the program; over the tables `kept`, or over new ones for `sessions` sessions, which are
+    /// pinned if there are `pins`.
+    pub fn new(
+        sessions: u32,
+        pins: Option<&Pins>,
+        kept: Option<Kept>,
+    ) -> Result<(Self, SharedMemory, HashKey), LoadFault> {
         let object = object::bpf_object().ok_or(LoadFault::NoObject)?;
         check_abi(object)?;
         raise_memlock();
-        let sessions = sessions.clamp(1, MAX_SESSIONS);
+        let sessions = kept.map_or(sessions.clamp(1, MAX_SESSIONS), |kept| kept.sessions);
         let buckets = buckets_for(sessions);
-        let (key, mask) = (random_key()?, buckets - 1);
-        let mut ebpf = EbpfLoader::new()
+        let key = kept.map_or_else(random_key, |kept| Ok(kept.key))?;
+        let mask = buckets - 1;
+        let mut loader = EbpfLoader::new();
+        for name in maps::PINNED {
+            if let Some(pins) = pins {
+                loader.map_pin_path(name, pins.map(name));
+            }
+        }
+        let mut ebpf = loader
             .map_max_entries(maps::BUCKETS, buckets)
             .map_max_entries(maps::SESSIONS, sessions)
             .override_global(maps::HASH_KEY, &key, true)
@@ -79,7 +113,28 @@ impl Loaded {
                 MAX_NEXT_HOPS as usize * NEXT_HOP_WORDS,
             )?,
         };
-        Ok((Self { ebpf }, memory, key))
+        let mut loaded = Self { ebpf };
+        if pins.is_some() && kept.is_none() {
+            loaded.stamp(key)?;
+        }
+        Ok((loaded, memory, key))
+    }
+
+    /// From now on the tables are complete.
+    fn stamp(&mut self, key: HashKey) -> Result<(), LoadFault> {
+        let name = maps::STAMP;
+        let map = self.ebpf.map_mut(name).ok_or(LoadFault::Missing(name))?;
+        let refused = |e: aya::maps::MapError| LoadFault::Table {
+            name,
+            reason: chain(&e),
+        };
+        let mut stamp: Array<&mut MapData, Stamp> = map.try_into().map_err(refused)?;
+        let value = Stamp {
+            abi: ABI_VERSION,
+            _pad: 0,
+            key,
+        };
+        stamp.set(0, value, 0).map_err(refused)
     }
 
     /// Learns how jiffies relate to `Instant`.
@@ -116,15 +171,34 @@ impl Loaded {
     }
 
     /// Attaches the program to a card; the link detaches it when dropped.
-    pub fn attach(&mut self, ifindex: u32, mode: AyaMode) -> Result<FdLink, String> {
-        let program = program(&mut self.ebpf, programs::RELAY).map_err(|e| e.to_string())?;
+    pub fn attach(&mut self, ifindex: u32, mode: AyaMode) -> Result<FdLink, AttachFault> {
+        let other = |e: &dyn std::fmt::Display| AttachFault::Other(e.to_string());
+        let program = program(&mut self.ebpf, programs::RELAY).map_err(|e| other(&e))?;
         let id = program
             .attach_to_if_index(ifindex, mode)
-            .map_err(|e| attach_reason(&e))?;
-        let link = program.take_link(id).map_err(|e| chain(&e))?;
+            .map_err(|e| attach_fault(&e))?;
+        let link = program.take_link(id).map_err(|e| other(&chain(&e)))?;
         // aya falls back to a netlink attachment, which would stay behind when this process is killed.
-        FdLink::try_from(link)
-            .map_err(|_| "the kernel has no bpf_link for XDP (before 5.9)".to_owned())
+        FdLink::try_from(link).map_err(|_| AttachFault::NoLink)
+    }
+
+    /// Puts this program in the place of the one `link` has, between two packets.
+    pub fn replace(&mut self, link: FdLink) -> Result<FdLink, String> {
+        let program = program(&mut self.ebpf, programs::RELAY).map_err(|e| e.to_string())?;
+        let link = XdpLink::try_from(link).map_err(|e| chain(&e))?;
+        let id = program.attach_to_link(link).map_err(|e| chain(&e))?;
+        let link = program.take_link(id).map_err(|e| chain(&e))?;
+        FdLink::try_from(link).map_err(|e| chain(&e))
+    }
+
+    /// The interface of each index in `CARDS`.
+    pub fn cards(&self) -> Vec<(u32, u32)> {
+        let map = self.ebpf.map(maps::CARDS);
+        let Some(Ok(cards)) = map.map(DevMap::<&MapData>::try_from) else {
+            return Vec::new();
+        };
+        let card = |index| Some((index, cards.get(index, 0).ok()?.if_index));
+        (0..MAX_CARDS).filter_map(card).collect()
     }
 
     /// Makes a card a target of redirects.
@@ -195,14 +269,12 @@ fn refused(error: impl Into<EbpfError>) -> LoadFault {
     }
 }
 
-fn attach_reason(error: &ProgramError) -> String {
+fn attach_fault(error: &ProgramError) -> AttachFault {
     match errno(error) {
-        Some(libc::EBUSY | libc::EEXIST) => {
-            "another XDP program is attached: remove it (`ip link set CARD xdp off`, or stop its owner)".to_owned()
-        }
-        Some(libc::EPERM) => "not permitted: needs CAP_NET_ADMIN".to_owned(),
-        Some(libc::EOPNOTSUPP) => "the driver does not support it".to_owned(),
-        _ => chain(error),
+        Some(libc::EBUSY | libc::EEXIST) => AttachFault::Busy,
+        Some(libc::EPERM) => AttachFault::NotPermitted,
+        Some(libc::EOPNOTSUPP) => AttachFault::Unsupported,
+        _ => AttachFault::Other(chain(error)),
     }
 }
 

@@ -18,9 +18,11 @@ use super::{LegTraffic, Placement, SessionId, SessionSpec};
 use crate::api::Traffic;
 use crate::meter::{Meter, Reading};
 
+mod adopt;
 mod network;
 mod sweep;
 
+use adopt::Adoption;
 pub use sweep::Sweep;
 
 /// See the module.
@@ -36,6 +38,7 @@ pub struct Mirror<M> {
     /// Some was freed since.
     room: bool,
     drift: u64,
+    adoption: Adoption,
     /// Traffic of sessions that left the kernel.
     gone: Traffic,
     /// Something waits for the resolver.
@@ -64,6 +67,7 @@ impl<M: Memory> Mirror<M> {
             starved: false,
             room: false,
             drift: 0,
+            adoption: Adoption::Done,
             gone: Traffic::default(),
             needs_resolver: false,
         }

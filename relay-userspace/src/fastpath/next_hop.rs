@@ -144,6 +144,11 @@ impl Network {
         }
     }
 
+    /// Whether every route in use was looked up at least once.
+    pub fn knows_all_routes(&self) -> bool {
+        self.routes.values().all(|known| known.route.is_some())
+    }
+
     /// `None`: the link is gone. True if that is news.
     pub fn set_link(&mut self, index: u32, link: Option<Link>) -> bool {
         match link {

@@ -90,6 +90,17 @@ impl Ports {
         drift
     }
 
+    /// Closes the ports an earlier process opened and this one did not.
+    pub fn drop_strangers(&self, memory: &impl Memory) {
+        for index in (0..relay_common::PORT_ENTRIES).filter(|index| !self.uses.contains_key(index))
+        {
+            let cells = &memory.ports()[index as usize * PORT_WORDS..][..PORT_WORDS];
+            for cell in cells.iter().rev().filter(|cell| cell.load(Relaxed) != 0) {
+                cell.store(0, Release);
+            }
+        }
+    }
+
     fn change(&mut self, memory: &impl Memory, index: u32, change: impl FnOnce(&mut PortUse)) {
         let port = self.uses.entry(index).or_default();
         change(port);

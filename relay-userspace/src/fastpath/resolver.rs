@@ -125,6 +125,7 @@ impl<M: Memory + 'static> Core<M> {
                     }
                     self.look_routes_up(&handle).await;
                     self.resolve(&handle, Mirror::unresolved).await;
+                    self.settle();
                     self.recycle();
                 }
                 event = events.next() => {
@@ -150,6 +151,7 @@ impl<M: Memory + 'static> Core<M> {
                 }
                 _ = again.tick() => {
                     self.resolve(&handle, Mirror::unresolved).await;
+                    self.settle();
                     self.recycle();
                     if self.with(Mirror::take_room) {
                         self.sweep().await;
@@ -249,6 +251,15 @@ impl<M: Memory + 'static> Core<M> {
                 // Then the first packet through userspace does it.
                 tracing::debug!("resolve {} on interface {}: {e}", hop.neighbour, hop.oif);
             }
+        }
+    }
+
+    fn settle(&self) {
+        if let Some(ended) = self.with(Mirror::settle) {
+            tracing::info!(
+                ended,
+                "adoption is over: sessions nobody claimed have ended"
+            );
         }
     }
 

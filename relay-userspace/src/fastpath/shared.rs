@@ -59,6 +59,13 @@ pub fn session_words(session: &Session) -> [u64; SESSION_WORDS] {
     as_words(session)
 }
 
+/// The session that lies in its table as `words`.
+pub fn session_of(words: &[u64; SESSION_WORDS]) -> Session {
+    const { assert!(size_of::<Session>() == SESSION_WORDS * 8) };
+    // SAFETY: `Session` is `Pod`, so any bytes are valid, and has exactly the size of the array.
+    unsafe { std::mem::transmute_copy(words) }
+}
+
 /// A next hop as it lies in its table.
 pub fn next_hop_words(next_hop: &NextHop) -> [u64; NEXT_HOP_WORDS] {
     as_words(next_hop)

@@ -4,7 +4,9 @@
 //! generation is one store, so both legs appear and disappear together. A freed slot is not written again before
 //! every packet that may have read it is through: `take_retired`, wait for the kernel, `release`.
 
-use std::collections::HashMap;
+mod adopt;
+
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
@@ -34,6 +36,8 @@ pub struct Table<M> {
     free: Vec<u32>,
     retired: Vec<u32>,
     owners: HashMap<Match, u32>,
+    /// Live slots of an earlier process nobody has claimed yet.
+    unclaimed: HashSet<u32>,
 }
 
 #[derive(Clone, Default)]
@@ -62,6 +66,7 @@ impl<M: Memory> Table<M> {
             free: (0..capacity as u32).rev().collect(),
             retired: Vec::new(),
             owners: HashMap::new(),
+            unclaimed: HashSet::new(),
             memory,
         }
     }
@@ -79,6 +84,9 @@ impl<M: Memory> Table<M> {
     /// Makes `session` live; its generation is chosen here. Returns slot and generation.
     pub fn install(&mut self, session: &Session) -> Result<(u32, u32), TableFault> {
         let matches = [session.legs[0].matches, session.legs[1].matches];
+        if let Some(claimed) = self.claim(&matches, session) {
+            return Ok(claimed);
+        }
         if matches[0] == matches[1] || matches.iter().any(|m| self.owners.contains_key(m)) {
             return Err(TableFault::Duplicate);
         }
@@ -133,6 +141,7 @@ impl<M: Memory> Table<M> {
         for m in live.matches {
             self.owners.remove(&m);
         }
+        self.unclaimed.remove(&slot);
         self.retired.push(slot);
         self.traffic(slot)
     }

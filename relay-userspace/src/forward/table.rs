@@ -2,6 +2,7 @@
 //! No sockets, no clock: datagrams and `now` in, verdicts and commands out.
 
 mod answer;
+mod restore;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -137,27 +138,35 @@ impl Table {
             client,
             destination,
         } = opening;
-        let deadline = now + self.rules.idle;
-        let next_check = now + self.rules.idle / CHECKS_PER_IDLE;
         let mut to_destination = Meter::default();
         to_destination.count(now, bytes);
-        let to_client = Meter::default();
         let fresh = Session {
             client,
             destination,
             local,
             since: now,
-            deadline,
+            deadline: now + self.rules.idle,
             to_destination,
-            to_client,
+            to_client: Meter::default(),
             trouble: None,
             measured: None,
             seen: 0,
-            next_check,
+            next_check: now + self.rules.idle / CHECKS_PER_IDLE,
         };
-        self.by_client.insert(client, session);
-        self.sessions.insert(session, fresh);
-        self.due.insert((next_check, session));
+        self.begin(session, fresh);
+    }
+
+    fn begin(&mut self, id: SessionId, session: Session) {
+        let Session {
+            client,
+            destination,
+            local,
+            deadline,
+            ..
+        } = session;
+        self.by_client.insert(client, id);
+        self.sessions.insert(id, session);
+        self.due.insert((session.next_check, id));
         let near = Leg {
             remote: client.remote,
             local: client.server,
@@ -171,7 +180,7 @@ impl Table {
             deadline,
         };
         self.commands.push_back(Command::Install {
-            session,
+            session: id,
             spec: SessionSpec { near, far },
         });
     }
@@ -288,6 +297,10 @@ impl Table {
     pub fn kill_all(&mut self) {
         let all: Vec<_> = self.sessions.keys().copied().collect();
         all.into_iter().for_each(|id| self.end(id));
+    }
+
+    pub fn session(&self, id: SessionId) -> Option<&Session> {
+        self.sessions.get(&id)
     }
 
     pub fn sessions(&self) -> impl Iterator<Item = (SessionId, &Session)> {

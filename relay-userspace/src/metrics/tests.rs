@@ -95,5 +95,6 @@ fn loopback() -> Config {
     config.listen.udp = vec!["127.0.0.1:0".parse().unwrap()];
     config.metrics.listen = None;
     config.workers = 1;
+    config.survive = false;
     config
 }

@@ -39,10 +39,9 @@ pub async fn serve(worker: Rc<Worker>, mut requests: mpsc::UnboundedReceiver<Req
                     reply.send(worker.with_driver(|driver, _| driver.server().counters().clone()));
             }
             Request::AddForward(new, reply) => {
-                let _ = reply
-                    .send(worker.with_forwarding(|forwarding, context| {
-                        forwarding.add(context.worker, new)
-                    }));
+                let _ = reply.send(
+                    worker.with_forwarding(|forwarding, context| forwarding.add(context, new)),
+                );
             }
             Request::Retarget(key, targets, policy) => {
                 worker.with_forwarding(|forwarding, context| {

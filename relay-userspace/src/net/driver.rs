@@ -3,6 +3,7 @@
 //! answer that says so leaves.
 
 mod relay_port;
+mod survive;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -215,6 +216,7 @@ impl Driver {
                 }
             }
         }
+        self.remember(context);
         context
             .stats
             .set(Stat::Allocations, self.ports.len() as u64);

@@ -1,11 +1,11 @@
 //! The forwards of one worker: sockets and kernel entries around the state machines in `forward::table`.
 
 mod forward;
+mod survive;
 
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,9 +16,10 @@ use super::icmp::queue::{Report, Reports};
 use super::icmp::raw::Teller;
 use super::socket::Socket;
 use super::stats::Stat;
-use super::worker::{Context, Worker};
+use super::worker::Context;
 use crate::api;
 use crate::fastpath::SessionId;
+use crate::forward::saved::SavedSession;
 use crate::forward::shared::SharedLimit;
 use crate::forward::table::{Client, Refusal, Rules, Session, Unheard, Verdict};
 
@@ -37,6 +38,10 @@ pub struct NewForward {
     pub limit: Arc<SharedLimit>,
     pub targets: Vec<SocketAddr>,
     pub listener: std::net::UdpSocket,
+    /// Index of the worker that serves it.
+    pub worker: usize,
+    /// Of an earlier process's worker of the same index.
+    pub restored: Vec<SavedSession>,
 }
 
 pub struct Forwarding {
@@ -57,9 +62,23 @@ impl Forwarding {
         }
     }
 
-    pub fn add(&mut self, worker: &Rc<Worker>, new: NewForward) -> io::Result<()> {
-        self.forwards.insert(new.key, Forward::new(worker, new)?);
+    pub fn add(&mut self, context: &mut Context<'_>, mut new: NewForward) -> io::Result<()> {
+        let (key, restored) = (new.key, std::mem::take(&mut new.restored));
+        let mut forward = Forward::new(context.worker, new)?;
+        for saved in &restored {
+            self.skip(saved.id);
+            forward.restore(context, key, saved);
+        }
+        self.forwards.insert(key, forward);
+        self.publish(context);
         Ok(())
+    }
+
+    /// The id was given by an earlier process: not again.
+    fn skip(&mut self, id: u64) {
+        if id >= self.next_id && id % self.id_stride == self.next_id % self.id_stride {
+            self.next_id = id + self.id_stride;
+        }
     }
 
     pub fn remove(&mut self, context: &mut Context<'_>, key: ForwardKey) {

@@ -100,6 +100,11 @@ impl PortPool {
         Ok(even)
     }
 
+    /// This very address. `None`: somebody has it.
+    pub fn bind_exactly(self: &Arc<Self>, address: SocketAddr) -> Result<Option<Bound>, PortFault> {
+        self.try_bind(address.ip(), address.port())
+    }
+
     /// The port kept under `token`, once.
     pub fn take_reserved(&self, token: ReservationToken, now: Instant) -> Result<Bound, PortFault> {
         self.expire(now);

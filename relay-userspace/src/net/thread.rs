@@ -13,7 +13,7 @@ use super::forwarding::Forwarding;
 use super::shared::Shared;
 use super::stats::Stats;
 use super::worker::Worker;
-use crate::turn::{Server, ServerConfig};
+use crate::turn::{SavedAllocation, Server, ServerConfig};
 
 /// What a worker is made of.
 pub struct Plan {
@@ -23,6 +23,8 @@ pub struct Plan {
     /// Ids of its forward sessions: the first, and the distance to the next.
     pub forward_ids: (u64, u64),
     pub listeners: Vec<UdpSocket>,
+    /// Of an earlier process's worker of the same index.
+    pub restored: Vec<SavedAllocation>,
 }
 
 /// A running worker. It ends its sessions and its thread when `requests` and its clones are gone.
@@ -74,6 +76,7 @@ async fn run(
     let (server, forwarding) = (Server::new(plan.turn), Forwarding::new(first, stride));
     match Worker::start(plan.shared, stats, server, forwarding, plan.listeners) {
         Ok(worker) => {
+            worker.with_driver(|driver, context| driver.restore(context, &plan.restored));
             // Whoever waited may have given up: then the inbox is closed, too.
             let _ = ready.send(Ok(()));
             control::serve(worker, inbox).await;

@@ -1,5 +1,6 @@
 //! The forwards that exist: their names, their destinations' addresses, and the watch over those names.
 
+mod inherited;
 mod resolved;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
+use inherited::{Inherited, of_worker};
 use resolved::{Resolved, judge, lock, look_up, renew};
 
 use super::error::ForwardError;
@@ -20,6 +22,7 @@ use crate::api::ForwardView;
 use crate::config::{Destination, Forward};
 use crate::fastpath::FastPath;
 use crate::forward::destination::{RESOLVE_EVERY, is_literal};
+use crate::forward::saved::SavedSession;
 use crate::forward::shared::SharedLimit;
 use crate::forward::table::Rules;
 use crate::net::control::Request;
@@ -36,6 +39,7 @@ pub struct Forwards {
     next_key: AtomicU64,
     entries: tokio::sync::Mutex<BTreeMap<String, Entry>>,
     count: AtomicU64,
+    inherited: Inherited,
 }
 
 struct Entry {
@@ -58,7 +62,13 @@ pub enum Unresolved {
 }
 
 impl Forwards {
-    pub fn new(workers: Arc<Workers>, fastpath: FastPath, policy: Arc<PeerPolicy>) -> Forwards {
+    /// `sessions` of an earlier process go on when their forward is added.
+    pub fn new(
+        workers: Arc<Workers>,
+        fastpath: FastPath,
+        policy: Arc<PeerPolicy>,
+        sessions: Vec<SavedSession>,
+    ) -> Forwards {
         Forwards {
             workers,
             fastpath,
@@ -66,6 +76,7 @@ impl Forwards {
             next_key: AtomicU64::new(1),
             entries: Default::default(),
             count: AtomicU64::new(0),
+            inherited: Inherited::new(sessions),
         }
     }
 
@@ -112,7 +123,8 @@ impl Forwards {
             idle: forward.idle.max(SHORTEST_IDLE),
         };
         let targets = resolved.addresses.clone();
-        let new = |listener| {
+        let inherited = self.inherited.take(&forward, &targets, &self.policy);
+        let new = |(worker, listener)| {
             let (name, limit) = (forward.name.as_str().into(), Arc::clone(&limit));
             NewForward {
                 key,
@@ -121,9 +133,14 @@ impl Forwards {
                 limit,
                 targets: targets.clone(),
                 listener,
+                worker,
+                restored: of_worker(&inherited, worker),
             }
         };
-        if let Err(error) = self.hand_out(sockets.into_iter().map(new), bound).await {
+        if let Err(error) = self
+            .hand_out(sockets.into_iter().enumerate().map(new), bound)
+            .await
+        {
             self.take_back(key).await;
             return Err(error);
         }
@@ -164,6 +181,11 @@ impl Forwards {
         for name in names {
             self.remove(&name).await;
         }
+    }
+
+    /// Ids of an earlier process's sessions that no forward took, once all forwards are there.
+    pub fn lapsed(&self) -> Vec<u64> {
+        self.inherited.rest()
     }
 
     pub fn count(&self) -> u64 {

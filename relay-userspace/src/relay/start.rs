@@ -10,11 +10,12 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::error::StartError;
 use super::forwards::Forwards;
+use super::heritage::Heritage;
 use super::listen::bind_for_workers;
 use super::workers::Workers;
 use super::{Inner, Relay};
 use crate::advertise::Advertise;
-use crate::config::{Config, XdpMode};
+use crate::config::{Config, Forward, XdpMode};
 use crate::credentials::Credentials;
 use crate::fastpath::FastPath;
 use crate::net::addresses::{RelayAddresses, local_addresses};
@@ -27,8 +28,8 @@ use crate::turn::{self, RelayFamilies, ServerConfig};
 /// How often ports of reservations nobody came for are looked for, and new addresses of the host.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
 
-/// Everything but the forwards.
-pub async fn start(config: &Config) -> Result<Relay, StartError> {
+/// Everything but the forwards, and those that an operator added to an earlier process.
+pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError> {
     let count = match config.workers {
         0 => std::thread::available_parallelism().map_or(1, NonZero::get),
         count => count,
@@ -38,9 +39,10 @@ pub async fn start(config: &Config) -> Result<Relay, StartError> {
     let (listen, listeners) = bind_listeners(config, count)?;
     let pool = PortPool::new(config.relay.ports.clone());
     let policy = Arc::new(policy(config, &listen, &pool));
-    let (nonce_key, seed) = (random()?, random()?);
+    let seed = random()?;
+    let mut heritage = Heritage::open(config, count, random()?);
 
-    let (fastpath, cards) = FastPath::open(&config.kernel);
+    let (fastpath, cards) = FastPath::open(&config.kernel, heritage.pins);
     if config.kernel.xdp != XdpMode::Off {
         for card in cards.iter().filter(|card| card.mode == "none") {
             let reason = card.reason.as_deref().unwrap_or_default();
@@ -54,6 +56,7 @@ pub async fn start(config: &Config) -> Result<Relay, StartError> {
         fastpath: fastpath.clone(),
         pool,
         addresses,
+        journal: heritage.journal,
     });
     let turn = ServerConfig {
         credentials: Arc::new(Credentials::new(&config.auth)),
@@ -62,12 +65,13 @@ pub async fn start(config: &Config) -> Result<Relay, StartError> {
         shared: turn::Shared::new(&config.limits, seed),
         advertise: shared.addresses.advertise.clone(),
         relay_families: families(&shared.addresses, &listen),
-        nonce_key,
+        nonce_key: heritage.remembered.nonce_key,
         seed,
         worker_index: 0,
         // Forward sessions have the other half of the ids.
         worker_count: 2 * count,
     };
+    let mut restored = heritage.remembered.allocations_by_worker(count);
     let mut threads = Vec::with_capacity(count);
     for (index, listeners) in listeners.into_iter().enumerate() {
         let turn = ServerConfig {
@@ -82,6 +86,7 @@ pub async fn start(config: &Config) -> Result<Relay, StartError> {
             turn,
             forward_ids,
             listeners,
+            restored: std::mem::take(&mut restored[index]),
         };
         match WorkerThread::start(plan).await {
             Ok(thread) => threads.push(thread),
@@ -92,7 +97,12 @@ pub async fn start(config: &Config) -> Result<Relay, StartError> {
         }
     }
     let workers = Arc::new(Workers::new(threads));
-    let forwards = Forwards::new(Arc::clone(&workers), fastpath, Arc::clone(&policy));
+    let forwards = Forwards::new(
+        Arc::clone(&workers),
+        fastpath,
+        Arc::clone(&policy),
+        heritage.remembered.sessions,
+    );
     let keeping = housekeeping(Arc::clone(&shared.pool), policy);
     let housekeeping = Mutex::new(Some(tokio::spawn(keeping).abort_handle()));
     let inner = Inner {
@@ -104,9 +114,10 @@ pub async fn start(config: &Config) -> Result<Relay, StartError> {
         forwards,
         housekeeping,
     };
-    Ok(Relay {
+    let relay = Relay {
         inner: Arc::new(inner),
-    })
+    };
+    Ok((relay, heritage.remembered.forwards))
 }
 
 /// Every allocation and every forward session is a socket; the usual soft limit of 1024 is for programs that `select`.

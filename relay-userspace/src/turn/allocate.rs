@@ -118,6 +118,7 @@ impl Server {
             Ok(relayed) => {
                 self.table.set_bound(slot, relayed);
                 self.counters.bump(Counter::AllocationsCreated);
+                self.changed.insert(allocation);
                 let made = &self.table[slot];
                 let bytes = answer::success(
                     origin,

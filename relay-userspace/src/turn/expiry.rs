@@ -42,6 +42,7 @@ impl Server {
 
     pub(super) fn end_allocation(&mut self, slot: Slot) {
         let ended = self.drop_allocation(slot);
+        self.changed.insert(ended.id);
         let mut sessions: Vec<_> = ended
             .channels
             .iter()

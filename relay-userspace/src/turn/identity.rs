@@ -50,6 +50,14 @@ impl IdSource {
         SessionId(self.take())
     }
 
+    /// `id` was given by an earlier process: not again.
+    pub fn skip(&mut self, id: u64) {
+        let home = self.next % self.stride;
+        if id >= self.next && id % self.stride == home {
+            self.next = id + self.stride;
+        }
+    }
+
     fn take(&mut self) -> u64 {
         let id = self.next;
         self.next += self.stride;

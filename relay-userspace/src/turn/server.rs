@@ -1,6 +1,6 @@
 //! The state machine's front: what comes in is told apart here, and what goes out is queued here. Decides nothing itself.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -37,6 +37,8 @@ pub struct Server {
     pub(super) refusals: Refusals,
     pub(super) counters: Counters,
     pub(super) commands: VecDeque<Command>,
+    /// Differ from what was saved of them.
+    pub(super) changed: BTreeSet<AllocationId>,
 }
 
 impl Server {
@@ -53,6 +55,7 @@ impl Server {
             refusals: Refusals::default(),
             counters: Counters::default(),
             commands: VecDeque::new(),
+            changed: BTreeSet::new(),
             config,
         }
     }
@@ -136,7 +139,10 @@ impl Server {
         };
         let key = user.key.clone();
         match self.execute(now, from, message, user) {
-            Ok(Some(success)) => self.send(from, answer::success(origin, &success, Some(&key))),
+            Ok(Some(success)) => {
+                self.note_change(from);
+                self.send(from, answer::success(origin, &success, Some(&key)));
+            }
             // Answered when the driver has bound the relayed address.
             Ok(None) => {}
             Err(reject) => {
@@ -198,6 +204,11 @@ impl Server {
             self.counters.bump(Counter::FloodDropped);
         }
         admitted
+    }
+
+    fn note_change(&mut self, from: FiveTuple) {
+        let changed = self.table.of_client(&from);
+        self.changed.extend(changed.map(|slot| self.table[slot].id));
     }
 
     pub(super) fn send(&mut self, to: FiveTuple, bytes: Vec<u8>) {

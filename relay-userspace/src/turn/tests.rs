@@ -15,4 +15,5 @@ mod nonsense;
 mod permission;
 mod properties;
 mod refresh;
+mod restore;
 mod vectors;

@@ -32,6 +32,7 @@ pub fn config() -> Config {
             interfaces: Vec::new(),
             xdp: XdpMode::Off,
             max_sessions: 64,
+            pin_directory: "/nowhere".into(),
         },
         auth: Auth {
             realm: "relay.test".to_string(),
@@ -59,6 +60,7 @@ pub fn config() -> Config {
         },
         metrics: Metrics { listen: None },
         workers: 2,
+        survive: false,
     }
 }
 

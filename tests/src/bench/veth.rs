@@ -6,7 +6,7 @@
 //! a pace for coturn, which loses most of a flood. CPU is the run time of the relay side's NAPI thread, receiver
 //! included, and of the relaying process, per packet that arrived.
 
-mod generator;
+pub mod generator;
 pub mod subject;
 
 use std::collections::BTreeMap;
@@ -167,19 +167,19 @@ fn report(
 }
 
 /// The pair of namespaces, with the receiver attached.
-struct Lab {
-    outer: NetNs,
-    inner: NetNs,
+pub struct Lab {
+    pub outer: NetNs,
+    pub inner: NetNs,
     /// Name of the relay side's card.
-    card: String,
+    pub card: String,
     sink: aya::Ebpf,
 }
 
 /// Name of the generator's card.
-const OUTER_CARD: &str = "gen0";
+pub const OUTER_CARD: &str = "gen0";
 
 impl Lab {
-    fn new() -> Result<Self> {
+    pub fn new() -> Result<Self> {
         let (outer, inner) = (NetNs::new("gen")?, NetNs::new("dut")?);
         // The NAPI thread is found by the card's name, which therefore must be unlike any other's.
         let card = format!("dut{}", std::process::id() % 1_000_000);
@@ -240,7 +240,8 @@ impl Lab {
         })
     }
 
-    fn received(&self) -> Result<u64> {
+    /// Packets that arrived at the receiver so far.
+    pub fn received(&self) -> Result<u64> {
         generator::per_cpu_sum(&self.sink, "RECEIVED")
     }
 }

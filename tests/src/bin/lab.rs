@@ -32,6 +32,8 @@ enum Command {
 enum Bench {
     /// Nanoseconds of the data path per packet
     Packet(bench::packet::Options),
+    /// Packets lost while the relay is killed, restarted and replaced
+    Survive(bench::survive::Options),
     /// Packets per second and CPU per packet beside a reflector and coturn
     Veth(bench::veth::Options),
     /// Allocations per second and memory per allocation beside coturn
@@ -46,6 +48,9 @@ fn main() -> Result<()> {
         Command::Run(options) => lab::run::run(&options),
         Command::Bench(Bench::Packet(options)) => packet(&options),
         Command::Bench(Bench::Veth(options)) => print(&bench::veth::run(&options)?, options.json),
+        Command::Bench(Bench::Survive(options)) => {
+            print(&bench::survive::run(&options)?, options.json)
+        }
         Command::Residue => leftovers(),
         Command::Sweep { pid } => lab::janitor::sweep(pid),
     }

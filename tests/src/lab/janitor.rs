@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
 
-use crate::netns;
+use crate::{home, netns};
 
 /// The other process. It holds one end of a pipe, this process the other: the end of file is the lab's end.
 #[derive(Debug)]
@@ -42,5 +42,6 @@ pub fn sweep(pid: u32) -> Result<()> {
         .read_to_end(&mut Vec::new())
         .context("wait for the lab's end")?;
     netns::remove_of(pid);
+    home::remove_of(pid);
     Ok(())
 }

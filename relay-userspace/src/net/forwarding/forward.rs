@@ -25,6 +25,7 @@ use crate::net::worker::{Context, Worker};
 pub struct Forward {
     pub name: Arc<str>,
     pub table: Table,
+    pub(super) worker: usize,
     listener: Rc<Socket>,
     listener_task: AbortHandle,
     ports: HashMap<SessionId, Port>,
@@ -57,6 +58,7 @@ impl Forward {
         let table = Table::new(new.rules, new.limit, new.targets);
         Ok(Forward {
             name: new.name,
+            worker: new.worker,
             table,
             listener,
             listener_task,
@@ -78,31 +80,17 @@ impl Forward {
         opening: Opening,
         datagram: &Datagram<'_>,
     ) {
-        let bound = bind(context.shared, opening.destination)
+        let held = bind(context.shared, opening.destination)
             .map_err(io::Error::other)
-            .and_then(|bound| Ok((bound.address, Rc::new(Socket::of_pool(bound)?))));
-        let (local, socket) = match bound {
-            Ok(bound) => bound,
+            .and_then(|bound| self.hold(context, key, session, bound));
+        let local = match held {
+            Ok(local) => local,
             Err(error) => {
                 tracing::debug!(%error, forward = &*self.name, "no relay port for a client");
                 context.stats.add(Stat::ForwardRefusedNoPort, 1);
                 return self.table.not_opened(opening);
             }
         };
-        let task = receive::spawn(
-            context.worker,
-            Rc::clone(&socket),
-            Role::ForwardPort(key, session),
-        );
-        context.shared.fastpath.open_flow_port(local);
-        self.ports.insert(
-            session,
-            Port {
-                socket,
-                local,
-                task,
-            },
-        );
         self.table.opened(
             context.now.mono,
             session,
@@ -113,6 +101,35 @@ impl Forward {
         context.stats.add(Stat::ForwardOpened, 1);
         self.to_destination(context, session, opening.destination, datagram);
         self.carry_out(context);
+    }
+
+    /// Makes a bound port the session's; returns its address.
+    pub(super) fn hold(
+        &mut self,
+        context: &Context<'_>,
+        key: ForwardKey,
+        session: SessionId,
+        bound: Bound,
+    ) -> io::Result<SocketAddr> {
+        let local = bound.address;
+        let socket = Rc::new(Socket::of_pool(bound)?);
+        let role = Role::ForwardPort(key, session);
+        let task = receive::spawn(context.worker, Rc::clone(&socket), role);
+        context.shared.fastpath.open_flow_port(local);
+        let port = Port {
+            socket,
+            local,
+            task,
+        };
+        self.ports.insert(session, port);
+        Ok(local)
+    }
+
+    /// Gives the session's port back.
+    pub(super) fn let_go(&mut self, context: &Context<'_>, session: SessionId) {
+        if let Some(port) = self.ports.remove(&session) {
+            context.shared.fastpath.close_port(port.local);
+        }
     }
 
     pub fn to_destination(
@@ -211,6 +228,7 @@ impl Forward {
 
     pub fn carry_out(&mut self, context: &mut Context<'_>) {
         while let Some(command) = self.table.next_command() {
+            self.remember(context, &command);
             let fastpath = &context.shared.fastpath;
             match command {
                 Command::Install { session, spec } => fastpath.install(session, spec),
@@ -219,9 +237,7 @@ impl Forward {
                 }
                 Command::Remove { session } => {
                     fastpath.remove(session);
-                    if let Some(port) = self.ports.remove(&session) {
-                        fastpath.close_port(port.local);
-                    }
+                    self.let_go(context, session);
                     context.stats.add(Stat::ForwardEnded, 1);
                 }
             }

@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, UdpSocket};
 use std::process::{Child, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -13,7 +14,8 @@ use super::{OUTER, RELAY};
 use crate::bench::packet::shared::{HEADER_WORDS, Harness};
 use crate::client::TurnClient;
 use crate::eventually::{eventually, within};
-use crate::netns::NetNs;
+use crate::home::Home;
+use crate::netns::{NetNs, output};
 use crate::packet::{channel_data, udp};
 use crate::relay::Relay;
 use crate::topology::attach;
@@ -24,13 +26,15 @@ pub struct Subject {
     running: Running,
     sessions: u32,
     macs: ([u8; 6], [u8; 6]),
-    _clients: Vec<TurnClient>,
+    pub clients: Vec<TurnClient>,
 }
 
 enum Running {
     Reflector(#[expect(dead_code, reason = "attached while it lives")] aya::Ebpf),
     Relay(Relay),
     Coturn(Coturn),
+    /// Between two relays.
+    Nothing,
 }
 
 /// coturn, with the program that lets its veth receive live frames.
@@ -60,30 +64,27 @@ impl Subject {
     ) -> Result<Self> {
         let running = match name {
             "reflector" => Running::Reflector(attach(inner, card, "reflect")?),
-            "relay" => {
-                let user = format!("{}:{}", USER.0, USER.1);
-                let listen = format!("udp/{RELAY}:3478");
-                let arguments = [
-                    "--interface",
-                    card,
-                    "--xdp",
-                    "native",
-                    "--listen",
-                    &listen,
-                    "--relay-address",
-                    RELAY,
-                    "--user",
-                    &user,
-                    "--realm",
-                    "bench",
-                    "--allow-peer",
-                    "10.72.0.0/24",
-                ];
-                Running::Relay(Relay::start(inner, &arguments)?)
-            }
+            "relay" => Running::Relay(relay(inner, card, Arc::new(Home::new()?))?),
             "coturn" => Running::Coturn(coturn(inner, card)?),
             other => bail!("no subject {other}"),
         };
+        Self::with(name, running, outer, inner, card, sessions)
+    }
+
+    /// This relay, in a home where its sessions outlive it.
+    pub fn surviving(outer: &NetNs, inner: &NetNs, card: &str, sessions: u32) -> Result<Self> {
+        let running = Running::Relay(relay(inner, card, Arc::new(Home::surviving()?))?);
+        Self::with("relay", running, outer, inner, card, sessions)
+    }
+
+    fn with(
+        name: &'static str,
+        running: Running,
+        outer: &NetNs,
+        inner: &NetNs,
+        card: &str,
+        sessions: u32,
+    ) -> Result<Self> {
         let clients = match &running {
             Running::Reflector(_) => Vec::new(),
             _ => outer.enter(|| allocate(sessions))?,
@@ -110,7 +111,7 @@ impl Subject {
             running,
             sessions,
             macs,
-            _clients: clients,
+            clients,
         })
     }
 
@@ -123,7 +124,37 @@ impl Subject {
             Running::Reflector(_) => None,
             Running::Relay(relay) => Some(relay.pid()),
             Running::Coturn(coturn) => Some(coturn.child.id()),
+            Running::Nothing => None,
         }
+    }
+
+    fn relay(&self) -> Result<&Relay> {
+        match &self.running {
+            Running::Relay(relay) => Ok(relay),
+            _ => bail!("{} is no relay of ours", self.name),
+        }
+    }
+
+    pub fn home(&self) -> Result<Arc<Home>> {
+        Ok(self.relay()?.home())
+    }
+
+    pub fn kernel_sessions(&self) -> Result<u64> {
+        Ok(self.relay()?.status()?.kernel_sessions)
+    }
+
+    /// Ends this relay in some way; its home is what it leaves.
+    pub fn end(&mut self, how: impl FnOnce(Relay) -> Result<Arc<Home>>) -> Result<Arc<Home>> {
+        match std::mem::replace(&mut self.running, Running::Nothing) {
+            Running::Relay(relay) => how(relay),
+            _ => bail!("{} is no relay of ours", self.name),
+        }
+    }
+
+    /// Starts the next relay in the home of the last.
+    pub fn start_next(&mut self, inner: &NetNs, card: &str, home: Arc<Home>) -> Result<&Relay> {
+        self.running = Running::Relay(relay(inner, card, home)?);
+        self.relay()
     }
 
     /// What the generator sends to this subject.
@@ -160,6 +191,28 @@ impl Subject {
         };
         Ok((harness, frame))
     }
+}
+
+fn relay(inner: &NetNs, card: &str, home: Arc<Home>) -> Result<Relay> {
+    let user = format!("{}:{}", USER.0, USER.1);
+    let listen = format!("udp/{RELAY}:3478");
+    let arguments = [
+        "--interface",
+        card,
+        "--xdp",
+        "native",
+        "--listen",
+        &listen,
+        "--relay-address",
+        RELAY,
+        "--user",
+        &user,
+        "--realm",
+        "bench",
+        "--allow-peer",
+        "10.72.0.0/24",
+    ];
+    Relay::start_at(home, inner, &arguments)
 }
 
 fn allocate(sessions: u32) -> Result<Vec<TurnClient>> {
@@ -259,6 +312,15 @@ pub fn pin_napi(card: &str, cpu: usize) -> Result<()> {
     set.set(cpu)?;
     for thread in threads {
         sched_setaffinity(Pid::from_raw(thread as i32), &set)?;
+    }
+    Ok(())
+}
+
+/// Lets nothing else of the machine keep the NAPI threads of a card waiting, as an interrupt would.
+pub fn hurry_napi(card: &str) -> Result<()> {
+    for thread in napi_threads(card)? {
+        let mut chrt = std::process::Command::new("chrt");
+        output(chrt.args(["--fifo", "--pid", "50", &thread.to_string()]))?;
     }
     Ok(())
 }

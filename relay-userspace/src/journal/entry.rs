@@ -1,0 +1,74 @@
+//! The things a journal holds, by what names them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Forward;
+use crate::forward::saved::SavedSession;
+use crate::turn::SavedAllocation;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Entry {
+    Allocation(SavedAllocation),
+    /// One an operator added to the running relay.
+    Forward(Forward),
+    Session(SavedSession),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Key {
+    Allocation(u64),
+    Forward(String),
+    Session(u64),
+}
+
+/// What an earlier process left.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Remembered {
+    /// Nonces it gave out stay good.
+    pub nonce_key: [u8; 32],
+    pub allocations: Vec<SavedAllocation>,
+    pub forwards: Vec<Forward>,
+    pub sessions: Vec<SavedSession>,
+}
+
+impl Entry {
+    pub fn key(&self) -> Key {
+        match self {
+            Entry::Allocation(allocation) => Key::Allocation(allocation.id),
+            Entry::Forward(forward) => Key::Forward(forward.name.clone()),
+            Entry::Session(session) => Key::Session(session.id),
+        }
+    }
+}
+
+/// As it stands in the file.
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Key::Allocation(id) => write!(f, "allocation/{id}"),
+            Key::Forward(name) => write!(f, "forward/{name}"),
+            Key::Session(id) => write!(f, "session/{id}"),
+        }
+    }
+}
+
+impl Remembered {
+    /// Of each of `count` workers.
+    pub fn allocations_by_worker(&mut self, count: usize) -> Vec<Vec<SavedAllocation>> {
+        let mut workers: Vec<_> = (0..count).map(|_| Vec::new()).collect();
+        for allocation in self.allocations.drain(..) {
+            if let Some(worker) = workers.get_mut(allocation.worker) {
+                worker.push(allocation);
+            }
+        }
+        workers
+    }
+
+    pub(super) fn add(&mut self, entry: Entry) {
+        match entry {
+            Entry::Allocation(allocation) => self.allocations.push(allocation),
+            Entry::Forward(forward) => self.forwards.push(forward),
+            Entry::Session(session) => self.sessions.push(session),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Allocations across processes: what changed goes to the journal, what an earlier process left comes from it.
+
+use crate::journal::{Entry, Key};
+use crate::net::worker::Context;
+use crate::turn::{AllocationId, BindFault, FiveTuple, SavedAllocation};
+
+use super::{Driver, route_to_client};
+
+impl Driver {
+    /// Leaves what changed in the journal's mailbox.
+    pub(super) fn remember(&mut self, context: &Context<'_>) {
+        let changed = self.server.take_changed();
+        let Some(journal) = &context.shared.journal else {
+            return;
+        };
+        for id in changed {
+            match self.server.save(id) {
+                Some(saved) => journal.keep(Entry::Allocation(saved)),
+                None => journal.forget(Key::Allocation(id.0)),
+            }
+        }
+    }
+
+    /// Binds the relayed addresses again and goes on with the sessions. What cannot go on is forgotten.
+    pub fn restore(&mut self, context: &mut Context<'_>, all: &[SavedAllocation]) {
+        for saved in all {
+            if let Err(reason) = self.restore_one(context, saved) {
+                tracing::warn!(relayed = %saved.relayed, reason, "an allocation does not go on");
+                if let Some(journal) = &context.shared.journal {
+                    journal.forget(Key::Allocation(saved.id));
+                }
+            }
+        }
+        self.carry_out(context);
+    }
+
+    fn restore_one(
+        &mut self,
+        context: &mut Context<'_>,
+        saved: &SavedAllocation,
+    ) -> Result<(), String> {
+        let tuple = FiveTuple {
+            client: saved.client,
+            server: saved.server,
+        };
+        if route_to_client(&self.listeners, tuple).is_none() {
+            return Err(format!("nothing listens on {} any more", saved.server));
+        }
+        let bound = context.shared.pool.bind_exactly(saved.relayed);
+        let bound = bound.map_err(|fault| fault.to_string())?;
+        let bound = bound.ok_or("another program has its port")?;
+        let opened = self.open(context, AllocationId(saved.id), bound);
+        opened.map_err(|fault: BindFault| fault.to_string())?;
+        self.server.restore(context.now, saved).map_err(|lapsed| {
+            self.close(context, saved.relayed);
+            lapsed.to_string()
+        })
+    }
+}

@@ -1,0 +1,128 @@
+//! Taking an allocation over from an earlier process, as far as it still holds and is still allowed.
+
+use std::net::SocketAddr;
+
+use super::allocation::{Allocation, Granted, Relay};
+use super::channel::{Channel, Channels};
+use super::command::Command;
+use super::identity::{AllocationId, FiveTuple, Now};
+use super::saved::{SavedAllocation, SavedChannel, print};
+use super::server::Server;
+use super::table::Slot;
+use super::timer::Timer;
+use crate::fastpath::SessionId;
+
+/// Why an allocation does not go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Lapsed {
+    #[error("its lifetime is over")]
+    Expired,
+    #[error("its user or secret is no longer configured")]
+    UnknownUser,
+    #[error("the limits are lower now")]
+    NoRoom,
+    #[error("its client or its address is taken")]
+    Taken,
+}
+
+impl Server {
+    /// Allocations that changed since the last call, for whoever keeps them.
+    pub fn take_changed(&mut self) -> std::collections::BTreeSet<AllocationId> {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// `None`: it is gone.
+    pub fn save(&self, id: AllocationId) -> Option<SavedAllocation> {
+        let allocation = &self.table[self.table.of_id(id)?];
+        SavedAllocation::of(allocation, self.config.worker_index)
+    }
+
+    /// The driver has bound `saved.relayed`. Orders its sessions; it is as if it had been made here.
+    pub fn restore(&mut self, now: Now, saved: &SavedAllocation) -> Result<(), Lapsed> {
+        // Whatever comes of it, nothing else gets its ids: the kernel may know them still.
+        let sessions = saved.channels.iter().filter_map(|channel| channel.session);
+        sessions.chain([saved.id]).for_each(|id| self.ids.skip(id));
+        if saved.expires <= now.mono {
+            return Err(Lapsed::Expired);
+        }
+        let tuple = FiveTuple {
+            client: saved.client,
+            server: saved.server,
+        };
+        let id = AllocationId(saved.id);
+        let taken = self.table.of_client(&tuple).is_some()
+            || self.table.of_relayed(saved.relayed).is_some()
+            || self.table.of_id(id).is_some();
+        if taken {
+            return Err(Lapsed::Taken);
+        }
+        let user = self.config.credentials.candidates(&saved.username);
+        let user = user.ok_or(Lapsed::UnknownUser)?;
+        let key = user
+            .keys
+            .into_iter()
+            .find(|key| print(key) == saved.key_print);
+        let key = key.ok_or(Lapsed::UnknownUser)?;
+        let place = self.config.shared.admit_allocation(user.name);
+        let place = place.map_err(|_| Lapsed::NoRoom)?;
+        let slot = self.table.insert(Allocation {
+            id,
+            tuple,
+            username: saved.username.clone(),
+            key: key.into(),
+            place,
+            granted: Granted {
+                transaction: saved.transaction(),
+                lifetime: saved.lifetime,
+                token: None,
+            },
+            relay: Relay::Bound(saved.relayed),
+            created: saved.created,
+            expires: saved.expires,
+            permissions: std::collections::HashMap::with_hasher(self.hash),
+            channels: Channels::new(self.hash),
+        });
+        self.table.set_bound(slot, saved.relayed);
+        self.timers.set(saved.expires, Timer::Allocation(slot));
+        self.restore_permissions(now, slot, saved);
+        for channel in &saved.channels {
+            self.restore_channel(now, slot, saved.relayed, channel);
+        }
+        Ok(())
+    }
+
+    fn restore_permissions(&mut self, now: Now, slot: Slot, saved: &SavedAllocation) {
+        for permission in &saved.permissions {
+            let (peer, expires) = (permission.peer, permission.expires);
+            let allowed = self.config.policy.check_address(peer).is_ok();
+            if allowed && expires > now.mono {
+                self.table[slot].permissions.insert(peer, expires);
+                self.timers.set(expires, Timer::Permission(slot, peer));
+            }
+        }
+    }
+
+    fn restore_channel(&mut self, now: Now, slot: Slot, relayed: SocketAddr, saved: &SavedChannel) {
+        let (number, peer, expires) = (saved.number, saved.peer, saved.expires);
+        let allowed = self.config.policy.check(peer).is_ok();
+        let allocation = &self.table[slot];
+        let channel = Channel {
+            peer,
+            session: saved.session.filter(|_| expires > now.mono).map(SessionId),
+            expires,
+            told: allocation.deadlines(peer, expires),
+        };
+        if !allowed || channel.due() <= now.mono || !allocation.channels.may_bind(number, peer) {
+            return;
+        }
+        if let Some(session) = channel.session {
+            self.commands.push_back(Command::InstallSession {
+                session,
+                allocation: allocation.id,
+                spec: allocation.spec(number, &channel, relayed),
+            });
+        }
+        self.timers.set(channel.due(), Timer::Channel(slot, number));
+        self.table[slot].channels.insert(number, channel);
+    }
+}
