@@ -55,8 +55,21 @@ impl MemoryTables {
         self.next_hops.len() as u32 - 1
     }
 
+    /// Empty tables of the same size under the key of `seed`.
+    pub fn with_seed(sessions: u32, seed: u32) -> Self {
+        let mut tables = Self::new(sessions);
+        tables.key.0.iter_mut().for_each(|word| *word ^= seed);
+        tables
+    }
+
     /// Installs a session under `generation`, both legs in the index.
-    pub fn install(&mut self, mut session: Session, generation: u32) -> u32 {
+    pub fn install(&mut self, session: Session, generation: u32) -> u32 {
+        self.try_install(session, generation)
+            .expect("room in the index")
+    }
+
+    /// The same; `None` if both buckets of a leg are full, as one leg in a million finds them.
+    pub fn try_install(&mut self, mut session: Session, generation: u32) -> Option<u32> {
         session.generation = generation;
         let slot = self.sessions.len() as u32;
         self.sessions.push(session);
@@ -68,7 +81,7 @@ impl MemoryTables {
                 let bucket = &mut self.buckets[b as usize].0;
                 (0..BUCKET_WAYS).find(|w| bucket[*w] == 0).map(|w| (b, w))
             });
-            let (b, w) = free.expect("room in the index");
+            let (b, w) = free?;
             self.buckets[b as usize].0[w] = entry.0;
             let port =
                 &mut self.ports[port_index(m.family == 6, u16::from_be(m.local_port)) as usize];
@@ -78,7 +91,7 @@ impl MemoryTables {
                 PORT_IS_CONTROL
             };
         }
-        slot
+        Some(slot)
     }
 
     /// Gives the port of a plain leg its shortcut.
