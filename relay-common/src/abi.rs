@@ -1,7 +1,7 @@
 //! Names, sizes and the version both sides must share. The only place these strings exist.
 
 /// Raised with every change of a shared type, map or their meaning.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Sessions the tables hold when the operator says nothing.
 pub const DEFAULT_SESSIONS: u32 = 65_536;
@@ -23,6 +23,20 @@ pub const fn buckets_for(sessions: u32) -> u32 {
     }
 }
 
+/// Entries of `METERS`: a session's and its user's, at most, and the one that stands for none.
+pub const fn meters_for(sessions: u32) -> u32 {
+    2 * sessions + 1
+}
+
+/// Entries of `STREAMS`: both directions of a session; beyond 8 MiB sessions are relayed without RTP statistics.
+pub const fn streams_for(sessions: u32) -> u32 {
+    if sessions < 16_384 {
+        2 * sessions + 1
+    } else {
+        32_769
+    }
+}
+
 /// Names of the maps in the BPF object.
 pub mod maps {
     /// `PortEntry` by family and local port.
@@ -33,6 +47,10 @@ pub mod maps {
     pub const SESSIONS: &str = "SESSIONS";
     /// `NextHop` by index.
     pub const NEXT_HOPS: &str = "NEXT_HOPS";
+    /// `Meter` by the indices in a leg.
+    pub const METERS: &str = "METERS";
+    /// `Streams` by the index in a leg.
+    pub const STREAMS: &str = "STREAMS";
     /// Interfaces packets can be redirected to.
     pub const CARDS: &str = "CARDS";
     /// `u64` by `Counter`, per CPU.
@@ -40,7 +58,9 @@ pub mod maps {
     /// `Stamp` of whoever made the tables.
     pub const STAMP: &str = "STAMP";
     /// All of the above: what outlives a process when it is pinned.
-    pub const PINNED: [&str; 7] = [PORTS, BUCKETS, SESSIONS, NEXT_HOPS, CARDS, COUNTERS, STAMP];
+    pub const PINNED: [&str; 9] = [
+        PORTS, BUCKETS, SESSIONS, NEXT_HOPS, METERS, STREAMS, CARDS, COUNTERS, STAMP,
+    ];
     /// Read-only global: the `HashKey`.
     pub const HASH_KEY: &str = "HASH_KEY";
     /// Read-only global: number of buckets minus one.

@@ -44,5 +44,6 @@ counters! {
     TooBig, "too_big", "Passed: would not fit the MTU of the outgoing link.";
     VlanChange, "vlan_change", "Passed: would leave on another VLAN than it came by.";
     NoRoom, "no_room", "Passed: the driver gave no headroom for the longer header.";
+    RateLimited, "rate_limited", "Dropped: over a limit of its session or its user.";
     RewriteFault, "rewrite_fault", "Dropped: the frame changed under the rewrite; always 0.";
 }

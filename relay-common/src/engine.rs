@@ -6,6 +6,8 @@
 mod head;
 mod ip;
 mod lookup;
+mod media;
+mod police;
 mod rewrite;
 
 use core::mem::offset_of;
@@ -15,7 +17,8 @@ use crate::wire::{
     Udp, VLAN_ID_MASK, VLAN_LEN, Vlan,
 };
 use crate::{
-    Bucket, Counter, Leg, NextHop, PORT_IS_CONTROL, PORT_IS_FLOW, Pod, PortEntry, Session,
+    Bucket, Counter, Leg, NextHop, PORT_IS_CONTROL, PORT_IS_FLOW, Pod, PortEntry, RtpHeader,
+    Session,
 };
 use crate::{VLAN_NONE, checksum, port_index};
 
@@ -61,6 +64,12 @@ pub trait Tables {
     fn jiffies(&self) -> u64;
     /// Adds one packet of `bytes` application bytes to a leg's counters.
     fn charge(&self, leg: &Leg, bytes: u64);
+    /// Spends one packet of `bytes` of a meter's bucket at `now` ([`meter_time`](crate::meter_time)); false: it is empty.
+    fn pay(&self, meter: u32, direction: usize, now: u64, bytes: u32) -> bool;
+    /// Counts a packet that was over a limit.
+    fn refuse(&self, session: &Session, leg: usize);
+    /// Counts a packet of an RTP stream; `tick` is the low half of [`Tables::jiffies`].
+    fn see(&self, streams: u32, header: &RtpHeader, bytes: u32, tick: u32);
     /// Counts a verdict.
     fn count(&self, reason: Counter);
 }
@@ -90,8 +99,8 @@ pub fn run(frame: &mut impl Frame, tables: &impl Tables) -> Verdict {
             tables.count(Counter::Transmitted);
             verdict
         }
-        Err(Counter::RewriteFault) => {
-            tables.count(Counter::RewriteFault);
+        Err(reason @ (Counter::RewriteFault | Counter::RateLimited)) => {
+            tables.count(reason);
             Verdict::Drop
         }
         Err(reason) => {
@@ -226,7 +235,8 @@ fn forward<H: Ip, const L3: usize>(
     let session = found.session.ok_or(Counter::NoSession)?;
     let arrival = &session.legs[(found.leg & 1) as usize];
     let departure = &session.legs[(found.leg & 1 ^ 1) as usize];
-    if arrival.deadline <= tables.jiffies() {
+    let now = tables.jiffies();
+    if arrival.deadline <= now {
         return Err(Counter::Expired);
     }
     let next_hop = tables
@@ -267,6 +277,16 @@ fn forward<H: Ip, const L3: usize>(
                 return Err(Counter::PartialChecksum);
             }
         }
+    }
+    let bytes = packet.data_length as u32;
+    if police::is_metered(arrival, departure)
+        && !police::admits(tables, arrival, departure, now, bytes)
+    {
+        tables.refuse(session, (found.leg & 1) as usize);
+        return Err(Counter::RateLimited);
+    }
+    if arrival.streams != 0 {
+        media::see::<H, L3>(frame, tables, packet, arrival.streams, now);
     }
     let recipe = Recipe {
         arrival,

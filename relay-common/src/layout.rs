@@ -2,7 +2,9 @@
 
 use core::mem::{align_of, offset_of, size_of};
 
-use crate::{Address, Bucket, HashKey, Leg, Match, NextHop, PortEntry, Session, Stamp};
+use crate::{
+    Address, Bucket, HashKey, Leg, Match, Meter, NextHop, PortEntry, Rate, Session, Stamp, Streams,
+};
 
 /// Plain bytes: fixed-width integers and arrays, no padding, every bit pattern valid.
 ///
@@ -72,10 +74,17 @@ pod! {
     NextHop => 32,
     HashKey => 56,
     Stamp => 64,
+    Rate => 24,
+    Meter => 64,
+    Streams => 256,
 }
 
 const _: () = assert!(align_of::<Session>() == 8);
 const _: () = assert!(offset_of!(Session, legs) == 16);
+const _: () = assert!(offset_of!(Session, refused) == 8);
+const _: () = assert!(offset_of!(Leg, streams) == 52);
 const _: () = assert!(offset_of!(Leg, deadline) == 56);
 const _: () = assert!(offset_of!(Leg, packets) == 64);
 const _: () = assert!(offset_of!(Leg, bytes) == 72);
+const _: () = assert!(offset_of!(Leg, meters) == 80);
+const _: () = assert!(offset_of!(Meter, due) == 24);

@@ -7,6 +7,8 @@
 //! | `BUCKETS` | hash of a [`Match`] | [`Bucket`] of 8 [`IndexEntry`] | userspace | kernel |
 //! | `SESSIONS` | slot | [`Session`] (two [`Leg`]s) | userspace; kernel adds to the counters | both |
 //! | `NEXT_HOPS` | index in a leg | [`NextHop`] | userspace | kernel |
+//! | `METERS` | index in a leg | [`Meter`] | userspace; both spend | both |
+//! | `STREAMS` | index in a leg | [`Streams`] | kernel; userspace clears | both |
 //! | `CARDS` | index in a next hop | interface | userspace | kernel |
 //! | `COUNTERS` | [`Counter`] | packets, per CPU | kernel | userspace |
 //! | `STAMP` | 0 | [`Stamp`] | userspace | the next process |
@@ -19,10 +21,12 @@ mod layout;
 
 mod counter;
 mod index;
+mod meter;
 mod next_hop;
 mod port;
 mod session;
 mod stamp;
+mod stream;
 
 pub mod checksum;
 pub mod engine;
@@ -30,13 +34,15 @@ pub mod wire;
 
 pub use abi::{
     ABI_VERSION, DEFAULT_SESSIONS, MAX_CARDS, MAX_NEXT_HOPS, MAX_SESSIONS, buckets_for, maps,
-    programs,
+    meters_for, programs, streams_for,
 };
 pub use counter::Counter;
 use index::pair;
 pub use index::{BUCKET_WAYS, Bucket, HashKey, IndexEntry, Place};
 pub use layout::Pod;
+pub use meter::{DOWN, Meter, Rate, TICK_BITS, UP, meter_time};
 pub use next_hop::{NextHop, VLAN_NONE};
 pub use port::{PORT_ENTRIES, PORT_IS_CONTROL, PORT_IS_FLOW, PortEntry, port_index};
 pub use session::{Address, Family, Leg, Match, Session};
 pub use stamp::Stamp;
+pub use stream::{RtpHeader, STREAMS, Stream, Streams};

@@ -51,15 +51,17 @@ pub struct Leg {
     /// Sum of the UDP pseudo header of packets arriving here, without their length.
     pub pseudo_sum: u16,
     /// Zero.
-    pub _pad: [u16; 3],
+    pub _pad: u16,
+    /// Where the RTP streams that arrive here are kept: an index in `STREAMS`, 0 for nowhere.
+    pub streams: u32,
     /// `jiffies64` from which on packets arriving here are no longer relayed by the kernel.
     pub deadline: u64,
     /// Packets that arrived here and were relayed by the kernel.
     pub packets: u64,
     /// Their application bytes.
     pub bytes: u64,
-    /// Zero; room for a token bucket.
-    pub _reserved: u64,
+    /// Limits of whoever sends here, and receives from here: indices in `METERS`, 0 for none.
+    pub meters: [u32; 2],
 }
 
 /// Two legs and the word that makes them live together. Three cache lines.
@@ -70,7 +72,9 @@ pub struct Session {
     /// Written last when a session is installed and first when it is removed.
     pub generation: u32,
     /// Zero.
-    pub _pad: [u32; 3],
+    pub _pad: u32,
+    /// Packets that arrived on each leg and were over a limit.
+    pub refused: [u32; 2],
     /// A packet that matches `legs[i]` leaves by `legs[1 - i]`.
     pub legs: [Leg; 2],
 }
@@ -122,9 +126,8 @@ impl Session {
             ..Leg::default()
         };
         Self {
-            generation: 0,
-            _pad: [0; 3],
             legs: [leg(0), leg(1)],
+            ..Self::default()
         }
     }
 }

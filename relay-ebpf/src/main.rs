@@ -1,5 +1,11 @@
 //! The XDP program: the shared engine of `relay-common`, on a driver's frame and the kernel's tables.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
+// The target says it has no compare-and-exchange; the kernel has had it since 5.12, and `core::sync::atomic` hides it.
+#![cfg_attr(
+    target_arch = "bpf",
+    feature(core_intrinsics),
+    allow(internal_features, reason = "see above")
+)]
 #![cfg_attr(
     not(target_arch = "bpf"),
     expect(dead_code, reason = "on the host this crate is checked, never run")

@@ -4,8 +4,9 @@ use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, DevMap, PerCpuArray};
 use relay_common::{
-    ABI_VERSION, Bucket, Counter, DEFAULT_SESSIONS, HashKey, MAX_CARDS, MAX_NEXT_HOPS, NextHop,
-    PORT_ENTRIES, PortEntry, Session, Stamp, buckets_for,
+    ABI_VERSION, Bucket, Counter, DEFAULT_SESSIONS, HashKey, MAX_CARDS, MAX_NEXT_HOPS, Meter,
+    NextHop, PORT_ENTRIES, PortEntry, Session, Stamp, Streams, buckets_for, meters_for,
+    streams_for,
 };
 
 // Mappable, so that userspace changes an entry with one store instead of a system call.
@@ -18,6 +19,12 @@ pub static BUCKETS: Array<Bucket> =
 pub static SESSIONS: Array<Session> = Array::with_max_entries(DEFAULT_SESSIONS, BPF_F_MMAPABLE);
 #[map]
 pub static NEXT_HOPS: Array<NextHop> = Array::with_max_entries(MAX_NEXT_HOPS, BPF_F_MMAPABLE);
+#[map]
+pub static METERS: Array<Meter> =
+    Array::with_max_entries(meters_for(DEFAULT_SESSIONS), BPF_F_MMAPABLE);
+#[map]
+pub static STREAMS: Array<Streams> =
+    Array::with_max_entries(streams_for(DEFAULT_SESSIONS), BPF_F_MMAPABLE);
 #[map]
 pub static CARDS: DevMap = DevMap::with_max_entries(MAX_CARDS, 0);
 #[map]

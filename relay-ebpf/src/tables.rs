@@ -1,13 +1,15 @@
 //! The kernel's maps as the engine's `Tables`, and the helpers it needs.
 
-use core::ptr::{addr_of, read_volatile, write_volatile};
+use core::ptr::{addr_of, addr_of_mut, read_volatile, write_volatile};
 
 use aya_ebpf::bindings::xdp_action;
-use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_redirect_map};
+use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_ns, bpf_redirect_map};
 use relay_common::engine::Tables;
-use relay_common::{Bucket, Counter, Leg, NextHop, PortEntry, Session};
+use relay_common::{Bucket, Counter, Leg, NextHop, PortEntry, RtpHeader, Session};
 
-use crate::maps::{BUCKET_MASK, BUCKETS, CARDS, COUNTERS, HASH_KEY, NEXT_HOPS, PORTS, SESSIONS};
+use crate::maps::{
+    BUCKET_MASK, BUCKETS, CARDS, COUNTERS, HASH_KEY, METERS, NEXT_HOPS, PORTS, SESSIONS, STREAMS,
+};
 
 /// Zero-sized: the maps are globals.
 pub struct KernelTables;
@@ -57,12 +59,89 @@ impl Tables for KernelTables {
         }
     }
     #[inline(always)]
+    fn pay(&self, meter: u32, direction: usize, now: u64, bytes: u32) -> bool {
+        pay(meter, direction as u32, now, bytes) != 0
+    }
+    #[inline(always)]
+    fn refuse(&self, session: &Session, leg: usize) {
+        // SAFETY: as in `charge`; stays at its last value instead of starting again from 0.
+        unsafe {
+            let count = addr_of!(session.refused).cast::<u32>().add(leg).cast_mut();
+            write_volatile(count, read_volatile(count).saturating_add(1));
+        }
+    }
+    #[inline(always)]
+    fn see(&self, streams: u32, header: &RtpHeader, bytes: u32, tick: u32) {
+        let first = (header.sequence as u32) << 16 | header.payload_type as u32;
+        let rest = (header.timestamp as u64) << 32 | header.ssrc as u64;
+        see(streams, first, rest, bytes, tick);
+    }
+    #[inline(always)]
     fn count(&self, reason: Counter) {
         if let Some(counter) = COUNTERS.get_ptr_mut(reason as u32) {
             // SAFETY: this CPU's copy, and an XDP program is not preempted by another on its CPU.
             unsafe { *counter += 1 };
         }
     }
+}
+
+/// Tries to pay before a sender whose packets two CPUs carry is let through unpaid.
+const TRIES: u32 = 4;
+
+/// Functions of their own, called where they are inlined eight times otherwise.
+#[inline(never)]
+fn pay(meter: u32, direction: u32, now: u64, bytes: u32) -> u32 {
+    let Some(meter) = METERS.get_ptr_mut(meter) else {
+        return 1;
+    };
+    let direction = (direction & 1) as usize;
+    // SAFETY: a map value, which outlives the run; the buckets are only ever changed as atomics.
+    let (rate, due) = unsafe {
+        (
+            &(*meter).rate,
+            addr_of_mut!((*meter).due).cast::<u64>().add(direction),
+        )
+    };
+    let mut tries = 0;
+    while tries < TRIES {
+        // SAFETY: as above.
+        let before = unsafe { read_volatile(due) };
+        let after = rate.pay(before, now, bytes);
+        if after == 0 {
+            // SAFETY: as above. Two CPUs may lose a count to each other.
+            unsafe {
+                add(
+                    addr_of_mut!((*meter).dropped).cast::<u64>().add(direction),
+                    1,
+                )
+            };
+            return 0;
+        }
+        // SAFETY: as above.
+        if unsafe { exchange(due, before, after) } {
+            return 1;
+        }
+        tries += 1;
+    }
+    1
+}
+
+#[inline(never)]
+fn see(streams: u32, first: u32, rest: u64, bytes: u32, tick: u32) {
+    let Some(streams) = STREAMS.get_ptr_mut(streams) else {
+        return;
+    };
+    let header = RtpHeader {
+        sequence: (first >> 16) as u16,
+        payload_type: first as u16,
+        timestamp: (rest >> 32) as u32,
+        ssrc: rest as u32,
+    };
+    // SAFETY: a map value, which outlives the run. All packets of a leg come by one CPU, as in `charge`; userspace
+    // reads what it finds.
+    let streams = unsafe { &mut *streams };
+    // SAFETY: no arguments, no effects.
+    streams.see(&header, bytes, tick, || unsafe { bpf_ktime_get_ns() });
 }
 
 /// Sends the frame out of a card of `CARDS`.
@@ -77,6 +156,29 @@ pub fn redirect(card: u32) -> u32 {
             xdp_action::XDP_DROP as u64,
         ) as u32
     }
+}
+
+/// Puts `new` where `old` is; false: something else is there by now.
+///
+/// # Safety
+/// `at` is valid and aligned.
+#[cfg(target_arch = "bpf")]
+#[inline(always)]
+unsafe fn exchange(at: *mut u64, old: u64, new: u64) -> bool {
+    use core::intrinsics::{AtomicOrdering::Relaxed, atomic_cxchg};
+    // SAFETY: the caller's.
+    unsafe { atomic_cxchg::<u64, { Relaxed }, { Relaxed }>(at, old, new).1 }
+}
+
+/// # Safety
+/// As above.
+#[cfg(not(target_arch = "bpf"))]
+#[inline(always)]
+unsafe fn exchange(at: *mut u64, old: u64, new: u64) -> bool {
+    use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    // SAFETY: the caller's.
+    let at = unsafe { AtomicU64::from_ptr(at) };
+    at.compare_exchange(old, new, Relaxed, Relaxed).is_ok()
 }
 
 /// # Safety

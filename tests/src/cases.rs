@@ -23,6 +23,7 @@ pub fn cases() -> Vec<Case> {
     let w = world(crate::kernel::TEST_RUN_INGRESS);
     let mut cases = relayed(&w);
     cases.extend(across_families(&w));
+    cases.extend(limited(&w));
     cases.extend(passed(&w));
     cases
 }
@@ -69,6 +70,36 @@ fn across_families(w: &World) -> Vec<Case> {
             }
         }
     }
+    cases
+}
+
+/// What comes from whoever has a limit and what goes to it are counted apart.
+fn limited(w: &World) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (name, pair) in [("spent limit", &w.spent), ("limit", &w.limited)] {
+        let (client, server) = (pair.client, pair.server);
+        let up = udp(client, server, &channel_data(0x4001, b"up", 0));
+        let down = udp(pair.peer, pair.relayed, b"down");
+        let framed = channel_data(0x4001, b"down", 0);
+        let upward = onward(udp(pair.relayed, pair.peer, b"up"));
+        cases.push(sent(
+            named(&[name, ", down"]),
+            down,
+            onward(udp(server, client, &framed)),
+            pair.slot,
+            1,
+            4,
+        ));
+        cases.push(sent(named(&[name, ", up"]), up, upward, pair.slot, 0, 2));
+    }
+    let over = &mut cases[1];
+    over.outcome = Outcome {
+        verdict: Verdict::Drop,
+        frame: over.packet.clone(),
+        counters: vec![(Counter::RateLimited, 1)],
+        charged: vec![],
+        refused: vec![(w.spent.slot, 0)],
+    };
     cases
 }
 
@@ -496,6 +527,7 @@ fn passed(w: &World) -> Vec<Case> {
             frame: packet.clone(),
             counters: vec![(reason, 1)],
             charged: vec![],
+            refused: vec![],
         },
         packet,
     })
@@ -508,6 +540,7 @@ fn sent(name: &'static str, packet: Udp, out: Udp, slot: u32, leg: u32, bytes: u
         frame: out.bytes(),
         counters: vec![(Counter::Transmitted, 1)],
         charged: vec![(slot, leg, 1, bytes as u64)],
+        refused: vec![],
     };
     Case {
         name,

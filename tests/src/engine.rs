@@ -4,8 +4,9 @@ use std::cell::{Cell, RefCell};
 
 use relay_common::engine::{Frame, Head, HeadMut, Tables, Verdict, run};
 use relay_common::{
-    BUCKET_WAYS, Bucket, Counter, HashKey, IndexEntry, Leg, NextHop, PORT_ENTRIES, PORT_IS_CONTROL,
-    PORT_IS_FLOW, Pod, PortEntry, Session, buckets_for, port_index,
+    BUCKET_WAYS, Bucket, Counter, HashKey, IndexEntry, Leg, Meter, NextHop, PORT_ENTRIES,
+    PORT_IS_CONTROL, PORT_IS_FLOW, Pod, PortEntry, RtpHeader, Session, Streams, buckets_for,
+    port_index,
 };
 
 /// `(slot, leg, packets, bytes)`.
@@ -20,6 +21,8 @@ pub struct Outcome {
     pub counters: Vec<(Counter, u64)>,
     /// Legs whose counters moved, and by how much.
     pub charged: Vec<Charge>,
+    /// `(slot, leg)` of packets over a limit.
+    pub refused: Vec<(u32, u32)>,
 }
 
 /// The shared tables in memory; also the source the kernel's maps are filled from.
@@ -28,10 +31,15 @@ pub struct MemoryTables {
     pub buckets: Vec<Bucket>,
     pub sessions: Vec<Session>,
     pub next_hops: Vec<NextHop>,
+    pub meters: RefCell<Vec<Meter>>,
+    pub streams: RefCell<Vec<Streams>>,
     pub key: HashKey,
     pub jiffies: u64,
+    /// `CLOCK_MONOTONIC`, ns.
+    pub time: u64,
     counters: Vec<Cell<u64>>,
     charged: RefCell<Vec<Charge>>,
+    refused: RefCell<Vec<(u32, u32)>>,
 }
 
 impl MemoryTables {
@@ -41,18 +49,34 @@ impl MemoryTables {
             buckets: vec![Bucket::default(); buckets_for(sessions) as usize],
             sessions: Vec::with_capacity(sessions as usize),
             next_hops: vec![NextHop::default()],
+            meters: RefCell::new(vec![Meter::default()]),
+            streams: RefCell::new(vec![Streams::default()]),
             key: HashKey(std::array::from_fn(|i| {
                 0x9e37_79b9u32.wrapping_mul(i as u32 + 1)
             })),
             jiffies: 1000,
+            time: 1 << 40,
             counters: vec![Cell::new(0); Counter::COUNT],
             charged: RefCell::default(),
+            refused: RefCell::default(),
         }
     }
 
     pub fn next_hop(&mut self, next_hop: NextHop) -> u32 {
         self.next_hops.push(next_hop);
         self.next_hops.len() as u32 - 1
+    }
+
+    /// A meter for [`Leg::meters`].
+    pub fn meter(&mut self, meter: Meter) -> u32 {
+        self.meters.get_mut().push(meter);
+        self.meters.get_mut().len() as u32 - 1
+    }
+
+    /// A place for [`Leg::streams`].
+    pub fn stream_place(&mut self) -> u32 {
+        self.streams.get_mut().push(Streams::default());
+        self.streams.get_mut().len() as u32 - 1
     }
 
     /// Empty tables of the same size under the key of `seed`.
@@ -112,6 +136,7 @@ impl MemoryTables {
     pub fn run(&self, frame: &[u8], ingress: u32) -> Outcome {
         self.counters.iter().for_each(|c| c.set(0));
         self.charged.borrow_mut().clear();
+        self.refused.borrow_mut().clear();
         let mut memory = MemoryFrame {
             bytes: frame.to_vec(),
             ingress,
@@ -126,6 +151,7 @@ impl MemoryTables {
             frame: memory.bytes,
             counters: counters.collect(),
             charged: self.charged.borrow().clone(),
+            refused: self.refused.borrow().clone(),
         }
     }
 }
@@ -153,19 +179,35 @@ impl Tables for MemoryTables {
         self.jiffies
     }
     fn charge(&self, leg: &Leg, bytes: u64) {
-        let found = self
-            .sessions
-            .iter()
-            .enumerate()
-            .find_map(|(slot, session)| {
-                session
-                    .legs
-                    .iter()
-                    .position(|l| std::ptr::eq(l, leg))
-                    .map(|l| (slot as u32, l as u32))
-            });
-        let (slot, leg) = found.expect("a leg of a session");
+        let offset = std::ptr::from_ref(leg) as usize - self.sessions.as_ptr() as usize;
+        let within = offset % size_of::<Session>();
+        let slot = (offset / size_of::<Session>()) as u32;
+        let leg = u32::from(within >= std::mem::offset_of!(Session, legs) + size_of::<Leg>());
         self.charged.borrow_mut().push((slot, leg, 1, bytes));
+    }
+    fn pay(&self, meter: u32, direction: usize, now: u64, bytes: u32) -> bool {
+        let mut meters = self.meters.borrow_mut();
+        let Some(meter) = meters.get_mut(meter as usize) else {
+            return true;
+        };
+        match meter.rate.pay(meter.due[direction], now, bytes) {
+            0 => meter.dropped[direction] += 1,
+            due => {
+                meter.due[direction] = due;
+                return true;
+            }
+        }
+        false
+    }
+    fn refuse(&self, session: &Session, leg: usize) {
+        let offset = std::ptr::from_ref(session) as usize - self.sessions.as_ptr() as usize;
+        let slot = (offset / size_of::<Session>()) as u32;
+        self.refused.borrow_mut().push((slot, leg as u32));
+    }
+    fn see(&self, streams: u32, header: &RtpHeader, bytes: u32, tick: u32) {
+        if let Some(streams) = self.streams.borrow_mut().get_mut(streams as usize) {
+            streams.see(header, bytes, tick, || self.time);
+        }
     }
     fn count(&self, reason: Counter) {
         let counter = &self.counters[reason as usize];

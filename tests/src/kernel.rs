@@ -5,7 +5,7 @@ use aya::maps::{Array, DevMap, MapData, PerCpuArray};
 use aya::programs::{TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use relay_common::engine::Verdict;
-use relay_common::{Bucket, Counter, NextHop, PortEntry, Session, maps, programs};
+use relay_common::{Bucket, Counter, Meter, NextHop, PortEntry, Session, Streams, maps, programs};
 
 use crate::engine::{Charge, MemoryTables, Outcome};
 
@@ -18,13 +18,14 @@ pub struct KernelEngine {
     sessions: u32,
 }
 
-/// Counters and legs that moved, and by how much.
-pub type Moved = (Vec<(Counter, u64)>, Vec<Charge>);
+/// Counters and legs that moved, by how much, and legs with packets over a limit.
+pub type Moved = (Vec<(Counter, u64)>, Vec<Charge>, Vec<(u32, u32)>);
 
 /// Counters of one moment.
 pub struct Snapshot {
     counters: Vec<u64>,
     charges: Vec<Charge>,
+    refused: Vec<u32>,
 }
 
 impl KernelEngine {
@@ -35,6 +36,8 @@ impl KernelEngine {
         let mut ebpf = EbpfLoader::new()
             .map_max_entries(maps::BUCKETS, tables.buckets.len() as u32)
             .map_max_entries(maps::SESSIONS, sessions)
+            .map_max_entries(maps::METERS, tables.meters.borrow().len() as u32)
+            .map_max_entries(maps::STREAMS, tables.streams.borrow().len() as u32)
             .override_global(maps::HASH_KEY, &tables.key, true)
             .override_global(maps::BUCKET_MASK, &mask, true)
             .load(object)
@@ -71,7 +74,23 @@ impl KernelEngine {
         for (i, next_hop) in tables.next_hops.iter().enumerate() {
             next_hops.set(i as u32, next_hop, 0)?;
         }
+        let mut meters: Array<&mut MapData, Meter> = self.map(maps::METERS)?.try_into()?;
+        for (i, meter) in tables.meters.borrow().iter().enumerate() {
+            meters.set(i as u32, meter, 0)?;
+        }
         self.set_card(1, TEST_RUN_INGRESS)
+    }
+
+    /// What the program knows of the RTP streams of one direction of a session.
+    pub fn streams(&mut self, index: u32) -> Result<Streams> {
+        let map: Array<&mut MapData, Streams> = self.map(maps::STREAMS)?.try_into()?;
+        Ok(map.get(&index, 0)?)
+    }
+
+    /// A meter now.
+    pub fn meter(&mut self, index: u32) -> Result<Meter> {
+        let map: Array<&mut MapData, Meter> = self.map(maps::METERS)?.try_into()?;
+        Ok(map.get(&index, 0)?)
     }
 
     fn map(&mut self, name: &str) -> Result<&mut aya::maps::Map> {
@@ -102,7 +121,7 @@ impl KernelEngine {
             .test_run(options)
             .context("BPF_PROG_TEST_RUN")?;
         out.truncate(result.data_size_out as usize);
-        let (counters, charged) = self.moved_since(&before)?;
+        let (counters, charged, refused) = self.moved_since(&before)?;
         let verdict = match result.return_value {
             1 => Verdict::Drop,
             2 => Verdict::Pass,
@@ -116,14 +135,25 @@ impl KernelEngine {
             frame: out,
             counters,
             charged,
+            refused,
         })
     }
 
     /// All counters now.
     pub fn snapshot(&mut self) -> Result<Snapshot> {
+        let sessions = self.sessions()?;
+        let of = |(slot, session): (usize, &Session)| {
+            let legs = session.legs.iter().enumerate();
+            legs.map(|(leg, side)| (slot as u32, leg as u32, side.packets, side.bytes))
+                .collect::<Vec<_>>()
+        };
         Ok(Snapshot {
             counters: self.counters()?,
-            charges: self.charges()?,
+            charges: sessions.iter().enumerate().flat_map(of).collect(),
+            refused: sessions
+                .iter()
+                .flat_map(|session| session.refused)
+                .collect(),
         })
     }
 
@@ -141,9 +171,14 @@ impl KernelEngine {
             .iter()
             .zip(&before.charges)
             .map(|(a, b)| (a.0, a.1, a.2 - b.2, a.3 - b.3));
+        let refused = after.refused.iter().zip(&before.refused).enumerate();
+        let refused = refused
+            .filter(|(_, (after, before))| after != before)
+            .map(|(i, _)| (i as u32 / 2, i as u32 % 2));
         Ok((
             counters.filter(|c| c.1 > 0).collect(),
             charged.filter(|c| c.2 > 0 || c.3 > 0).collect(),
+            refused.collect(),
         ))
     }
 
@@ -166,16 +201,10 @@ impl KernelEngine {
             .collect()
     }
 
-    fn charges(&mut self) -> Result<Vec<Charge>> {
+    fn sessions(&mut self) -> Result<Vec<Session>> {
         let count = self.sessions;
         let map: Array<&mut MapData, Session> = self.map(maps::SESSIONS)?.try_into()?;
-        let mut charges = Vec::new();
-        for slot in 0..count {
-            let session = map.get(&slot, 0)?;
-            for (leg, side) in session.legs.iter().enumerate() {
-                charges.push((slot, leg as u32, side.packets, side.bytes));
-            }
-        }
-        Ok(charges)
+        let session = |slot| Ok(map.get(&slot, 0)?);
+        (0..count).map(session).collect()
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use aya::programs::XdpMode;
+use relay_common::Counter;
 use relay_common::engine::Verdict;
 use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, Socket, Type};
 
@@ -106,12 +107,20 @@ impl WireEngine {
             let near = receive(&self.near).map(|f| (Verdict::Transmit, f));
             arrived = near.or_else(|| receive(&self.far).map(|f| (Verdict::Redirect(1), f)));
         }
-        let (verdict, frame) = arrived.unwrap_or_else(|| (Verdict::Pass, frame.to_vec()));
+        // What does not arrive was passed up, unless its counter says that it was dropped.
+        let dropped = moved.0.iter().any(|(c, _)| *c == Counter::RateLimited);
+        let stayed = if dropped {
+            Verdict::Drop
+        } else {
+            Verdict::Pass
+        };
+        let (verdict, frame) = arrived.unwrap_or_else(|| (stayed, frame.to_vec()));
         Ok(Outcome {
             verdict,
             frame,
             counters: moved.0,
             charged: moved.1,
+            refused: moved.2,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use relay_common::{Match, NextHop, Session, VLAN_NONE};
+use relay_common::{Match, Meter, NextHop, Rate, Session, VLAN_NONE};
 
 use crate::engine::MemoryTables;
 
@@ -35,6 +35,12 @@ pub struct World {
     pub cross_forward: Pair,
     /// An IPv4 client and an IPv6 one; `peer` is the second.
     pub cross_hairpin: Pair,
+    /// Its client may send no more, but receive.
+    pub spent: Pair,
+    /// Within its limits in both directions, and its RTP is watched.
+    pub limited: Pair,
+    /// Where the RTP is kept.
+    pub streams: u32,
 }
 
 const NEVER: u64 = u64::MAX;
@@ -215,6 +221,46 @@ pub fn world(ingress: u32) -> World {
         ],
         near,
     );
+    let spent = pair(
+        &mut t,
+        [
+            "198.51.100.10:40000",
+            "192.0.2.1:3478",
+            "192.0.2.1:50018",
+            "203.0.113.5:6003",
+        ],
+        0x4001,
+        near,
+        NEVER,
+    );
+    let limited = pair(
+        &mut t,
+        [
+            "198.51.100.11:40000",
+            "192.0.2.1:3478",
+            "192.0.2.1:50020",
+            "203.0.113.5:6004",
+        ],
+        0x4001,
+        near,
+        NEVER,
+    );
+    let rate = Rate::new(1_000_000_000, 1_000_000, 1_000_000_000, 250);
+    let used_up = t.meter(Meter {
+        rate,
+        due: [u64::MAX / 2, 0],
+        ..Meter::default()
+    });
+    let [own, user] = [0, 1].map(|_| {
+        t.meter(Meter {
+            rate,
+            ..Meter::default()
+        })
+    });
+    t.sessions[spent.slot as usize].legs[0].meters = [own, used_up];
+    t.sessions[limited.slot as usize].legs[0].meters = [own, user];
+    let streams = t.stream_place();
+    t.sessions[limited.slot as usize].legs[0].streams = streams;
     World {
         tables: t,
         turn_v4,
@@ -230,6 +276,9 @@ pub fn world(ingress: u32) -> World {
         cross,
         cross_forward,
         cross_hairpin,
+        spent,
+        limited,
+        streams,
     }
 }
 
