@@ -7,7 +7,7 @@ mod head;
 mod ip;
 mod lookup;
 mod media;
-mod police;
+pub mod police;
 mod rewrite;
 
 use core::mem::offset_of;
@@ -20,7 +20,7 @@ use crate::{
     Bucket, Counter, Leg, NextHop, PORT_IS_CONTROL, PORT_IS_FLOW, Pod, PortEntry, RtpHeader,
     Session,
 };
-use crate::{VLAN_NONE, checksum, port_index};
+use crate::{VLAN_NONE, checksum, meter_time, port_index};
 
 pub use head::{Head, HeadMut};
 use ip::{Ip, V4, V6};
@@ -64,8 +64,9 @@ pub trait Tables {
     fn jiffies(&self) -> u64;
     /// Adds one packet of `bytes` application bytes to a leg's counters.
     fn charge(&self, leg: &Leg, bytes: u64);
-    /// Spends one packet of `bytes` of a meter's bucket at `now` ([`meter_time`](crate::meter_time)); false: it is empty.
-    fn pay(&self, meter: u32, direction: usize, now: u64, bytes: u32) -> bool;
+    /// Whether the meters of the leg a packet of `bytes` came by, and of the one it leaves by, let it pass at `now`
+    /// ([`meter_time`](crate::meter_time)): see [`police`].
+    fn admits(&self, arrival: [u32; 2], departure: [u32; 2], now: u64, bytes: u32) -> bool;
     /// Counts a packet that was over a limit.
     fn refuse(&self, session: &Session, leg: usize);
     /// Counts a packet of an RTP stream; `tick` is the low half of [`Tables::jiffies`].
@@ -280,7 +281,7 @@ fn forward<H: Ip, const L3: usize>(
     }
     let bytes = packet.data_length as u32;
     if police::is_metered(arrival, departure)
-        && !police::admits(tables, arrival, departure, now, bytes)
+        && !tables.admits(arrival.meters, departure.meters, meter_time(now), bytes)
     {
         tables.refuse(session, (found.leg & 1) as usize);
         return Err(Counter::RateLimited);

@@ -62,7 +62,7 @@ const MAX_MISORDER: u16 = 100;
 /// A place nobody used for so many ticks is free: 16 s to 164 s.
 const IDLE_TICKS: u32 = 1 << 14;
 /// The clock is read for every packet of streams slower than a packet a tick, else for one packet in so many.
-const SAMPLE_MASK: u16 = 3;
+const SAMPLE_MASK: u16 = 7;
 /// For how long the RTP clock is watched before its rate is believed, ns.
 const WATCH: u64 = 1 << 30;
 /// Rates of RTP clocks: RFC 3551 §6, and 90 kHz for video.

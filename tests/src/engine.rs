@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use relay_common::engine::{Frame, Head, HeadMut, Tables, Verdict, run};
+use relay_common::engine::{Frame, Head, HeadMut, Tables, Verdict, police, run};
 use relay_common::{
     BUCKET_WAYS, Bucket, Counter, HashKey, IndexEntry, Leg, Meter, NextHop, PORT_ENTRIES,
     PORT_IS_CONTROL, PORT_IS_FLOW, Pod, PortEntry, RtpHeader, Session, Streams, buckets_for,
@@ -185,19 +185,21 @@ impl Tables for MemoryTables {
         let leg = u32::from(within >= std::mem::offset_of!(Session, legs) + size_of::<Leg>());
         self.charged.borrow_mut().push((slot, leg, 1, bytes));
     }
-    fn pay(&self, meter: u32, direction: usize, now: u64, bytes: u32) -> bool {
-        let mut meters = self.meters.borrow_mut();
-        let Some(meter) = meters.get_mut(meter as usize) else {
-            return true;
-        };
-        match meter.rate.pay(meter.due[direction], now, bytes) {
-            0 => meter.dropped[direction] += 1,
-            due => {
-                meter.due[direction] = due;
-                return true;
+    fn admits(&self, arrival: [u32; 2], departure: [u32; 2], now: u64, bytes: u32) -> bool {
+        police::admits(arrival, departure, |meter, direction, _| {
+            let mut meters = self.meters.borrow_mut();
+            let meter = &mut meters[meter as usize];
+            match meter.rate.pay(meter.due[direction], now, bytes) {
+                0 => {
+                    meter.dropped[direction] += 1;
+                    false
+                }
+                due => {
+                    meter.due[direction] = due;
+                    true
+                }
             }
-        }
-        false
+        })
     }
     fn refuse(&self, session: &Session, leg: usize) {
         let offset = std::ptr::from_ref(session) as usize - self.sessions.as_ptr() as usize;

@@ -1,7 +1,6 @@
 //! Whether a packet is within the limits of whom it comes from and of whom it goes to. Never looks at the packet.
 
-use super::Tables;
-use crate::{DOWN, Leg, UP, meter_time};
+use crate::{DOWN, Leg, UP};
 
 /// Whether there is any limit to ask.
 #[inline(always)]
@@ -9,14 +8,16 @@ pub fn is_metered(arrival: &Leg, departure: &Leg) -> bool {
     arrival.meters[0] | arrival.meters[1] | departure.meters[0] | departure.meters[1] != 0
 }
 
-/// What one limit refuses has spent of those before it: at most one sender's, by what that sender sent.
+/// Asks all of them: `pays(meter, direction, shared)`. What one refuses has been paid to those before it, at most its
+/// sender's, who did send it. Only a user's are shared: by sessions whose packets other CPUs carry.
 #[inline(always)]
-pub fn admits(tables: &impl Tables, arrival: &Leg, departure: &Leg, now: u64, bytes: u32) -> bool {
-    let now = meter_time(now);
-    let pays =
-        |meter: u32, direction: usize| meter == 0 || tables.pay(meter, direction, now, bytes);
-    pays(arrival.meters[0], UP)
-        && pays(arrival.meters[1], UP)
-        && pays(departure.meters[0], DOWN)
-        && pays(departure.meters[1], DOWN)
+pub fn admits(
+    arrival: [u32; 2],
+    departure: [u32; 2],
+    pays: impl Fn(u32, usize, bool) -> bool,
+) -> bool {
+    (arrival[0] == 0 || pays(arrival[0], UP, false))
+        && (arrival[1] == 0 || pays(arrival[1], UP, true))
+        && (departure[0] == 0 || pays(departure[0], DOWN, false))
+        && (departure[1] == 0 || pays(departure[1], DOWN, true))
 }

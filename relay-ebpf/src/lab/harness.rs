@@ -18,6 +18,8 @@ static HARNESS: Array<Harness> = Array::with_max_entries(1, 0);
 #[map]
 static RANDOM: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 #[map]
+static MADE: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+#[map]
 static TARGET: ProgramArray = ProgramArray::with_max_entries(1, 0);
 
 /// The harness: see the head of this file.
@@ -97,6 +99,29 @@ fn prepare(ctx: &XdpContext) -> Option<()> {
     match harness.is_v6 {
         0 => choose::<26, 34>(&mut frame, harness, flow),
         _ => choose::<34, 54>(&mut frame, harness, flow),
+    }?;
+    number(&mut frame, harness)
+}
+
+/// Gives an RTP packet its sequence number: every flow's grows by about one a packet.
+#[inline(always)]
+fn number(frame: &mut XdpFrame, harness: &Harness) -> Option<()> {
+    if harness.rtp == 0 {
+        return Some(());
+    }
+    let made = MADE.get_ptr_mut(0)?;
+    // SAFETY: this CPU's value; test runs of one CPU do not overlap.
+    let made = unsafe {
+        *made += 1;
+        *made
+    };
+    let sequence = (made / (harness.flows as u64 | 1)) as u16;
+    // Behind Ethernet, IP, UDP and perhaps ChannelData.
+    match harness.rtp {
+        42 => frame.store(44, sequence.to_be()),
+        46 => frame.store(48, sequence.to_be()),
+        62 => frame.store(64, sequence.to_be()),
+        _ => frame.store(68, sequence.to_be()),
     }
 }
 

@@ -25,4 +25,8 @@ pub struct Harness {
     pub is_v6: u32,
     /// `generate` sends one packet in so many and drops the rest: a pace without a clock. 0 is 1.
     pub one_in: u32,
+    /// Where the RTP header starts, whose sequence number counts up; 0: none.
+    pub rtp: u32,
+    /// Zero.
+    pub _pad: u32,
 }

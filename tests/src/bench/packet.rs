@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use aya::maps::{Array, MapData, ProgramArray};
 use aya::programs::{TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
-use relay_common::{Counter, Match, NextHop, Session, VLAN_NONE};
+use relay_common::{Counter, Match, Meter, NextHop, Rate, Session, VLAN_NONE};
 use serde::Serialize;
 
 use crate::engine::MemoryTables;
@@ -21,9 +21,9 @@ use crate::packet::{channel_data, udp};
 pub mod shared;
 use shared::{HEADER_WORDS, Harness};
 
-// SAFETY: integers only; 72 + 8 * 4 bytes make 104, without padding.
+// SAFETY: integers only; 72 + 10 * 4 bytes make 112, without padding.
 unsafe impl aya::Pod for Harness {}
-const _: () = assert!(size_of::<Harness>() == 104);
+const _: () = assert!(size_of::<Harness>() == 112);
 
 /// What to measure.
 #[derive(Debug, Clone, clap::Args)]
@@ -43,6 +43,15 @@ pub struct Options {
     /// Application bytes a packet.
     #[arg(long, default_value_t = 160)]
     pub payload: usize,
+    /// Limits to keep: every session has one, and its user another.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(0..=2))]
+    pub limits: u32,
+    /// Packets are RTP, and counted as such.
+    #[arg(long)]
+    pub rtp: bool,
+    /// Only these paths.
+    #[arg(long, value_delimiter = ',')]
+    pub paths: Vec<String>,
 }
 
 /// The printed object.
@@ -122,7 +131,10 @@ const PORTS: u32 = 8192;
 /// Measures all paths; `object` and `lab` are the two BPF objects.
 pub fn run(object: &[u8], lab: &[u8], options: &Options) -> Result<Report> {
     let mut rows = Vec::new();
-    for path in PATHS {
+    let wanted = |path: &&Path| {
+        options.paths.is_empty() || options.paths.iter().any(|name| name == path.name)
+    };
+    for path in PATHS.iter().filter(wanted).copied() {
         for flows in &options.flows {
             let row = measure(object, lab, path, *flows, options)
                 .with_context(|| format!("{} with {flows} flows", path.name))?;
@@ -141,10 +153,10 @@ pub fn run(object: &[u8], lab: &[u8], options: &Options) -> Result<Report> {
 }
 
 fn measure(object: &[u8], lab: &[u8], path: Path, flows: u32, options: &Options) -> Result<Row> {
-    let tables = tables(path, flows);
+    let tables = tables(path, flows, options);
     let mut kernel = KernelEngine::new(object, &tables)?;
     drop(tables);
-    let (harness, frame) = packets(path, flows, options.payload);
+    let (harness, frame) = packets(path, flows, options);
     let mut relay = Rig::new(lab, harness)?;
     relay.aim_at(kernel.program()?)?;
     let mut nothing = Rig::new(lab, harness)?;
@@ -258,13 +270,13 @@ impl Rig {
 }
 
 /// Every flow is to be found, so a key under which one of millions finds no room is not taken.
-fn tables(path: Path, flows: u32) -> MemoryTables {
+fn tables(path: Path, flows: u32, options: &Options) -> MemoryTables {
     (0..)
-        .find_map(|seed| tables_under(seed, path, flows))
+        .find_map(|seed| tables_under(seed, path, flows, options))
         .expect("a key under which all fit")
 }
 
-fn tables_under(seed: u32, path: Path, flows: u32) -> Option<MemoryTables> {
+fn tables_under(seed: u32, path: Path, flows: u32, options: &Options) -> Option<MemoryTables> {
     let mut tables = MemoryTables::with_seed(flows, seed);
     let next_hop = tables.next_hop(NextHop {
         destination: [2; 6],
@@ -282,10 +294,18 @@ fn tables_under(seed: u32, path: Path, flows: u32) -> Option<MemoryTables> {
             other_local(path, flow),
             path.leaves,
         );
-        let slot = tables.try_install(
-            Session::new([arrival, departure], [next_hop; 2], [u64::MAX; 2]),
-            flow % 0xff_fffe + 1,
-        )?;
+        let mut session = Session::new([arrival, departure], [next_hop; 2], [u64::MAX; 2]);
+        for meter in session.legs[0]
+            .meters
+            .iter_mut()
+            .take(options.limits as usize)
+        {
+            *meter = tables.meter(unlimited());
+        }
+        if options.rtp {
+            session.legs[0].streams = tables.stream_place();
+        }
+        let slot = tables.try_install(session, flow % 0xff_fffe + 1)?;
         if path.arrives == 0 && flows <= PORTS {
             tables.hint(slot, 0);
         }
@@ -293,8 +313,19 @@ fn tables_under(seed: u32, path: Path, flows: u32) -> Option<MemoryTables> {
     Some(tables)
 }
 
-fn packets(path: Path, flows: u32, payload: usize) -> (Harness, Vec<u8>) {
-    let data = vec![0x55; payload];
+/// A limit that is kept, and never reached.
+fn unlimited() -> Meter {
+    Meter {
+        rate: Rate::new(1 << 50, 1 << 40, 1_000_000_000, 250),
+        ..Meter::default()
+    }
+}
+
+fn packets(path: Path, flows: u32, options: &Options) -> (Harness, Vec<u8>) {
+    let mut data = vec![0x55; options.payload];
+    if options.rtp {
+        data[..2].copy_from_slice(&[0x80, 96]);
+    }
     let payload = if path.arrives != 0 {
         channel_data(path.arrives, &data, 0)
     } else {
@@ -315,6 +346,11 @@ fn packets(path: Path, flows: u32, payload: usize) -> (Harness, Vec<u8>) {
         shift: path.shift(),
         is_v6: u32::from(path.v6),
         one_in: 1,
+        rtp: match options.rtp {
+            true => (frame.len() - options.payload) as u32,
+            false => 0,
+        },
+        _pad: 0,
     };
     (harness, frame)
 }

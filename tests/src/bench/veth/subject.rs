@@ -188,6 +188,8 @@ impl Subject {
             shift: 0,
             is_v6: 0,
             one_in: 1,
+            rtp: 0,
+            _pad: 0,
         };
         Ok((harness, frame))
     }
