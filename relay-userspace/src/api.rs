@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use crate::advertise::Advertised;
+use crate::turn::Transport;
 
 pub type SessionId = u64;
 
@@ -55,6 +56,9 @@ pub struct Session {
     /// TURN user or forward name.
     pub owner: String,
     pub client: SocketAddr,
+    /// How the client's messages come.
+    #[serde(default)]
+    pub transport: Transport,
     /// Our address the client sends to.
     pub server: SocketAddr,
     /// Our address the peer or destination sees.
@@ -105,6 +109,7 @@ impl Session {
             kind: "turn".to_owned(),
             owner: String::new(),
             client,
+            transport: Transport::Udp,
             server: client,
             relayed: client,
             peer: None,

@@ -41,7 +41,7 @@ mod token;
 pub use command::{BindFault, Command, Family, PortWish, ReservationToken, ToPeer};
 pub use config::{RelayFamilies, ServerConfig};
 pub use counters::{Counter, Counters};
-pub use identity::{AllocationId, FiveTuple, Now};
+pub use identity::{AllocationId, FiveTuple, Now, Transport};
 pub use restore::Lapsed;
 pub use saved::{SavedAllocation, SavedChannel, SavedPermission};
 pub use server::Server;

@@ -22,7 +22,9 @@ use super::stats::Stat;
 use super::worker::Context;
 use crate::api;
 use crate::fastpath::SessionId;
-use crate::turn::{self, AllocationId, BindFault, Command, Family, FiveTuple, PortWish, Server};
+use crate::turn::{
+    self, AllocationId, BindFault, Command, Family, FiveTuple, PortWish, Server, Transport,
+};
 
 pub struct Driver {
     server: Server,
@@ -53,6 +55,7 @@ impl Driver {
             let tuple = FiveTuple {
                 client: datagram.from,
                 server,
+                transport: Transport::Udp,
             };
             let Some(relay) = self
                 .server
@@ -188,8 +191,16 @@ impl Driver {
                 Command::CancelReservation { token } => {
                     context.shared.pool.cancel_reservation(token);
                 }
-                Command::InstallSession { session, spec, .. } => {
-                    context.shared.fastpath.install(session, spec);
+                Command::InstallSession {
+                    session,
+                    transport,
+                    spec,
+                    ..
+                } => {
+                    // The kernel knows datagrams: a stream's sessions are relayed here.
+                    if transport == Transport::Udp {
+                        context.shared.fastpath.install(session, spec);
+                    }
                     let (relayed, peer) = (spec.far.local, spec.far.remote);
                     self.channels.insert(session, (relayed, peer));
                     if let Some(port) = self.ports.get_mut(&relayed) {

@@ -9,6 +9,7 @@ use crate::fastpath::{FastPath, SessionId};
 use crate::meter::{Meter, Reading};
 use crate::turn::{AllocationView, ChannelView};
 
+const STREAM: &str = "its client comes by a connection (tcp, tls): the kernel path takes datagrams";
 const NO_CHANNEL: &str = "no channel bound: Send and Data indications run in userspace";
 
 /// One row a channel, one an allocation without channels, one a forward session.
@@ -66,6 +67,7 @@ fn of_allocation(allocation: &AllocationView, now: Instant) -> api::Session {
     api::Session {
         id: allocation.id.0,
         owner: allocation.user.clone(),
+        transport: allocation.tuple.transport,
         server: allocation.tuple.server,
         relayed: allocation.relayed,
         reason: Some(NO_CHANNEL.to_string()),
@@ -111,7 +113,10 @@ fn place(row: &mut api::Session, fastpath: &FastPath, now: Instant) {
         "userspace"
     }
     .to_string();
-    row.reason = placement.reason;
+    row.reason = match row.transport.is_stream() {
+        true => Some(STREAM.to_string()),
+        false => placement.reason,
+    };
     row.kernel_to_peer = placement.traffic.near;
     row.kernel_to_client = placement.traffic.far;
 }

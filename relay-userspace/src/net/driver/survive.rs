@@ -2,7 +2,7 @@
 
 use crate::journal::{Entry, Key};
 use crate::net::worker::Context;
-use crate::turn::{AllocationId, BindFault, FiveTuple, SavedAllocation};
+use crate::turn::{AllocationId, BindFault, FiveTuple, SavedAllocation, Transport};
 
 use super::{Driver, route_to_client};
 
@@ -42,6 +42,7 @@ impl Driver {
         let tuple = FiveTuple {
             client: saved.client,
             server: saved.server,
+            transport: Transport::Udp,
         };
         if route_to_client(&self.listeners, tuple).is_none() {
             return Err(format!("nothing listens on {} any more", saved.server));

@@ -29,7 +29,7 @@ pub fn sessions(all: &[Session]) -> String {
             s.id.to_string(),
             s.kind.clone(),
             s.owner.clone(),
-            s.client.to_string(),
+            format!("{}/{}", s.transport, s.client),
             s.peer.map_or("-".to_owned(), |peer| peer.to_string()),
             runs_in(s),
             bytes(to_peer),
@@ -58,7 +58,7 @@ pub fn session(s: &Session) -> String {
     };
     put("session", format!("{} ({})", s.id, s.kind));
     put("owner", s.owner.clone());
-    put("client", s.client.to_string());
+    put("client", format!("{}/{}", s.transport, s.client));
     put("server", s.server.to_string());
     put("relayed", s.relayed.to_string());
     put(
