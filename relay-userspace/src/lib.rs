@@ -19,6 +19,7 @@ mod monotonic;
 pub mod forward;
 pub mod net;
 pub mod relay;
+pub mod stream;
 
 pub mod admin;
 pub mod api;
