@@ -17,9 +17,13 @@ pub mod journal;
 mod monotonic;
 
 pub mod forward;
+pub mod stream;
+
+mod kept;
+pub mod tls;
+
 pub mod net;
 pub mod relay;
-pub mod stream;
 
 pub mod admin;
 pub mod api;

@@ -22,6 +22,7 @@ pub fn sessions(worker: &Rc<Worker>) -> Vec<api::Session> {
                 let mut row = of_allocation(&allocation, now);
                 let share = driver.traffic(allocation.relayed, Some(channel.peer));
                 of_channel(&mut row, channel, now);
+                row.stream_dropped = driver.dropped(&allocation.tuple, channel.number);
                 userspace(&mut row, [&share.to_peer, &share.to_client], now);
                 row.age_seconds = seconds(share.since.unwrap_or(allocation.created), now);
                 place(&mut row, fastpath, now);
@@ -29,6 +30,7 @@ pub fn sessions(worker: &Rc<Worker>) -> Vec<api::Session> {
             }
             if allocation.channels.is_empty() {
                 let mut row = of_allocation(&allocation, now);
+                row.stream_dropped = driver.dropped(&allocation.tuple, 0);
                 let share = driver.traffic(allocation.relayed, None);
                 userspace(&mut row, [&share.to_peer, &share.to_client], now);
                 rows.push(row);
