@@ -41,11 +41,12 @@ mod token;
 pub use command::{BindFault, Command, Family, PortWish, ReservationToken, ToPeer};
 pub use config::{RelayFamilies, ServerConfig};
 pub use counters::{Counter, Counters};
-pub use identity::{AllocationId, FiveTuple, Now};
+pub use identity::{AllocationId, FiveTuple, Now, Transport};
 pub use restore::Lapsed;
 pub use saved::{SavedAllocation, SavedChannel, SavedPermission};
 pub use server::Server;
 pub use shared::Shared;
+pub use shared::flood::prefix;
 pub use view::{AllocationView, ChannelView, PermissionView, RefusalView};
 
 #[cfg(test)]

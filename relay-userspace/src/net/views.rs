@@ -9,6 +9,7 @@ use crate::fastpath::{FastPath, SessionId};
 use crate::meter::{Meter, Reading};
 use crate::turn::{AllocationView, ChannelView};
 
+const STREAM: &str = "its client comes by a connection (tcp, tls): the kernel path takes datagrams";
 const NO_CHANNEL: &str = "no channel bound: Send and Data indications run in userspace";
 
 /// One row a channel, one an allocation without channels, one a forward session.
@@ -21,6 +22,7 @@ pub fn sessions(worker: &Rc<Worker>) -> Vec<api::Session> {
                 let mut row = of_allocation(&allocation, now);
                 let share = driver.traffic(allocation.relayed, Some(channel.peer));
                 of_channel(&mut row, channel, now);
+                row.stream_dropped = driver.dropped(&allocation.tuple, channel.number);
                 userspace(&mut row, [&share.to_peer, &share.to_client], now);
                 row.age_seconds = seconds(share.since.unwrap_or(allocation.created), now);
                 place(&mut row, fastpath, now);
@@ -28,6 +30,7 @@ pub fn sessions(worker: &Rc<Worker>) -> Vec<api::Session> {
             }
             if allocation.channels.is_empty() {
                 let mut row = of_allocation(&allocation, now);
+                row.stream_dropped = driver.dropped(&allocation.tuple, 0);
                 let share = driver.traffic(allocation.relayed, None);
                 userspace(&mut row, [&share.to_peer, &share.to_client], now);
                 rows.push(row);
@@ -66,6 +69,7 @@ fn of_allocation(allocation: &AllocationView, now: Instant) -> api::Session {
     api::Session {
         id: allocation.id.0,
         owner: allocation.user.clone(),
+        transport: allocation.tuple.transport,
         server: allocation.tuple.server,
         relayed: allocation.relayed,
         reason: Some(NO_CHANNEL.to_string()),
@@ -111,7 +115,10 @@ fn place(row: &mut api::Session, fastpath: &FastPath, now: Instant) {
         "userspace"
     }
     .to_string();
-    row.reason = placement.reason;
+    row.reason = match row.transport.is_stream() {
+        true => Some(STREAM.to_string()),
+        false => placement.reason,
+    };
     row.kernel_to_peer = placement.traffic.near;
     row.kernel_to_client = placement.traffic.far;
 }

@@ -91,6 +91,7 @@ impl Server {
         let command = Command::InstallSession {
             session,
             allocation: allocation.id,
+            transport: allocation.tuple.transport,
             spec: allocation.spec(number, &channel, relayed),
         };
         allocation.channels.insert(number, channel);

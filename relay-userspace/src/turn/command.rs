@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use super::identity::{AllocationId, FiveTuple};
+use super::identity::{AllocationId, FiveTuple, Transport};
 use crate::fastpath::{SessionId, SessionSpec};
 
 /// An order to the driver. Executed strictly in order: a `RemoveSession` before a `Send` is done before the answer leaves.
@@ -32,6 +32,8 @@ pub enum Command {
     InstallSession {
         session: SessionId,
         allocation: AllocationId,
+        /// Of the near leg.
+        transport: Transport,
         spec: SessionSpec,
     },
     /// New deadlines, later or earlier than before.

@@ -27,6 +27,7 @@ counters! {
     AllocationsExpired "turn_allocations_expired" "Allocations that ended because nobody refreshed them.";
     AllocationsDeleted "turn_allocations_deleted" "Allocations ended by their client.";
     AllocationsKilled "turn_allocations_killed" "Allocations ended by the operator.";
+    AllocationsDisconnected "turn_allocations_disconnected" "Allocations that ended with the connection of their client.";
     Refreshed "turn_refreshed" "Refresh requests that gave an allocation a new lifetime.";
     PermissionsCreated "turn_permissions_created" "Permissions installed or refreshed.";
     ChannelsBound "turn_channels_bound" "Channels bound.";

@@ -3,7 +3,7 @@
 use super::allocation::Allocation;
 use super::command::Command;
 use super::counters::Counter;
-use super::identity::{AllocationId, Now};
+use super::identity::{AllocationId, FiveTuple, Now};
 use super::server::Server;
 use super::table::Slot;
 use super::timer::Timer;
@@ -38,6 +38,15 @@ impl Server {
         self.end_allocation(slot);
         self.counters.bump(Counter::AllocationsKilled);
         true
+    }
+
+    /// The client's connection is gone, and with it its allocation (RFC 8656 §3.1).
+    pub fn client_gone(&mut self, tuple: FiveTuple) {
+        self.forget_farewell(tuple);
+        if let Some(slot) = self.table.of_client(&tuple) {
+            self.end_allocation(slot);
+            self.counters.bump(Counter::AllocationsDisconnected);
+        }
     }
 
     pub(super) fn end_allocation(&mut self, slot: Slot) {

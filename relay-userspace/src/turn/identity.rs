@@ -13,12 +13,53 @@ pub struct Now {
     pub unix: u64,
 }
 
-/// A client as the server sees it. The transport is UDP.
+/// What carries a client's messages.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    #[default]
+    Udp,
+    Tcp,
+    /// Over TCP.
+    Tls,
+}
+
+impl Transport {
+    /// A connection, whose end is the end of its allocation.
+    pub fn is_stream(self) -> bool {
+        self != Transport::Udp
+    }
+}
+
+impl std::fmt::Display for Transport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Transport::Udp => "udp",
+            Transport::Tcp => "tcp",
+            Transport::Tls => "tls",
+        })
+    }
+}
+
+/// A client as the server sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FiveTuple {
     pub client: SocketAddr,
     /// The concrete local address the client sent to, never a wildcard.
     pub server: SocketAddr,
+    pub transport: Transport,
 }
 
 /// Unique in the process, never reused.

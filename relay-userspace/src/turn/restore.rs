@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::allocation::{Allocation, Granted, Relay};
 use super::channel::{Channel, Channels};
 use super::command::Command;
-use super::identity::{AllocationId, FiveTuple, Now};
+use super::identity::{AllocationId, FiveTuple, Now, Transport};
 use super::saved::{SavedAllocation, SavedChannel, print};
 use super::server::Server;
 use super::table::Slot;
@@ -31,9 +31,12 @@ impl Server {
         std::mem::take(&mut self.changed)
     }
 
-    /// `None`: it is gone.
+    /// `None`: it is gone, or will be with this process, as the connection it hangs on.
     pub fn save(&self, id: AllocationId) -> Option<SavedAllocation> {
         let allocation = &self.table[self.table.of_id(id)?];
+        if allocation.tuple.transport.is_stream() {
+            return None;
+        }
         SavedAllocation::of(allocation, self.config.worker_index)
     }
 
@@ -48,6 +51,7 @@ impl Server {
         let tuple = FiveTuple {
             client: saved.client,
             server: saved.server,
+            transport: Transport::Udp,
         };
         let id = AllocationId(saved.id);
         let taken = self.table.of_client(&tuple).is_some()
@@ -119,6 +123,7 @@ impl Server {
             self.commands.push_back(Command::InstallSession {
                 session,
                 allocation: allocation.id,
+                transport: allocation.tuple.transport,
                 spec: allocation.spec(number, &channel, relayed),
             });
         }

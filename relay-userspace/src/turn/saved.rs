@@ -11,6 +11,7 @@ use stun_types::prelude::*;
 use super::allocation::Allocation;
 use crate::monotonic;
 
+/// Of a client over UDP: connections do not outlive the process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedAllocation {
     pub id: u64,

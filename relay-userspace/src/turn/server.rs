@@ -96,6 +96,11 @@ impl Server {
             .filter_map(|(_, allocation)| allocation.view())
     }
 
+    /// Whether this client has an allocation.
+    pub fn serves(&self, client: &FiveTuple) -> bool {
+        self.table.of_client(client).is_some()
+    }
+
     pub fn allocation(&self, id: AllocationId) -> Option<AllocationView> {
         self.table[self.table.of_id(id)?].view()
     }

@@ -1,8 +1,11 @@
 //! The slow path on real loopback sockets: unprivileged, no fixed ports, no kernel program.
 
 mod client;
+mod endpoint;
 mod setup;
 
 mod forward_refusals;
 mod forwards;
+mod stream;
+mod trust;
 mod turn;

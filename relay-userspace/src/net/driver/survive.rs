@@ -2,9 +2,9 @@
 
 use crate::journal::{Entry, Key};
 use crate::net::worker::Context;
-use crate::turn::{AllocationId, BindFault, FiveTuple, SavedAllocation};
+use crate::turn::{AllocationId, BindFault, FiveTuple, SavedAllocation, Transport};
 
-use super::{Driver, route_to_client};
+use super::Driver;
 
 impl Driver {
     /// Leaves what changed in the journal's mailbox.
@@ -42,8 +42,9 @@ impl Driver {
         let tuple = FiveTuple {
             client: saved.client,
             server: saved.server,
+            transport: Transport::Udp,
         };
-        if route_to_client(&self.listeners, tuple).is_none() {
+        if !self.clients.reaches(tuple) {
             return Err(format!("nothing listens on {} any more", saved.server));
         }
         let bound = context.shared.pool.bind_exactly(saved.relayed);

@@ -35,6 +35,7 @@ pub fn client(port: u16, username: &str, password: &str) -> Client {
         tuple: FiveTuple {
             client: SocketAddr::new("192.0.2.1".parse().unwrap(), port),
             server: addr("5.6.7.8:3478"),
+            transport: Transport::Udp,
         },
         username: username.into(),
         password: password.into(),

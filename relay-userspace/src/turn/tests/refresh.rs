@@ -5,6 +5,42 @@ use turn_types::attribute::{Lifetime, RequestedAddressFamily};
 use turn_types::message::REFRESH;
 
 use super::harness::*;
+use crate::turn::Transport;
+
+#[test]
+fn the_end_of_a_connection_ends_its_allocation_and_no_other() {
+    let mut s = TestServer::new();
+    let mut tcp = alice();
+    tcp.tuple.transport = Transport::Tcp;
+    s.allocate(&alice());
+    s.allocate(&tcp);
+    s.expect_bind(
+        &tcp,
+        0x4000,
+        PEER,
+        &[
+            "install 3 192.0.2.1:1000>5.6.7.8:3478 0x4000 until 600, 8.8.8.8:1000>5.6.7.8:50001 until 300",
+            "1000 ChannelBind ok",
+        ],
+    );
+    s.server.client_gone(tcp.tuple);
+    s.assert_commands(&["remove 3", "release 5.6.7.8:50001"]);
+    s.server.client_gone(tcp.tuple);
+    s.assert_commands(&[]);
+    assert_eq!(s.server.allocations().count(), 1);
+}
+
+#[test]
+fn an_allocation_of_a_connection_is_not_kept_for_the_next_process() {
+    let mut s = TestServer::new();
+    let mut tls = alice();
+    tls.tuple.transport = Transport::Tls;
+    s.allocate(&tls);
+    s.allocate(&bob());
+    let changed = s.server.take_changed();
+    let kept = changed.into_iter().filter_map(|id| s.server.save(id));
+    assert_eq!(Vec::from_iter(kept.map(|saved| saved.username)), ["bob"]);
+}
 
 #[test]
 fn a_refresh_moves_the_end_and_the_sessions_deadlines() {

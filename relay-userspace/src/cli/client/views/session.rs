@@ -29,7 +29,7 @@ pub fn sessions(all: &[Session]) -> String {
             s.id.to_string(),
             s.kind.clone(),
             s.owner.clone(),
-            s.client.to_string(),
+            format!("{}/{}", s.transport, s.client),
             s.peer.map_or("-".to_owned(), |peer| peer.to_string()),
             runs_in(s),
             bytes(to_peer),
@@ -58,7 +58,7 @@ pub fn session(s: &Session) -> String {
     };
     put("session", format!("{} ({})", s.id, s.kind));
     put("owner", s.owner.clone());
-    put("client", s.client.to_string());
+    put("client", format!("{}/{}", s.transport, s.client));
     put("server", s.server.to_string());
     put("relayed", s.relayed.to_string());
     put(
@@ -76,6 +76,10 @@ pub fn session(s: &Session) -> String {
     }
     if let Some(note) = &s.note {
         put("but", note.clone());
+    }
+    if s.stream_dropped > 0 {
+        let text = format!("{} datagrams: its connection is too slow", s.stream_dropped);
+        put("client missed", text);
     }
     if let Some(trouble) = &s.trouble {
         put("destination", trouble.clone());
