@@ -92,9 +92,7 @@ impl Stream {
     pub fn begin(&mut self, header: &RtpHeader, bytes: u32, tick: u32, time: u64) {
         self.ssrc = header.ssrc;
         self.clock_rate = 0;
-        self.packets = 1;
-        self.bytes = bytes as u64;
-        self.restart(header, time);
+        self.restart(header, bytes, time);
         self.payload_type = header.payload_type;
         self.last_tick = tick;
         self.jitter = 0;
@@ -102,8 +100,9 @@ impl Stream {
 
     /// Counts from here: the sender jumped.
     #[inline(always)]
-    fn restart(&mut self, header: &RtpHeader, time: u64) {
+    fn restart(&mut self, header: &RtpHeader, bytes: u32, time: u64) {
         self.packets = 1;
+        self.bytes = bytes as u64;
         self.first_time = time;
         self.last_time = time;
         self.first_timestamp = header.timestamp;
@@ -118,15 +117,15 @@ impl Stream {
     pub fn go_on(&mut self, header: &RtpHeader, bytes: u32, tick: u32, clock: impl Fn() -> u64) {
         let ahead = header.sequence.wrapping_sub(self.last_sequence);
         let slow = tick != self.last_tick;
-        self.bytes += bytes as u64;
         self.last_tick = tick;
         self.payload_type = header.payload_type;
         if !self.is_sure() && ahead != 1 || ahead >= MAX_DROPOUT && ahead <= u16::MAX - MAX_MISORDER
         {
-            self.restart(header, clock());
+            self.restart(header, bytes, clock());
             return;
         }
         self.packets += 1;
+        self.bytes += bytes as u64;
         if ahead >= MAX_DROPOUT {
             // Late, or twice: RFC 3550 counts it as received.
             return;
@@ -147,11 +146,6 @@ impl Stream {
             if watched > WATCH {
                 let ticks = timestamp.wrapping_sub(self.first_timestamp);
                 self.clock_rate = nearest_rate(ticks, watched);
-                if self.clock_rate == 0 {
-                    // Not steady, yet: watch another while.
-                    self.first_time = time;
-                    self.first_timestamp = timestamp;
-                }
             }
         } else {
             let elapsed = time.wrapping_sub(self.last_time);

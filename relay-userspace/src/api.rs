@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use crate::advertise::Advertised;
+pub use crate::police::{Change, Limit};
 use crate::turn::Transport;
 
 pub type SessionId = u64;
@@ -86,6 +87,17 @@ pub struct Session {
     pub userspace_to_client: Traffic,
     pub to_peer: Pace,
     pub to_client: Pace,
+    /// Its own limit in each direction; its user may have another.
+    #[serde(default)]
+    pub limit: Limit,
+    /// Packets over a limit, its own or its user's.
+    #[serde(default)]
+    pub dropped: Dropped,
+    /// RTP the kernel relayed, by SSRC; the first few.
+    #[serde(default)]
+    pub rtp_to_peer: Vec<RtpStream>,
+    #[serde(default)]
+    pub rtp_to_client: Vec<RtpStream>,
     /// Datagrams dropped because the client's connection was too slow for them.
     #[serde(default)]
     pub stream_dropped: u64,
@@ -127,6 +139,67 @@ impl Status {
     }
 }
 
+/// Packets by the direction they would have gone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dropped {
+    pub to_peer: u64,
+    pub to_client: u64,
+}
+
+impl From<[u64; 2]> for Dropped {
+    /// From the client, and to it.
+    fn from([to_peer, to_client]: [u64; 2]) -> Self {
+        Self { to_peer, to_client }
+    }
+}
+
+/// One SSRC of one direction: RFC 3550.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RtpStream {
+    pub ssrc: u32,
+    pub payload_type: u8,
+    pub packets: u64,
+    /// RTP headers included.
+    pub bytes: u64,
+    /// Expected and not received; negative where packets came twice.
+    pub lost: i64,
+    /// Hertz, as watched; `None`: not clear (yet).
+    pub clock_rate: Option<u32>,
+    pub jitter_ms: Option<f64>,
+    /// Over the life of the stream.
+    pub bits_per_second: f64,
+}
+
+/// What is limited, and for whom.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LimitsView {
+    /// Every session's that has none of its own.
+    pub session: Limit,
+    /// Every user's that has none of its own.
+    pub user: Limit,
+    pub burst_ms: u64,
+    /// Users with a limit of their own, or with sessions.
+    pub users: Vec<UserLimit>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct UserLimit {
+    pub user: String,
+    #[serde(flatten)]
+    pub limit: Limit,
+    /// Since the first of its sessions that run.
+    pub dropped: Dropped,
+}
+
+/// Body of `PUT /v1/limits`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitRequest {
+    /// `"sessions"`, `"users"`, `{"user": NAME}` or `{"session": ID}`.
+    pub of: Change,
+    pub limit: Limit,
+}
+
 impl Session {
     /// A session of `client` of which nothing else is known.
     pub fn blank(client: SocketAddr) -> Self {
@@ -151,6 +224,10 @@ impl Session {
             userspace_to_client: none,
             to_peer: Pace::default(),
             to_client: Pace::default(),
+            limit: Limit::NONE,
+            dropped: Dropped::default(),
+            rtp_to_peer: Vec::new(),
+            rtp_to_client: Vec::new(),
             stream_dropped: 0,
             userspace_percent: 0,
             note: None,

@@ -5,6 +5,7 @@ mod env;
 pub mod fault;
 mod file;
 mod load;
+mod rates;
 pub mod raw;
 mod reader;
 pub mod show;
@@ -25,6 +26,7 @@ pub use load::{Layers, load};
 pub use validate::forward_limits;
 
 use crate::advertise::Advertised;
+use crate::police;
 use crate::secret::Secret;
 use crate::tls::CertificateFiles;
 
@@ -50,6 +52,8 @@ pub struct Config {
     pub auth: Auth,
     pub peers: Peers,
     pub limits: Limits,
+    /// What may pass in a second. Default: anything.
+    pub rates: police::Limits,
     pub forwards: Vec<Forward>,
     pub admin: Admin,
     pub metrics: Metrics,

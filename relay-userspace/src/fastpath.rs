@@ -43,6 +43,7 @@ pub use object::bpf_object;
 use crate::api;
 use crate::config;
 use crate::meter::Reading;
+use crate::police::{MeterClock, MeterTable};
 
 /// Names a session for its whole life, in the API and in the kernel mirror.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -75,6 +76,8 @@ pub struct LegTraffic {
     pub near: api::Traffic,
     /// Arrived on the far leg, left by the near one.
     pub far: api::Traffic,
+    /// Packets over a limit, by the leg they arrived on: near, far.
+    pub refused: [u64; 2],
 }
 
 /// Where a session runs, why not in the kernel, and what the kernel relayed of it so far.
@@ -121,6 +124,7 @@ enum Inner {
 
 struct Kernel {
     core: Arc<Core<SharedMemory>>,
+    meters: Arc<MeterTable>,
     /// `None` once closed.
     attachment: Arc<Mutex<Option<Attachment>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -180,6 +184,7 @@ impl FastPath {
             ));
             return (off, cards);
         }
+        let meters = Arc::clone(&memory.meters);
         let mut mirror = Mirror::new(memory, key, clock, numbers);
         if kept.is_some() {
             shared::wait_for_readers();
@@ -193,6 +198,7 @@ impl FastPath {
             Ok(thread) => {
                 let kernel = Kernel {
                     core,
+                    meters,
                     attachment,
                     thread: Mutex::new(Some(thread)),
                 };
@@ -244,7 +250,8 @@ impl FastPath {
     }
 
     /// Wants `spec` relayed in the kernel, now or as soon as its next hops are known. Replaces what `id` was.
-    pub fn install(&self, id: SessionId, spec: SessionSpec) {
+    /// `limits` is what [`Pass::meters`](crate::police::Pass::meters) says.
+    pub fn install(&self, id: SessionId, spec: SessionSpec, limits: Option<[u32; 2]>) {
         let leg = |leg: Leg| Leg {
             remote: canonical(leg.remote),
             local: canonical(leg.local),
@@ -254,7 +261,7 @@ impl FastPath {
             near: leg(spec.near),
             far: leg(spec.far),
         };
-        self.with(|mirror| mirror.install(id, spec));
+        self.with(|mirror| mirror.install_within(id, spec, limits));
     }
 
     /// Moves the deadlines of a session, either way.
@@ -296,6 +303,28 @@ impl FastPath {
     pub fn observe(&self, id: SessionId, now: Instant) -> [Reading; 2] {
         self.with(|mirror| mirror.observe(id, now))
             .unwrap_or_default()
+    }
+
+    /// RTP of a session, by the leg it arrives on; `None` where it is not kept.
+    pub fn streams(&self, id: SessionId) -> [Option<relay_common::Streams>; 2] {
+        self.with(|mirror| mirror.streams(id)).unwrap_or_default()
+    }
+
+    /// Where limits are kept, and their clock; `None`: not in the kernel.
+    pub fn meters(&self) -> Option<(Arc<MeterTable>, Arc<MeterClock>)> {
+        match &*self.inner {
+            Inner::Off(_) => None,
+            Inner::On(kernel) => Some((
+                Arc::clone(&kernel.meters),
+                self.with(|mirror| Arc::clone(&mirror.meter_clock))?,
+            )),
+        }
+    }
+
+    /// A limit began or ended to be one: running sessions are told. In steps, as the mirror's lock is held for each.
+    pub fn limits_changed(&self) {
+        let mut sweep = mirror::Sweep::default();
+        while self.with(|mirror| mirror.sweep(&mut sweep)) == Some(false) {}
     }
 
     /// Kernel verdicts by name, summed over CPUs.

@@ -5,6 +5,7 @@ pub mod config;
 pub mod advertise;
 pub mod credentials;
 pub mod icmp;
+pub mod police;
 pub mod policy;
 pub mod secret;
 

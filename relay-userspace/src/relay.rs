@@ -145,6 +145,45 @@ impl Relay {
             .contains(&true)
     }
 
+    /// What is limited, and for whom.
+    pub fn limits(&self) -> api::LimitsView {
+        let police = &self.inner.shared.police;
+        let limits = police.limits();
+        let running = police.users();
+        let idle = limits
+            .users
+            .iter()
+            .filter(|(name, _)| !running.iter().any(|one| one.user == **name))
+            .map(|(name, limit)| (name.clone(), *limit, [0; 2]));
+        let running = running
+            .iter()
+            .map(|one| (one.user.clone(), one.limit, one.dropped));
+        let mut users: Vec<_> = running
+            .chain(idle)
+            .map(|(user, limit, dropped)| api::UserLimit {
+                user,
+                limit,
+                dropped: dropped.into(),
+            })
+            .collect();
+        users.sort_by(|a, b| a.user.cmp(&b.user));
+        api::LimitsView {
+            session: limits.session,
+            user: limits.user,
+            burst_ms: u64::try_from(limits.burst.as_millis()).unwrap_or(u64::MAX),
+            users,
+        }
+    }
+
+    /// Takes effect on what runs, in the kernel and in userspace, before it returns; lasts until this process ends.
+    /// False: no such session.
+    pub fn set_limit(&self, request: api::LimitRequest) -> bool {
+        let Inner { shared, .. } = &*self.inner;
+        let changed = shared.police.change(request.of, request.limit);
+        shared.fastpath.limits_changed();
+        changed
+    }
+
     /// Resolves, checks and binds, then relays. A second forward of the same name is refused.
     pub async fn forward_add(&self, forward: Forward) -> Result<api::ForwardView, ForwardError> {
         let view = self

@@ -77,6 +77,17 @@ impl Client {
         Ok(serde_json::from_slice(&body)?)
     }
 
+    pub async fn put<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, AskError> {
+        let body = self
+            .ask(Method::PUT, path, serde_json::to_vec(body)?.into())
+            .await?;
+        Ok(serde_json::from_slice(&body)?)
+    }
+
     pub async fn delete(&self, path: &str) -> Result<(), AskError> {
         self.ask(Method::DELETE, path, Bytes::new()).await.map(drop)
     }

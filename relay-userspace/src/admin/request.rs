@@ -1,7 +1,7 @@
 //! Bodies of admin requests to values the relay takes, with the spelling and rules of the configuration.
 
 use super::refusal::Refusal;
-use crate::api::{CredentialsRequest, ForwardRequest};
+use crate::api::{CredentialsRequest, ForwardRequest, Limit, LimitRequest};
 use crate::config::fault::Wrong;
 use crate::config::{Forward, defaults, forward_limits, value};
 
@@ -27,6 +27,22 @@ pub fn forward(request: ForwardRequest) -> Result<Forward, Refusal> {
     };
     at("forward", forward_limits(&forward))?;
     Ok(forward)
+}
+
+pub fn limit(request: LimitRequest) -> Result<LimitRequest, Refusal> {
+    let Limit {
+        bits_per_second: bits,
+        packets_per_second: packets,
+    } = request.limit;
+    let bits = match bits {
+        Some(bits) => value::bit_rate(&bits.to_string()).map(drop),
+        None => Ok(()),
+    };
+    at("limit.bits_per_second", bits)?;
+    let wrong = || Wrong::new("0 packets would let nothing through", "ask for 1 or more");
+    let packets = (packets != Some(0)).then_some(()).ok_or_else(wrong);
+    at("limit.packets_per_second", packets)?;
+    Ok(request)
 }
 
 /// Where the request says that clients reach the relay: host and port, each if it says so.

@@ -13,8 +13,8 @@ use axum::{Router, response::IntoResponse};
 use super::refusal::Refusal;
 use super::{ice, request};
 use crate::api::{
-    Count, CredentialsRequest, ForwardRequest, ForwardView, IceServer, Reloaded, Session,
-    SessionId, StatusReport,
+    Change, Count, CredentialsRequest, ForwardRequest, ForwardView, IceServer, LimitRequest,
+    LimitsView, Reloaded, Session, SessionId, StatusReport,
 };
 use crate::credentials::Credentials;
 use crate::relay::Relay;
@@ -47,6 +47,7 @@ pub fn router(office: Office) -> Router {
         .route("/v1/sessions/{id}", get(session).delete(kill))
         .route("/v1/forwards", get(forwards).post(forward_add))
         .route("/v1/forwards/{name}", delete(forward_remove))
+        .route("/v1/limits", get(limits).put(limit_set))
         .route("/v1/credentials", post(credentials))
         .route("/v1/counters", get(counters))
         .route("/v1/reload", post(reload))
@@ -123,6 +124,25 @@ async fn forward_remove(
         id: name,
         list: "relay forward list",
     })
+}
+
+async fn limits(State(office): Asked) -> Json<LimitsView> {
+    Json(office.relay.limits())
+}
+
+async fn limit_set(
+    State(office): Asked,
+    body: Result<Json<LimitRequest>, JsonRejection>,
+) -> Answer<LimitsView> {
+    let request = request::limit(body?.0)?;
+    let of = request.of.clone();
+    match (office.relay.set_limit(request), of) {
+        (false, Change::Session(id)) => Err(no_session(id)),
+        (_, of) => {
+            tracing::info!(?of, "limit changed");
+            Ok(Json(office.relay.limits()))
+        }
+    }
 }
 
 async fn credentials(

@@ -63,6 +63,9 @@ pub enum Command {
     /// Sessions: TURN channels and clients of forwards
     #[command(subcommand)]
     Session(Session),
+    /// What sessions and users may send and receive in a second
+    #[command(subcommand)]
+    Limit(Limit),
     /// Public UDP ports that lead to a destination
     #[command(subcommand)]
     Forward(Forward),
@@ -124,6 +127,48 @@ pub enum Session {
         #[arg(value_parser = session_id)]
         id: SessionId,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Limit {
+    /// What is limited, and whose packets were dropped
+    List(Read),
+    /// Change a limit on what runs; it lasts until the relay ends ([rates] in the configuration lasts longer)
+    Set(LimitSet),
+}
+
+#[derive(Debug, Args)]
+pub struct LimitSet {
+    #[command(flatten)]
+    pub of: LimitOf,
+    /// Bits per second in each direction, such as 10M
+    #[arg(long, value_name = "RATE", value_parser = value::bit_rate, required_unless_present_any = ["packets", "none"])]
+    pub bits: Option<u64>,
+    /// Packets per second in each direction
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub packets: Option<u64>,
+    /// No limit
+    #[arg(long, conflicts_with_all = ["bits", "packets"])]
+    pub none: bool,
+    #[command(flatten)]
+    pub read: Read,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct LimitOf {
+    /// Of every session that has no limit of its own
+    #[arg(long)]
+    pub sessions: bool,
+    /// Of every user that has no limit of its own, over all of its sessions
+    #[arg(long)]
+    pub users: bool,
+    /// Of one user, over all of its sessions
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// Of one session that runs
+    #[arg(long, value_name = "ID", value_parser = session_id)]
+    pub session: Option<SessionId>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::args::{
-    Credentials as Wish, Forward, ForwardAdd, Global, Read, Session as SessionCommand,
+    Credentials as Wish, Forward, ForwardAdd, Global, Limit, LimitOf, Read,
+    Session as SessionCommand,
 };
 use super::exit::{Exit, Failure};
 use super::flags::{self, ServeFlags};
@@ -15,7 +16,8 @@ use crate::admin::client::Client;
 use crate::admin::{ice, request, unix_now};
 use crate::advertise::outside;
 use crate::api::{
-    CredentialsRequest, ForwardRequest, ForwardView, IceServer, Reloaded, Session, StatusReport,
+    self, Change, CredentialsRequest, ForwardRequest, ForwardView, IceServer, LimitRequest,
+    LimitsView, Reloaded, Session, StatusReport,
 };
 use crate::config::{Layers, defaults, load};
 use crate::credentials::Credentials;
@@ -94,6 +96,35 @@ pub async fn forward(global: &Global, command: Forward) -> Result<(), Failure> {
             client.delete(&format!("/v1/forwards/{name}")).await?;
             output::line(&format!("forward {name} removed"))
         }
+    }
+}
+
+pub async fn limit(global: &Global, command: Limit) -> Result<(), Failure> {
+    let client = client(global);
+    let (read, view): (Read, LimitsView) = match command {
+        Limit::List(read) => (read, client.get("/v1/limits").await?),
+        Limit::Set(set) => {
+            let of = match set.of {
+                LimitOf {
+                    user: Some(name), ..
+                } => Change::User(name),
+                LimitOf {
+                    session: Some(id), ..
+                } => Change::Session(id),
+                LimitOf { users: true, .. } => Change::Users,
+                LimitOf { .. } => Change::Sessions,
+            };
+            let limit = api::Limit {
+                bits_per_second: set.bits,
+                packets_per_second: set.packets,
+            };
+            let request = LimitRequest { of, limit };
+            (set.read, client.put("/v1/limits", &request).await?)
+        }
+    };
+    match read.json {
+        true => output::json(&view),
+        false => output::line(&views::limits(&view)),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{
     Admin, Auth, Config, Kernel, Limits, Listen, Log, LogFormat, Metrics, Peers, RelayAddresses,
-    Stream, Tls, XdpMode,
+    Stream, Tls, XdpMode, rates,
 };
 
 /// Read when it exists and `--config` is not given.
@@ -49,6 +49,7 @@ impl Default for Config {
             },
             peers: Peers::default(),
             limits: Limits::default(),
+            rates: rates::default(),
             forwards: Vec::new(),
             admin: Admin {
                 socket: admin_socket(),

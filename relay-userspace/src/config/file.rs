@@ -9,7 +9,7 @@ use super::fault::{At, Faults, Wrong};
 use super::raw::Raw;
 use super::reader::{Section, Source};
 use super::value::Protocol;
-use super::{Forward, User, defaults, value};
+use super::{Forward, User, defaults, rates, value};
 use crate::secret::Secret;
 use crate::tls::CertificateFiles;
 
@@ -82,6 +82,8 @@ pub fn read(path: &Path, text: &str, faults: &mut Faults) -> Raw {
     raw.max_lifetime = limits.text("max_lifetime", faults, value::duration);
     raw.unauthenticated_per_second = limits.number("unauthenticated_per_second", faults);
     limits.finish(faults);
+
+    rates::read(&mut root, &mut raw, faults);
 
     raw.forwards = root.sections("forward", faults).map(|all| {
         all.into_iter()

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::fault::At;
+use super::rates::UserRate;
 use super::{Forward, LogFormat, User, XdpMode};
 use crate::advertise::Advertised;
 use crate::secret::Secret;
@@ -64,6 +65,12 @@ layer! {
     channels_per_allocation: Key<usize>,
     max_lifetime: Key<Duration>,
     unauthenticated_per_second: Key<u32>,
+    session_bits: Key<u64>,
+    session_packets: Key<u64>,
+    user_bits: Key<u64>,
+    user_packets: Key<u64>,
+    burst: Key<Duration>,
+    user_rates: Keys<UserRate>,
     forwards: Keys<Forward>,
     admin_socket: Key<PathBuf>,
     metrics_listen: Key<Option<SocketAddr>>,

@@ -3,8 +3,9 @@
 use serde_json::{Map, Value as Json};
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
-use super::value::duration_text;
+use super::value::{bit_rate_text, duration_text};
 use super::{Forward, LogFormat, Settings, XdpMode};
+use crate::police::{Limit, Limits};
 
 const HIDDEN: &str = "***";
 
@@ -88,6 +89,7 @@ pub fn toml(settings: &Settings) -> DocumentMut {
             number(limits.unauthenticated_per_second as usize),
         ),
     ]);
+    root["rates"] = Item::Table(rates(&config.rates));
     root["forward"] = tables(config.forwards.iter().map(forward));
     root["admin"] = section([("socket", value(config.admin.socket.display().to_string()))]);
     let metrics = config.metrics.listen;
@@ -127,6 +129,32 @@ fn forward(forward: &Forward) -> Table {
     ]
     .into_iter()
     .collect()
+}
+
+/// What is not limited is left out.
+fn rates(limits: &Limits) -> Table {
+    let limit = |limit: &Limit, bits: &'static str, packets: &'static str| {
+        let bits = limit
+            .bits_per_second
+            .map(|n| (bits, value(bit_rate_text(n))));
+        let packets = limit
+            .packets_per_second
+            .map(|n| (packets, number(usize::try_from(n).unwrap_or(usize::MAX))));
+        bits.into_iter().chain(packets)
+    };
+    let mut table: Table = limit(&limits.session, "session_bits", "session_packets")
+        .chain(limit(&limits.user, "user_bits", "user_packets"))
+        .chain([("burst", value(duration_text(limits.burst)))])
+        .collect();
+    let mut users: Vec<_> = limits.users.iter().collect();
+    users.sort_by_key(|(name, _)| name.as_str());
+    let user = |(name, own): (&String, &Limit)| -> Table {
+        std::iter::once(("name", value(name)))
+            .chain(limit(own, "bits", "packets"))
+            .collect()
+    };
+    table["users"] = tables(users.into_iter().map(user));
+    table
 }
 
 fn xdp_text(mode: XdpMode) -> &'static str {

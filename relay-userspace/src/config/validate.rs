@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use super::fault::{At, Faults, Place, Wrong};
 use super::raw::Raw;
-use super::{Config, Destination, Forward, Log, Peers, User};
+use super::{Config, Destination, Forward, Log, Peers, User, rates};
 use crate::advertise::Advertised;
 use crate::policy::PeerPolicy;
 
@@ -19,6 +19,7 @@ pub fn validate(raw: Raw, faults: &mut Faults) -> (Config, Log) {
     rules(&raw, faults);
     let mut config = Config::default();
     let mut log = Log::default();
+    rates::set(&mut config.rates, &raw, faults);
     set_all(&mut config.listen.udp, raw.listen_udp);
     set_all(&mut config.listen.tcp, raw.listen_tcp);
     set_all(&mut config.listen.tls, raw.listen_tls);

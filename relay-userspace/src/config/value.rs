@@ -12,6 +12,7 @@ use tracing_subscriber::filter::LevelFilter;
 use super::fault::{At, Wrong};
 use super::{Destination, LogFormat, XdpMode};
 use crate::advertise::Advertised;
+use crate::police::Limit;
 
 mod listener;
 pub use listener::{Protocol, certificate, listen, listener, of_protocol};
@@ -76,6 +77,39 @@ pub fn duration_text(duration: Duration) -> String {
         }
     }
     text
+}
+
+/// Bits per second: `10M`, `64k`, `1G`, `2.5M` or a plain number.
+pub fn bit_rate(text: &str) -> Read<u64> {
+    const REMEDY: &str = "write bits per second: 64k, 10M or 1G";
+    let text = text.trim();
+    let (digits, unit) = match text.char_indices().last() {
+        Some((at, 'k' | 'K')) => (&text[..at], 1e3),
+        Some((at, 'M')) => (&text[..at], 1e6),
+        Some((at, 'G')) => (&text[..at], 1e9),
+        _ => (text, 1.0),
+    };
+    let plain = digits.chars().all(|c| c.is_ascii_digit() || c == '.');
+    match digits.parse::<f64>() {
+        Ok(number) if plain && number * unit <= 1e15 => match (number * unit).round() as u64 {
+            bits if bits < Limit::FEWEST_BITS => wrong(
+                format!("{text} is less than a packet in a second"),
+                format!("write {} or more", Limit::FEWEST_BITS),
+            ),
+            bits => Ok(bits),
+        },
+        _ => wrong(format!("{text:?} is not a bit rate"), REMEDY),
+    }
+}
+
+/// `10M` back from a bit rate, the shortest exact spelling.
+pub fn bit_rate_text(bits: u64) -> String {
+    match bits {
+        bits if bits % 1_000_000_000 == 0 => format!("{}G", bits / 1_000_000_000),
+        bits if bits % 1_000_000 == 0 => format!("{}M", bits / 1_000_000),
+        bits if bits % 1000 == 0 => format!("{}k", bits / 1000),
+        bits => bits.to_string(),
+    }
 }
 
 /// `49152-65535`.

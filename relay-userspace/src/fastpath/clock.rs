@@ -53,6 +53,16 @@ impl Clock {
         })
     }
 
+    /// Ticks a second.
+    pub fn hz(&self) -> u64 {
+        self.hz
+    }
+
+    /// `jiffies64`, and when it was read.
+    pub fn seen(&self) -> (u64, Instant) {
+        (self.sample.jiffies, self.sample.after)
+    }
+
     /// The tick before `at`; in the past for an `at` in the past.
     pub fn deadline(&self, at: Instant) -> u64 {
         match at.checked_duration_since(self.sample.after) {

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::Range;
+use std::sync::atomic::Ordering::Relaxed;
 
-use relay_common::{HashKey, Match, Session};
+use relay_common::{HashKey, Match, Session, Streams};
 
 use super::hop_table::HopTable;
 use super::memory::Memory;
@@ -13,6 +14,7 @@ use super::ports::{Hint, Ports};
 use super::reconcile::{KernelSession, Unit};
 use super::table::{Table, TableFault};
 use crate::api::Traffic;
+use crate::police::METER_WORDS;
 
 /// Slots and next hops that no packet may still be reading when they come back.
 #[derive(Debug, Default)]
@@ -101,7 +103,10 @@ impl<M: Memory> Installer<M> {
         let indices = self
             .acquire(session.hops, network)
             .ok_or(TableFault::Full)?;
-        let value = Session::new(session.legs, indices, session.deadlines);
+        let mut value = Session::new(session.legs, indices, session.deadlines);
+        for (leg, meters) in value.legs.iter_mut().zip(session.meters) {
+            leg.meters = meters;
+        }
         let (slot, generation) = match self.table.install(&value) {
             Ok(live) => live,
             Err(fault) => {
@@ -123,17 +128,18 @@ impl<M: Memory> Installer<M> {
         Ok(())
     }
 
-    /// Ends it and returns its traffic by leg.
-    pub fn remove(&mut self, unit: Unit) -> Option<[Traffic; 2]> {
+    /// Ends it and returns its traffic by leg, and what was over a limit.
+    pub fn remove(&mut self, unit: Unit) -> Option<([Traffic; 2], [u64; 2])> {
         let gone = self.installed.remove(&unit)?;
         let traffic = self.table.remove(gone.slot);
+        let refused = self.table.refused(gone.slot);
         for (leg, hint) in plain_legs(&gone.session, gone.slot, gone.generation) {
             self.ports.remove_leg(&self.table.memory, leg, hint);
         }
         for hop in &gone.session.hops {
             self.hops.release(&self.table.memory, hop);
         }
-        Some(traffic)
+        Some((traffic, refused))
     }
 
     pub fn set_deadlines(&mut self, unit: Unit, deadlines: [u64; 2]) {
@@ -141,6 +147,34 @@ impl<M: Memory> Installer<M> {
             installed.session.deadlines = deadlines;
             self.table.set_deadlines(installed.slot, deadlines);
         }
+    }
+
+    pub fn set_meters(&mut self, unit: Unit, meters: [[u32; 2]; 2]) {
+        if let Some(installed) = self.installed.get_mut(&unit) {
+            installed.session.meters = meters;
+            self.table.set_meters(installed.slot, meters);
+        }
+    }
+
+    /// Whether anything is limited by this place in `METERS` now.
+    pub fn is_limited(&self, meter: u32) -> bool {
+        let words = &self.table.memory.meters()[meter as usize * METER_WORDS..];
+        // Per byte and per packet.
+        words[..2].iter().any(|word| word.load(Relaxed) != 0)
+    }
+
+    /// Packets over a limit, by the leg they arrived on.
+    pub fn refused(&self, unit: Unit) -> [u64; 2] {
+        let installed = self.installed.get(&unit);
+        installed.map_or_else(Default::default, |installed| {
+            self.table.refused(installed.slot)
+        })
+    }
+
+    /// RTP, by the leg it arrives on; `None`: not kept.
+    pub fn streams(&self, unit: Unit) -> [Option<Streams>; 2] {
+        let installed = self.installed.get(&unit);
+        [0, 1].map(|leg| self.table.streams(installed?.slot, leg))
     }
 
     /// Sends it by other next hops; without room for them it stays as it is.

@@ -2,6 +2,7 @@
 //! its reason. With pins, tables an earlier process left are taken over instead of made.
 
 use std::io;
+use std::sync::Arc;
 
 use aya::maps::{Array, DevMap, Map, MapData, PerCpuArray};
 use aya::programs::links::FdLink;
@@ -10,14 +11,15 @@ use aya::programs::{ProgramError, TestRun, TestRunOptions, Xdp, XdpMode as AyaMo
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use relay_common::{
     ABI_VERSION, Counter, HashKey, MAX_CARDS, MAX_NEXT_HOPS, MAX_SESSIONS, PORT_ENTRIES, Stamp,
-    buckets_for, maps, programs,
+    buckets_for, maps, meters_for, programs, streams_for,
 };
 
 use super::clock::{Clock, Sample};
-use super::memory::{BUCKET_WORDS, NEXT_HOP_WORDS, PORT_WORDS, SESSION_WORDS};
+use super::memory::{BUCKET_WORDS, NEXT_HOP_WORDS, PORT_WORDS, SESSION_WORDS, STREAMS_WORDS};
 use super::object;
 use super::pins::{Kept, Pins};
 use super::shared::{MappedWords, SharedMemory};
+use crate::police::{METER_WORDS, MeterTable};
 
 /// Why the kernel path is off altogether.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +98,8 @@ impl Loaded {
         let mut ebpf = loader
             .map_max_entries(maps::BUCKETS, buckets)
             .map_max_entries(maps::SESSIONS, sessions)
+            .map_max_entries(maps::METERS, meters_for(sessions))
+            .map_max_entries(maps::STREAMS, streams_for(sessions))
             .override_global(maps::HASH_KEY, &key, true)
             .override_global(maps::BUCKET_MASK, &mask, true)
             .load(object)
@@ -103,7 +107,18 @@ impl Loaded {
         for name in [programs::RELAY, programs::CLOCK] {
             program(&mut ebpf, name)?.load().map_err(refused)?;
         }
+        let meters = map_words(
+            &ebpf,
+            maps::METERS,
+            meters_for(sessions) as usize * METER_WORDS,
+        )?;
         let memory = SharedMemory {
+            meters: Arc::new(MeterTable::new(Box::new(meters))),
+            streams: map_words(
+                &ebpf,
+                maps::STREAMS,
+                streams_for(sessions) as usize * STREAMS_WORDS,
+            )?,
             ports: map_words(&ebpf, maps::PORTS, PORT_ENTRIES as usize * PORT_WORDS)?,
             buckets: map_words(&ebpf, maps::BUCKETS, buckets as usize * BUCKET_WORDS)?,
             sessions: map_words(&ebpf, maps::SESSIONS, sessions as usize * SESSION_WORDS)?,

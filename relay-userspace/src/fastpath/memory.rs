@@ -1,12 +1,12 @@
 //! The mapped tables as 64-bit words: where each field lies, and who may be relied on to read it in between.
 //!
-//! Everything is written in words because a word changes in one store. The kernel reads at any time and adds to the
-//! packet and byte words of live sessions; nothing else of it is ever written by the kernel.
+//! Everything is written in words because a word changes in one store. The kernel reads at any time, adds to the counters
+//! of live sessions, and keeps the streams; nothing else of it is ever written by the kernel.
 
 use std::mem::offset_of;
 use std::sync::atomic::AtomicU64;
 
-use relay_common::{Leg, Session};
+use relay_common::{Leg, Session, Streams};
 
 /// Words of a `PortEntry`: kind and slot, generation and leg.
 pub const PORT_WORDS: usize = 2;
@@ -16,6 +16,11 @@ pub const BUCKET_WORDS: usize = 8;
 pub const SESSION_WORDS: usize = size_of::<Session>() / 8;
 /// Words of a `NextHop`; the third holds interface and card.
 pub const NEXT_HOP_WORDS: usize = 4;
+
+/// Words of `Streams`.
+pub const STREAMS_WORDS: usize = size_of::<Streams>() / 8;
+/// Word of a session that counts what was over a limit; the kernel's while the session is live.
+pub const REFUSED_WORD: usize = offset_of!(Session, refused) / 8;
 
 /// Word of a session where the field at `offset` of `leg` lies.
 const fn word_of(leg: usize, offset: usize) -> usize {
@@ -39,6 +44,23 @@ pub const fn bytes_word(leg: usize) -> usize {
     word_of(leg, offset_of!(Leg, bytes))
 }
 
+/// Word of a session that names the limits of `leg`.
+pub const fn meters_word(leg: usize) -> usize {
+    word_of(leg, offset_of!(Leg, meters))
+}
+/// Word of a session whose second half names the streams of `leg`.
+pub const fn streams_word(leg: usize) -> usize {
+    word_of(leg, offset_of!(Leg, streams))
+}
+/// Whether the kernel writes this word of a live session.
+pub const fn is_counter(word: usize) -> bool {
+    word == REFUSED_WORD
+        || word == packets_word(0)
+        || word == packets_word(1)
+        || word == bytes_word(0)
+        || word == bytes_word(1)
+}
+
 /// The tables, wherever they lie.
 pub trait Memory: Send {
     /// `PORTS`.
@@ -49,6 +71,14 @@ pub trait Memory: Send {
     fn sessions(&self) -> &[AtomicU64];
     /// `NEXT_HOPS`.
     fn next_hops(&self) -> &[AtomicU64];
+    /// `METERS`.
+    fn meters(&self) -> &[AtomicU64];
+    /// `STREAMS`.
+    fn streams(&self) -> &[AtomicU64];
+    /// These meters are an earlier process's sessions'.
+    fn hold_meters(&self, _used: &[u32]) {}
+    /// They are no longer.
+    fn settle_meters(&self) {}
 }
 
 /// Tables nobody else sees, for tests.
@@ -58,6 +88,8 @@ pub struct PlainMemory {
     buckets: Vec<AtomicU64>,
     sessions: Vec<AtomicU64>,
     next_hops: Vec<AtomicU64>,
+    meters: Vec<AtomicU64>,
+    streams: Vec<AtomicU64>,
 }
 
 #[cfg(test)]
@@ -69,6 +101,8 @@ impl PlainMemory {
             buckets: words(buckets as usize * BUCKET_WORDS),
             sessions: words(sessions as usize * SESSION_WORDS),
             next_hops: words(64 * NEXT_HOP_WORDS),
+            meters: words(64 * 8),
+            streams: words((2 * sessions as usize + 1) * STREAMS_WORDS),
         }
     }
 }
@@ -86,5 +120,11 @@ impl Memory for PlainMemory {
     }
     fn next_hops(&self) -> &[AtomicU64] {
         &self.next_hops
+    }
+    fn meters(&self) -> &[AtomicU64] {
+        &self.meters
+    }
+    fn streams(&self) -> &[AtomicU64] {
+        &self.streams
     }
 }

@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
-use relay_common::{HashKey, Match, PORT_IS_CONTROL, PORT_IS_FLOW};
+use relay_common::{HashKey, Match, PORT_IS_CONTROL, PORT_IS_FLOW, Streams};
 
 use super::clock::Clock;
 use super::hairpin::{self, Pairs};
@@ -17,6 +18,7 @@ use super::table::TableFault;
 use super::{LegTraffic, Placement, SessionId, SessionSpec};
 use crate::api::Traffic;
 use crate::meter::{Meter, Reading};
+use crate::police::MeterClock;
 
 mod adopt;
 mod network;
@@ -30,6 +32,8 @@ pub struct Mirror<M> {
     kernel: Installer<M>,
     network: Network,
     clock: Clock,
+    /// Of the buckets in `METERS`.
+    pub meter_clock: Arc<MeterClock>,
     pairs: Pairs,
     sessions: BTreeMap<SessionId, Entry>,
     failed_installs: u64,
@@ -47,6 +51,8 @@ pub struct Mirror<M> {
 
 struct Entry {
     spec: SessionSpec,
+    /// Places in `METERS`; `None`: there was none.
+    limits: Option<[u32; 2]>,
     reason: Option<String>,
     /// From earlier stays in the kernel.
     carried: LegTraffic,
@@ -61,6 +67,7 @@ impl<M: Memory> Mirror<M> {
             kernel: Installer::new(memory, key),
             network: Network::new(cards),
             clock,
+            meter_clock: Arc::new(MeterClock::new(clock.hz(), clock.seen().0, clock.seen().1)),
             pairs: Pairs::default(),
             sessions: BTreeMap::new(),
             failed_installs: 0,
@@ -85,12 +92,20 @@ impl<M: Memory> Mirror<M> {
         self.kernel.close_port(local);
     }
 
+    /// A session without limits.
+    #[cfg(test)]
     pub fn install(&mut self, id: SessionId, spec: SessionSpec) {
+        self.install_within(id, spec, Some([0, 0]));
+    }
+
+    /// `limits`: the places in `METERS` of the session and of its user; `None`: the kernel has no room for them.
+    pub fn install_within(&mut self, id: SessionId, spec: SessionSpec, limits: Option<[u32; 2]>) {
         let carried = self.remove(id).unwrap_or_default();
         self.sessions.insert(
             id,
             Entry {
                 spec,
+                limits,
                 reason: None,
                 carried,
                 meters: Default::default(),
@@ -141,7 +156,8 @@ impl<M: Memory> Mirror<M> {
             if self.kernel.get(unit).is_none() {
                 continue;
             }
-            credit(&mut placement.traffic, unit, id, self.kernel.traffic(unit));
+            let (traffic, refused) = (self.kernel.traffic(unit), self.kernel.refused(unit));
+            credit(&mut placement.traffic, unit, id, traffic, refused);
             let waiting = self.kernel.waiting_for(unit);
             placement.in_kernel = waiting.is_none();
             placement.reason = waiting.map(|hop| {
@@ -152,9 +168,23 @@ impl<M: Memory> Mirror<M> {
         placement
     }
 
+    /// RTP of `id`, by the leg packets arrive on; `None` where it is not kept.
+    pub fn streams(&self, id: SessionId) -> [Option<Streams>; 2] {
+        let units = self.units_of(id).into_iter();
+        let mut held = units.filter(|unit| unit.has(id) && self.kernel.get(*unit).is_some());
+        let Some(unit) = held.next() else {
+            return [None, None];
+        };
+        let [first, second] = self.kernel.streams(unit);
+        match is_second(unit, id) {
+            false => [first, second],
+            true => [second, first],
+        }
+    }
+
     /// Looks at what the kernel relayed of `id` since the last look.
     pub fn observe(&mut self, id: SessionId, now: Instant) -> [Reading; 2] {
-        let LegTraffic { near, far } = self.session(id).traffic;
+        let LegTraffic { near, far, .. } = self.session(id).traffic;
         let Some(entry) = self.sessions.get_mut(&id) else {
             return Default::default();
         };
@@ -213,7 +243,23 @@ impl<M: Memory> Mirror<M> {
                 (hairpin::join(&a_spec, &b_spec), false)
             }
         };
-        Some(self.plan(&spec, single))
+        Some(self.plan(&spec, single).and_then(|session| {
+            let meters = match unit {
+                Unit::Single(id) => [self.limits_of(id)?, [0, 0]],
+                Unit::Pair(a, b) => [self.limits_of(a)?, self.limits_of(b)?],
+            };
+            Ok(KernelSession { meters, ..session })
+        }))
+    }
+
+    /// The meters of a session that limit anything now.
+    fn limits_of(&self, id: SessionId) -> Result<[u32; 2], String> {
+        let meters = self.sessions.get(&id).and_then(|entry| entry.limits);
+        let meters = meters.ok_or("no room for its limits in the kernel (kernel.max_sessions)")?;
+        Ok(meters.map(|meter| match self.kernel.is_limited(meter) {
+            true => meter,
+            false => 0,
+        }))
     }
 
     fn plan(&self, spec: &SessionSpec, single: bool) -> Result<KernelSession, String> {
@@ -234,6 +280,7 @@ impl<M: Memory> Mirror<M> {
             legs: [leg(&spec.near), leg(&spec.far)],
             hops: [near, far],
             deadlines: [spec.near.deadline, spec.far.deadline].map(|at| self.clock.deadline(at)),
+            meters: [[0, 0]; 2],
         })
     }
 
@@ -241,6 +288,7 @@ impl<M: Memory> Mirror<M> {
         match op {
             Op::Remove(unit) => self.uninstall(unit),
             Op::SetDeadlines(unit, deadlines) => self.kernel.set_deadlines(unit, deadlines),
+            Op::SetMeters(unit, meters) => self.kernel.set_meters(unit, meters),
             Op::SetHops(unit, hops) => {
                 self.kernel.set_hops(unit, hops, &self.network);
                 self.needs_resolver |= self.kernel.waiting_for(unit).is_some();
@@ -263,7 +311,7 @@ impl<M: Memory> Mirror<M> {
     }
 
     fn uninstall(&mut self, unit: Unit) {
-        let Some(traffic) = self.kernel.remove(unit) else {
+        let Some((traffic, refused)) = self.kernel.remove(unit) else {
             return;
         };
         for leg in traffic {
@@ -271,7 +319,7 @@ impl<M: Memory> Mirror<M> {
         }
         for id in unit.sessions() {
             if let Some(entry) = self.sessions.get_mut(&id) {
-                credit(&mut entry.carried, unit, id, traffic);
+                credit(&mut entry.carried, unit, id, traffic, refused);
             }
         }
     }
@@ -293,8 +341,14 @@ fn routes_of(spec: &SessionSpec) -> [RouteKey; 2] {
 }
 
 /// Adds a unit's traffic to one of its sessions: what arrived on B's side of a pair is A's far traffic.
-fn credit(to: &mut LegTraffic, unit: Unit, id: SessionId, [first, second]: [Traffic; 2]) {
-    let swapped = matches!(unit, Unit::Pair(_, b) if b == id);
+fn credit(
+    to: &mut LegTraffic,
+    unit: Unit,
+    id: SessionId,
+    [first, second]: [Traffic; 2],
+    refused: [u64; 2],
+) {
+    let swapped = is_second(unit, id);
     let (near, far) = if swapped {
         (second, first)
     } else {
@@ -302,6 +356,14 @@ fn credit(to: &mut LegTraffic, unit: Unit, id: SessionId, [first, second]: [Traf
     };
     add(&mut to.near, near);
     add(&mut to.far, far);
+    let (near, far) = (usize::from(swapped), usize::from(!swapped));
+    to.refused[0] += refused[near];
+    to.refused[1] += refused[far];
+}
+
+/// Whether the near leg of `id` is the second one of the unit.
+fn is_second(unit: Unit, id: SessionId) -> bool {
+    matches!(unit, Unit::Pair(_, b) if b == id)
 }
 
 fn add(to: &mut Traffic, more: Traffic) {

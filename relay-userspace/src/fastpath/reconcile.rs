@@ -38,6 +38,8 @@ pub struct KernelSession {
     pub hops: [HopKey; 2],
     /// `jiffies64`.
     pub deadlines: [u64; 2],
+    /// Places in `METERS` of whoever is at each leg.
+    pub meters: [[u32; 2]; 2],
 }
 
 /// One change.
@@ -46,6 +48,7 @@ pub enum Op {
     Remove(Unit),
     SetHops(Unit, [HopKey; 2]),
     SetDeadlines(Unit, [u64; 2]),
+    SetMeters(Unit, [[u32; 2]; 2]),
     Install(Unit, KernelSession),
 }
 
@@ -67,6 +70,9 @@ pub fn diff(
                 if new.hops != old.hops {
                     ops.push(Op::SetHops(*unit, new.hops));
                 }
+                if new.meters != old.meters {
+                    ops.push(Op::SetMeters(*unit, new.meters));
+                }
                 if new.deadlines != old.deadlines {
                     ops.push(Op::SetDeadlines(*unit, new.deadlines));
                 }
@@ -84,7 +90,7 @@ mod tests {
     use super::*;
 
     fn session() -> impl Strategy<Value = KernelSession> {
-        (0u16..3, 1u32..3, 0u64..3).prop_map(|(n, oif, deadline)| {
+        (0u16..3, 1u32..3, 0u64..3, 0u32..3).prop_map(|(n, oif, deadline, meter)| {
             let at = |port| std::net::SocketAddr::from(([192, 0, 2, 1], port));
             let hop = HopKey {
                 oif,
@@ -98,6 +104,7 @@ mod tests {
                 ],
                 hops: [hop; 2],
                 deadlines: [deadline; 2],
+                meters: [[meter, 0]; 2],
             }
         })
     }
@@ -118,6 +125,7 @@ mod tests {
                 match op {
                     Op::Remove(unit) => prop_assert!(result.remove(&unit).is_some()),
                     Op::SetHops(unit, hops) => result.get_mut(&unit).unwrap().hops = hops,
+                    Op::SetMeters(unit, meters) => result.get_mut(&unit).unwrap().meters = meters,
                     Op::SetDeadlines(unit, deadlines) => result.get_mut(&unit).unwrap().deadlines = deadlines,
                     Op::Install(unit, session) => prop_assert!(result.insert(unit, session).is_none()),
                 }

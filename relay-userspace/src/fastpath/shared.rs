@@ -2,12 +2,16 @@
 
 use std::io;
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use memmap2::{MmapOptions, MmapRaw};
-use relay_common::{NextHop, Pod, Session};
+use relay_common::{NextHop, Pod, Session, Streams};
 
-use super::memory::{BUCKET_WORDS, Memory, NEXT_HOP_WORDS, PORT_WORDS, SESSION_WORDS};
+use super::memory::{
+    BUCKET_WORDS, Memory, NEXT_HOP_WORDS, PORT_WORDS, SESSION_WORDS, STREAMS_WORDS,
+};
+use crate::police::{MeterTable, Words};
 
 /// One mapped array, as words.
 pub struct MappedWords {
@@ -31,12 +35,20 @@ impl MappedWords {
     }
 }
 
-/// The four tables userspace fills.
+/// The tables userspace fills or reads.
 pub struct SharedMemory {
     pub ports: MappedWords,
     pub buckets: MappedWords,
     pub sessions: MappedWords,
     pub next_hops: MappedWords,
+    pub streams: MappedWords,
+    pub meters: Arc<MeterTable>,
+}
+
+impl Words for MappedWords {
+    fn words(&self) -> &[AtomicU64] {
+        MappedWords::words(self)
+    }
 }
 
 impl Memory for SharedMemory {
@@ -52,6 +64,18 @@ impl Memory for SharedMemory {
     fn next_hops(&self) -> &[AtomicU64] {
         self.next_hops.words()
     }
+    fn streams(&self) -> &[AtomicU64] {
+        self.streams.words()
+    }
+    fn meters(&self) -> &[AtomicU64] {
+        self.meters.words()
+    }
+    fn hold_meters(&self, used: &[u32]) {
+        self.meters.hold(used);
+    }
+    fn settle_meters(&self) {
+        self.meters.settle();
+    }
 }
 
 /// A session as it lies in its table.
@@ -63,6 +87,13 @@ pub fn session_words(session: &Session) -> [u64; SESSION_WORDS] {
 pub fn session_of(words: &[u64; SESSION_WORDS]) -> Session {
     const { assert!(size_of::<Session>() == SESSION_WORDS * 8) };
     // SAFETY: `Session` is `Pod`, so any bytes are valid, and has exactly the size of the array.
+    unsafe { std::mem::transmute_copy(words) }
+}
+
+/// The streams that lie in their table as `words`.
+pub fn streams_of(words: &[u64; STREAMS_WORDS]) -> Streams {
+    const { assert!(size_of::<Streams>() == STREAMS_WORDS * 8) };
+    // SAFETY: `Streams` is `Pod`, so any bytes are valid, and has exactly the size of the array.
     unsafe { std::mem::transmute_copy(words) }
 }
 

@@ -5,6 +5,7 @@
 //! every packet that may have read it is through: `take_retired`, wait for the kernel, `release`.
 
 mod adopt;
+mod streams;
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -13,7 +14,8 @@ use std::sync::atomic::Ordering::{Relaxed, Release};
 use relay_common::{HashKey, IndexEntry, Match, Session};
 
 use super::memory::{
-    BUCKET_WORDS, Memory, SESSION_WORDS, bytes_word, deadline_word, next_hop_word, packets_word,
+    BUCKET_WORDS, Memory, REFUSED_WORD, SESSION_WORDS, bytes_word, deadline_word, is_counter,
+    meters_word, next_hop_word, packets_word,
 };
 use super::shared::session_words;
 use crate::api::Traffic;
@@ -35,6 +37,7 @@ pub struct Table<M> {
     slots: Vec<Slot>,
     free: Vec<u32>,
     retired: Vec<u32>,
+    streams: streams::Places,
     owners: HashMap<Match, u32>,
     /// Live slots of an earlier process nobody has claimed yet.
     unclaimed: HashSet<u32>,
@@ -65,6 +68,7 @@ impl<M: Memory> Table<M> {
             slots: vec![Slot::default(); capacity],
             free: (0..capacity as u32).rev().collect(),
             retired: Vec::new(),
+            streams: streams::Places::new(&memory),
             owners: HashMap::new(),
             unclaimed: HashSet::new(),
             memory,
@@ -97,9 +101,11 @@ impl<M: Memory> Table<M> {
         let generation = next_generation(self.slots[slot as usize].generation);
 
         let mut words = session_words(session);
+        words[REFUSED_WORD] = 0;
         for (leg, at) in [(0, first), (1, second)] {
             words[packets_word(leg)] = 0;
             words[bytes_word(leg)] = 0;
+            self.streams.give(&self.memory, &mut words, leg);
             debug_assert_eq!(self.memory.buckets()[at].load(Relaxed), 0);
         }
         let base = slot as usize * SESSION_WORDS;
@@ -155,6 +161,27 @@ impl<M: Memory> Table<M> {
         })
     }
 
+    /// Packets that arrived on each leg and were over a limit.
+    pub fn refused(&self, slot: u32) -> [u64; 2] {
+        let base = slot as usize * SESSION_WORDS;
+        let bytes = self.memory.sessions()[base + REFUSED_WORD]
+            .load(Relaxed)
+            .to_ne_bytes();
+        [0, 4]
+            .map(|at| u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]))
+            .map(u64::from)
+    }
+
+    /// Names the limits of both legs.
+    pub fn set_meters(&mut self, slot: u32, meters: [[u32; 2]; 2]) {
+        for (leg, [first, second]) in meters.into_iter().enumerate() {
+            let mut bytes = [0; 8];
+            bytes[..4].copy_from_slice(&first.to_ne_bytes());
+            bytes[4..].copy_from_slice(&second.to_ne_bytes());
+            self.set_word(slot, meters_word(leg), u64::from_ne_bytes(bytes));
+        }
+    }
+
     /// Moves the deadlines of both legs.
     pub fn set_deadlines(&mut self, slot: u32, deadlines: [u64; 2]) {
         for (leg, deadline) in deadlines.into_iter().enumerate() {
@@ -179,6 +206,11 @@ impl<M: Memory> Table<M> {
 
     /// Slots that may be written again.
     pub fn release(&mut self, slots: Vec<u32>) {
+        for slot in &slots {
+            let base = *slot as usize * SESSION_WORDS;
+            self.streams
+                .take_back(&self.memory.sessions()[base..base + SESSION_WORDS]);
+        }
         self.free.extend(slots);
     }
 
@@ -200,10 +232,8 @@ impl<M: Memory> Table<M> {
         for (slot, live) in wanted {
             let Some(live) = &live.live else { continue };
             let base = slot * SESSION_WORDS;
-            let counted =
-                |i: usize| (0..2).any(|leg| i == packets_word(leg) || i == bytes_word(leg));
             for (i, expected) in live.words.iter().enumerate().rev() {
-                if !counted(i) {
+                if !is_counter(i) {
                     check(&self.memory.sessions()[base + i], *expected);
                 }
             }

@@ -45,6 +45,7 @@ fn without_cards_everything_stays_in_userspace_and_says_so() {
             ("192.0.2.1:1", "192.0.2.2:2"),
             ("192.0.2.3:3", "192.0.2.2:4"),
         ),
+        Some([0, 0]),
     );
     let placement = path.session(SessionId(1));
     assert_eq!(
@@ -190,7 +191,7 @@ fn relays(mode: XdpMode, expected: &str) {
     let session = spec((&near.0, near.1), (&far.0, far.1));
     path.open_flow_port(session.near.local);
     path.open_flow_port(session.far.local);
-    path.install(SessionId(1), session);
+    path.install(SessionId(1), session, Some([0, 0]));
     eventually("the session is in the kernel", || {
         path.session(SessionId(1)).in_kernel.then_some(())
     });
@@ -304,7 +305,7 @@ fn redirects(mode: XdpMode) {
     );
     path.open_flow_port(session.near.local);
     path.open_flow_port(session.far.local);
-    path.install(SessionId(1), session);
+    path.install(SessionId(1), session, Some([0, 0]));
     eventually("the session is in the kernel", || {
         path.session(SessionId(1)).in_kernel.then_some(())
     });

@@ -10,6 +10,7 @@ mod survive;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use clients::Clients;
@@ -25,6 +26,7 @@ use super::stats::Stat;
 use super::worker::Context;
 use crate::api;
 use crate::fastpath::SessionId;
+use crate::police::{DOWN, UP};
 use crate::turn::{
     AllocationId, BindFault, Command, Family, FiveTuple, PortWish, Server, Transport,
 };
@@ -81,6 +83,10 @@ impl Driver {
         let Some(marks) = marks else {
             return context.stats.add(Stat::DroppedHopLimit, 1);
         };
+        let (peer, length) = (relay.peer, relay.data.len());
+        if !port.admits(UP, context.now.mono, peer, length) {
+            return context.stats.add(Stat::DroppedOverLimit, 1);
+        }
         let route = Route {
             to: relay.peer,
             from: None,
@@ -88,10 +94,9 @@ impl Driver {
             dont_fragment: relay.dont_fragment,
         };
         context.outbox.push(&port.socket, route, relay.data);
-        port.count_to_peer(context.now.mono, relay.peer, relay.data.len());
-        let length = relay.data.len() as u64;
+        port.count_to_peer(context.now.mono, peer, length);
         context.stats.add(Stat::PacketsToPeer, 1);
-        context.stats.add(Stat::BytesToPeer, length);
+        context.stats.add(Stat::BytesToPeer, length as u64);
     }
 
     pub fn from_peers(&mut self, context: &mut Context<'_>, relayed: SocketAddr, batch: &Batch) {
@@ -102,6 +107,11 @@ impl Driver {
                 context.stats.add(Stat::DroppedNotPermitted, 1);
                 continue;
             };
+            let within = |port: &mut RelayPort| port.admits(DOWN, now.mono, from, bytes.len());
+            if !self.ports.get_mut(&relayed).is_none_or(within) {
+                context.stats.add(Stat::DroppedOverLimit, 1);
+                continue;
+            }
             let marks = datagram.marks.onward();
             if let Err(dropped) = self.clients.data(context, to, marks, &self.framed) {
                 context.stats.add(dropped, 1);
@@ -176,7 +186,9 @@ impl Driver {
                     port,
                 } => {
                     let bound = bind(context, family, local_hint, port);
-                    let bound = bound.and_then(|bound| self.open(context, allocation, bound));
+                    let user = self.server.user_of(allocation).unwrap_or_default();
+                    let user = Arc::from(user);
+                    let bound = bound.and_then(|bound| self.open(context, allocation, user, bound));
                     if bound.is_err() {
                         context.stats.add(Stat::RelayBindFailed, 1);
                     }
@@ -192,14 +204,19 @@ impl Driver {
                     spec,
                     ..
                 } => {
-                    // The kernel knows datagrams: a stream's sessions are relayed here.
-                    if transport == Transport::Udp {
-                        context.shared.fastpath.install(session, spec);
-                    }
                     let (relayed, peer) = (spec.far.local, spec.far.remote);
                     self.channels.insert(session, (relayed, peer));
-                    if let Some(port) = self.ports.get_mut(&relayed) {
-                        port.channel_bound(peer, context.now.mono);
+                    let shared = context.shared;
+                    let port = self.ports.get_mut(&relayed);
+                    let pass = shared
+                        .police
+                        .session(session, port.as_ref().map(|port| &*port.user));
+                    // The kernel knows datagrams: a stream's sessions are relayed here.
+                    if transport == Transport::Udp {
+                        shared.fastpath.install(session, spec, pass.meters());
+                    }
+                    if let Some(port) = port {
+                        port.channel_bound(peer, context.now.mono, pass);
                     }
                 }
                 Command::ExtendSession {
@@ -235,14 +252,16 @@ impl Driver {
         &mut self,
         context: &mut Context<'_>,
         allocation: AllocationId,
+        user: Arc<str>,
         bound: Bound,
     ) -> Result<SocketAddr, BindFault> {
         let relayed = bound.address;
         let socket = Rc::new(Socket::of_pool(bound).map_err(|_| BindFault::Refused)?);
         let task = receive::spawn(context.worker, Rc::clone(&socket), Role::RelayPort(relayed));
         context.shared.fastpath.open_flow_port(relayed);
-        self.ports
-            .insert(relayed, RelayPort::new(allocation, socket, task));
+        let pass = context.shared.police.allocation(&user);
+        let port = RelayPort::new(allocation, user, pass, socket, task);
+        self.ports.insert(relayed, port);
         Ok(relayed)
     }
 

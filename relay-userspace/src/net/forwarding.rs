@@ -184,7 +184,7 @@ impl Forwarding {
                 datagram.from,
                 datagram.bytes.len(),
             ) {
-                Ok(client) => forward.to_client(context, client, &datagram),
+                Ok(client) => forward.to_client(context, session, client, &datagram),
                 Err(Unheard::Expired) => context.stats.add(Stat::DroppedExpired, 1),
                 Err(Unheard::NotTheDestination) => {
                     context.stats.add(Stat::DroppedNotFromDestination, 1)
@@ -228,13 +228,11 @@ impl Forwarding {
             .min()
     }
 
-    /// Every session with the name of its forward.
-    pub fn sessions(&self) -> impl Iterator<Item = (&str, SessionId, &Session)> {
+    /// Every session with its forward.
+    pub fn sessions(&self) -> impl Iterator<Item = (&Forward, SessionId, &Session)> {
         self.forwards.values().flat_map(|forward| {
-            forward
-                .table
-                .sessions()
-                .map(|(id, session)| (&*forward.name, id, session))
+            let sessions = forward.table.sessions();
+            sessions.map(move |(id, session)| (forward, id, session))
         })
     }
 

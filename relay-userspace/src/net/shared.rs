@@ -10,11 +10,13 @@ use super::ports::PortPool;
 use super::stream::gate::Gate;
 use crate::fastpath::FastPath;
 use crate::journal::Journal;
+use crate::police::Police;
 use crate::stream::queue::Limits;
 use crate::tls::Certificates;
 
 pub struct Shared {
     pub fastpath: FastPath,
+    pub police: Police,
     pub pool: Arc<PortPool>,
     pub addresses: RelayAddresses,
     /// What the next process has to know; `None`: nothing outlives this one.

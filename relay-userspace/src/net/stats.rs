@@ -54,6 +54,7 @@ stats! {
     DroppedExpired = Counter "userspace_dropped", reason = "expired";
     DroppedNotPermitted = Counter "userspace_dropped", reason = "not_permitted";
     DroppedHopLimit = Counter "userspace_dropped", reason = "hop_limit";
+    DroppedOverLimit = Counter "userspace_dropped", reason = "rate_limited";
     DroppedNoSocket = Counter "userspace_dropped", reason = "no_socket";
     DroppedStreamQueue = Counter "userspace_dropped", reason = "stream_queue";
     StreamTcp = Counter "stream_accepted", protocol = "turn_tcp";

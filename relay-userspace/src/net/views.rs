@@ -1,5 +1,7 @@
 //! The sessions of one worker as rows for an operator. Reads only.
 
+mod rtp;
+
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -24,6 +26,8 @@ pub fn sessions(worker: &Rc<Worker>) -> Vec<api::Session> {
                 of_channel(&mut row, channel, now);
                 row.stream_dropped = driver.dropped(&allocation.tuple, channel.number);
                 userspace(&mut row, [&share.to_peer, &share.to_client], now);
+                row.dropped = share.refused.into();
+                row.limit = context.shared.police.limit_of(channel.session);
                 row.age_seconds = seconds(share.since.unwrap_or(allocation.created), now);
                 place(&mut row, fastpath, now);
                 rows.push(row);
@@ -32,6 +36,8 @@ pub fn sessions(worker: &Rc<Worker>) -> Vec<api::Session> {
                 let mut row = of_allocation(&allocation, now);
                 row.stream_dropped = driver.dropped(&allocation.tuple, 0);
                 let share = driver.traffic(allocation.relayed, None);
+                row.dropped = share.refused.into();
+                row.limit = context.shared.police.limits().session;
                 userspace(&mut row, [&share.to_peer, &share.to_client], now);
                 rows.push(row);
             }
@@ -40,11 +46,12 @@ pub fn sessions(worker: &Rc<Worker>) -> Vec<api::Session> {
     });
     worker.with_forwarding(|forwarding, context| {
         let now = context.now.mono;
-        for (name, id, session) in forwarding.sessions() {
+        for (forward, id, session) in forwarding.sessions() {
             let mut row = api::Session {
                 id: id.0,
                 kind: "forward".to_string(),
-                owner: name.to_string(),
+                owner: forward.name.to_string(),
+                dropped: forward.refused(id).into(),
                 client: session.client.remote,
                 server: session.client.server,
                 relayed: session.local,
@@ -57,6 +64,7 @@ pub fn sessions(worker: &Rc<Worker>) -> Vec<api::Session> {
                 }),
                 ..api::Session::blank(session.client.remote)
             };
+            row.limit = context.shared.police.limit_of(id);
             userspace(&mut row, [&session.to_destination, &session.to_client], now);
             place(&mut row, &context.shared.fastpath, now);
             rows.push(row);
@@ -119,6 +127,11 @@ fn place(row: &mut api::Session, fastpath: &FastPath, now: Instant) {
         true => Some(STREAM.to_string()),
         false => placement.reason,
     };
+    row.dropped.to_peer += placement.traffic.refused[0];
+    row.dropped.to_client += placement.traffic.refused[1];
+    let [near, far] = fastpath.streams(SessionId(row.id));
+    row.rtp_to_peer = near.map(|streams| rtp::views(&streams)).unwrap_or_default();
+    row.rtp_to_client = far.map(|streams| rtp::views(&streams)).unwrap_or_default();
     row.kernel_to_peer = placement.traffic.near;
     row.kernel_to_client = placement.traffic.far;
 }

@@ -23,6 +23,7 @@ use crate::net::addresses::{RelayAddresses, local_addresses};
 use crate::net::ports::PortPool;
 use crate::net::shared::{Shared, Streams};
 use crate::net::thread::{Plan, WorkerThread};
+use crate::police::Police;
 use crate::policy::PeerPolicy;
 use crate::stream::queue::Limits;
 use crate::tls::Certificates;
@@ -63,6 +64,7 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
         fastpath.open_control_port(*address);
     }
     let shared = Arc::new(Shared {
+        police: Police::new(config.rates.clone(), fastpath.meters()),
         fastpath: fastpath.clone(),
         pool,
         addresses,

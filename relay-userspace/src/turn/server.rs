@@ -105,6 +105,17 @@ impl Server {
         self.table[self.table.of_id(id)?].view()
     }
 
+    /// Who `username` is: without its expiry.
+    pub fn name_of<'a>(&self, username: &'a str) -> &'a str {
+        let candidates = self.config.credentials.candidates(username);
+        candidates.map_or(username, |candidates| candidates.name)
+    }
+
+    /// Whose allocation it is: the username without its expiry.
+    pub fn user_of(&self, id: AllocationId) -> Option<&str> {
+        Some(self.table[self.table.of_id(id)?].place.user())
+    }
+
     /// The last peers refused, oldest first.
     pub fn refusals(&self) -> impl Iterator<Item = &RefusalView> + '_ {
         self.refusals.iter()

@@ -50,6 +50,7 @@ pub fn config() -> Config {
             allow: vec!["127.0.0.0/8".parse().expect("network")],
             deny: Vec::new(),
         },
+        rates: Default::default(),
         limits: Limits {
             allocations: 1000,
             allocations_per_user: 1000,

@@ -5,10 +5,26 @@ mod session;
 use std::fmt::Write;
 
 use crate::advertise::outside;
-use crate::api::{ForwardView, StatusReport, Traffic};
+use crate::api::{ForwardView, LimitsView, StatusReport, Traffic};
 use crate::cli::output::{bytes, table};
 
-pub use session::{session, sessions};
+pub use session::{limit, session, sessions};
+
+pub fn limits(view: &LimitsView) -> String {
+    let fixed = [("every session", view.session), ("every user", view.user)];
+    let fixed = fixed.map(|(who, own)| vec![who.to_owned(), limit(&own), String::new()]);
+    let users = view.users.iter().map(|one| {
+        let dropped = one.dropped.to_peer + one.dropped.to_client;
+        vec![
+            format!("user {}", one.user),
+            limit(&one.limit),
+            format!("{dropped} packets"),
+        ]
+    });
+    let rows: Vec<_> = fixed.into_iter().chain(users).collect();
+    let text = table(&["OF", "LIMIT IN EACH DIRECTION", "DROPPED"], &rows);
+    format!("{text}\nburst {} ms", view.burst_ms)
+}
 
 pub fn status(report: &StatusReport) -> String {
     let status = &report.status;

@@ -35,6 +35,8 @@ impl<M: Memory> Mirror<M> {
     /// Takes the clock anew; deadlines follow with the next sweep.
     pub fn set_clock(&mut self, clock: Clock) {
         self.clock = clock;
+        let (jiffies, at) = clock.seen();
+        self.meter_clock.set(jiffies, at);
     }
 
     /// Goes on with a comparison of everything: what userspace wants against what is installed, and that against the

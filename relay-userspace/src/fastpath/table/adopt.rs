@@ -6,8 +6,11 @@ use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use relay_common::{IndexEntry, Match, Session};
 
+use super::streams::{place_of, with_place};
 use super::{Live, Slot, Table};
-use crate::fastpath::memory::{BUCKET_WORDS, Memory, SESSION_WORDS, bytes_word, packets_word};
+use crate::fastpath::memory::{
+    BUCKET_WORDS, Memory, SESSION_WORDS, is_counter, meters_word, streams_word,
+};
 use crate::fastpath::shared::{session_of, session_words};
 
 impl<M: Memory> Table<M> {
@@ -39,6 +42,14 @@ impl<M: Memory> Table<M> {
             self.slots[*slot as usize].generation = newest;
         }
         self.clear_stray_entries();
+        let live = self.slots.iter().filter_map(|slot| slot.live.as_ref());
+        let legs = live.flat_map(|live| [0, 1].map(|leg| (live, leg)));
+        let streams = legs.clone();
+        self.streams
+            .adopt(streams.map(|(live, leg)| place_of(live.words[streams_word(leg)])));
+        let meters = legs.flat_map(|(live, leg)| meters_of(live.words[meters_word(leg)]));
+        let meters: Vec<u32> = meters.filter(|meter| *meter != 0).collect();
+        self.memory.hold_meters(&meters);
         self.unclaimed.len()
     }
 
@@ -48,6 +59,7 @@ impl<M: Memory> Table<M> {
         for slot in &unclaimed {
             self.remove(*slot);
         }
+        self.memory.settle_meters();
         unclaimed.len()
     }
 
@@ -70,7 +82,12 @@ impl<M: Memory> Table<M> {
                 continue;
             }
             self.unclaimed.remove(&slot);
-            let words = session_words(wanted);
+            let mut words = session_words(wanted);
+            if let Some(live) = &self.slots[slot as usize].live {
+                for leg in [0, 1].map(streams_word) {
+                    words[leg] = with_place(words[leg], place_of(live.words[leg]));
+                }
+            }
             for (i, word) in words.iter().enumerate().skip(1) {
                 if !is_counter(i) {
                     self.set_word(slot, i, *word);
@@ -131,8 +148,10 @@ impl<M: Memory> Table<M> {
     }
 }
 
-fn is_counter(word: usize) -> bool {
-    (0..2).any(|leg| word == packets_word(leg) || word == bytes_word(leg))
+/// Both meters a leg names.
+fn meters_of(word: u64) -> [u32; 2] {
+    let [a, b, c, d, e, f, g, h] = word.to_ne_bytes();
+    [[a, b, c, d], [e, f, g, h]].map(u32::from_ne_bytes)
 }
 
 #[cfg(test)]
@@ -140,7 +159,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
-    use crate::fastpath::memory::PlainMemory;
+    use crate::fastpath::memory::{PlainMemory, packets_word};
     use relay_common::HashKey;
 
     const KEY: HashKey = HashKey([7; 14]);

@@ -50,7 +50,8 @@ impl Driver {
         let bound = context.shared.pool.bind_exactly(saved.relayed);
         let bound = bound.map_err(|fault| fault.to_string())?;
         let bound = bound.ok_or("another program has its port")?;
-        let opened = self.open(context, AllocationId(saved.id), bound);
+        let user = self.server.name_of(&saved.username).into();
+        let opened = self.open(context, AllocationId(saved.id), user, bound);
         opened.map_err(|fault: BindFault| fault.to_string())?;
         self.server.restore(context.now, saved).map_err(|lapsed| {
             self.close(context, saved.relayed);

@@ -1,5 +1,6 @@
 //! One forward on one worker: its listener, the relay port of each client, their kernel entries. Decides nothing.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use crate::net::shared::Shared;
 use crate::net::socket::{Route, Socket};
 use crate::net::stats::Stat;
 use crate::net::worker::{Context, Worker};
+use crate::police::{DOWN, Pass, UP};
 
 /// Dropping it closes its sockets.
 pub struct Forward {
@@ -35,7 +37,23 @@ pub struct Forward {
 struct Port {
     socket: Rc<Socket>,
     local: SocketAddr,
+    pass: Pass,
+    /// Packets over a limit: from the client, and to it.
+    refused: Cell<[u64; 2]>,
     task: AbortHandle,
+}
+
+impl Port {
+    fn admits(&self, direction: usize, context: &Context<'_>, bytes: usize) -> bool {
+        let admitted = self.pass.admits(direction, context.now.mono, bytes);
+        if !admitted {
+            let mut refused = self.refused.get();
+            refused[direction] += 1;
+            self.refused.set(refused);
+            context.stats.add(Stat::DroppedOverLimit, 1);
+        }
+        admitted
+    }
 }
 
 impl Drop for Port {
@@ -119,10 +137,18 @@ impl Forward {
         let port = Port {
             socket,
             local,
+            pass: context.shared.police.session(session, None),
+            refused: Cell::default(),
             task,
         };
         self.ports.insert(session, port);
         Ok(local)
+    }
+
+    /// What userspace dropped of a session: from the client, and to it.
+    pub fn refused(&self, session: SessionId) -> [u64; 2] {
+        let port = self.ports.get(&session);
+        port.map(|port| port.refused.get()).unwrap_or_default()
     }
 
     /// Gives the session's port back.
@@ -142,6 +168,9 @@ impl Forward {
         let Some(port) = self.ports.get(&session) else {
             return;
         };
+        if !port.admits(UP, context, datagram.bytes.len()) {
+            return;
+        }
         let Some(marks) = datagram.marks.onward() else {
             return context.stats.add(Stat::DroppedHopLimit, 1);
         };
@@ -158,7 +187,18 @@ impl Forward {
             .add(Stat::BytesToPeer, datagram.bytes.len() as u64);
     }
 
-    pub fn to_client(&self, context: &mut Context<'_>, client: Client, datagram: &Datagram<'_>) {
+    pub fn to_client(
+        &self,
+        context: &mut Context<'_>,
+        session: SessionId,
+        client: Client,
+        datagram: &Datagram<'_>,
+    ) {
+        let length = datagram.bytes.len();
+        let port = self.ports.get(&session);
+        if port.is_some_and(|port| !port.admits(DOWN, context, length)) {
+            return;
+        }
         let from = self
             .listener
             .local()
@@ -231,7 +271,10 @@ impl Forward {
             self.remember(context, &command);
             let fastpath = &context.shared.fastpath;
             match command {
-                Command::Install { session, spec } => fastpath.install(session, spec),
+                Command::Install { session, spec } => {
+                    let limits = self.ports.get(&session).map(|port| port.pass.meters());
+                    fastpath.install(session, spec, limits.unwrap_or_default());
+                }
                 Command::Extend { session, deadline } => {
                     fastpath.extend(session, deadline, deadline)
                 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::or_dash;
-use crate::api::{Pace, Session, Traffic};
+use crate::api::{Dropped, Limit, Pace, RtpStream, Session, Traffic};
 use crate::cli::output::{bits, bytes, table};
 
 pub fn sessions(all: &[Session]) -> String {
@@ -77,6 +77,14 @@ pub fn session(s: &Session) -> String {
     if let Some(note) = &s.note {
         put("but", note.clone());
     }
+    if s.limit != Limit::NONE {
+        put("limit", limit(&s.limit));
+    }
+    if s.dropped != Dropped::default() {
+        let Dropped { to_peer, to_client } = s.dropped;
+        let text = format!("{to_peer} packets to the peer, {to_client} to the client");
+        put("over a limit", text);
+    }
     if s.stream_dropped > 0 {
         let text = format!("{} datagrams: its connection is too slow", s.stream_dropped);
         put("client missed", text);
@@ -98,7 +106,7 @@ pub fn session(s: &Session) -> String {
             &s.to_client,
         ),
     ];
-    text + &table(
+    text += &table(
         &[
             "",
             "IN KERNEL",
@@ -108,6 +116,45 @@ pub fn session(s: &Session) -> String {
             "LAST SEEN",
         ],
         &rows,
+    );
+    text + &rtp(s)
+}
+
+/// What is known of its RTP; nothing if it has none.
+fn rtp(s: &Session) -> String {
+    let row = |direction: &str, r: &RtpStream| {
+        let expected = (r.packets as i64 + r.lost).max(1);
+        let percent = 100.0 * r.lost.max(0) as f64 / expected as f64;
+        vec![
+            format!("rtp {direction}"),
+            format!("{:#010x}", r.ssrc),
+            r.payload_type.to_string(),
+            r.packets.to_string(),
+            format!("{} ({percent:.2}%)", r.lost),
+            r.jitter_ms
+                .map_or("-".to_owned(), |ms| format!("{ms:.2} ms")),
+            bits(r.bits_per_second),
+        ]
+    };
+    let directions = [("to peer", &s.rtp_to_peer), ("to client", &s.rtp_to_client)];
+    let rows = directions.map(|(name, all)| all.iter().map(move |r| row(name, r)));
+    let rows: Vec<_> = rows.into_iter().flatten().collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let head = ["", "SSRC", "TYPE", "PACKETS", "LOST", "JITTER", "RATE"];
+    format!("\n\n{}", table(&head, &rows))
+}
+
+/// `10.0 Mbit/s, 500 packets/s`, or `-`.
+pub fn limit(limit: &Limit) -> String {
+    let rate = limit.bits_per_second.map(|n| bits(n as f64));
+    let packets = limit.packets_per_second.map(|n| format!("{n} packets/s"));
+    or_dash(
+        rate.into_iter()
+            .chain(packets)
+            .collect::<Vec<_>>()
+            .join(", "),
     )
 }
 

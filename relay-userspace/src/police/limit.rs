@@ -1,0 +1,50 @@
+//! What an operator says of limits. Data only.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use relay_common::Rate;
+use serde::{Deserialize, Serialize};
+
+/// What may pass in a second, in each direction. `None` is no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limit {
+    /// Application bits.
+    pub bits_per_second: Option<u64>,
+    pub packets_per_second: Option<u64>,
+}
+
+/// Every limit there is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Limits {
+    pub session: Limit,
+    /// Of all sessions of a user together.
+    pub user: Limit,
+    /// Of users that have one of their own.
+    pub users: HashMap<String, Limit>,
+    /// How far ahead of its rate a sender may be.
+    pub burst: Duration,
+}
+
+impl Limit {
+    pub const NONE: Limit = Limit {
+        bits_per_second: None,
+        packets_per_second: None,
+    };
+    /// Below it the largest datagram would take longer than [`Limits::burst`] can ever be.
+    pub const FEWEST_BITS: u64 = 8_000;
+
+    /// As a clock of `hz` ticks a second counts it.
+    pub(super) fn rate(self, burst: Duration, hz: u64) -> Rate {
+        let (bits, packets) = (self.bits_per_second, self.packets_per_second);
+        let burst = u64::try_from(burst.as_nanos()).unwrap_or(u64::MAX);
+        Rate::new(bits.unwrap_or(0), packets.unwrap_or(0), burst, hz)
+    }
+}
+
+impl Limits {
+    pub fn of_user(&self, name: &str) -> Limit {
+        self.users.get(name).copied().unwrap_or(self.user)
+    }
+}

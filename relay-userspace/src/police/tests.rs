@@ -1,0 +1,116 @@
+//! The registry on plain memory: what is in force, what a change does, what is given back.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::fastpath::SessionId;
+
+const PACKETS: fn(u64) -> Limit = |packets| Limit {
+    packets_per_second: Some(packets),
+    bits_per_second: None,
+};
+
+fn limits(session: Limit, user: Limit) -> Limits {
+    Limits {
+        session,
+        user,
+        burst: Duration::from_millis(15),
+        ..Limits::default()
+    }
+}
+
+/// A table of `places` meters, and a registry over it.
+fn shared(limits: Limits, places: usize) -> (Police, Arc<MeterTable>) {
+    let words: Vec<AtomicU64> = (0..(places + 1) * 8).map(|_| AtomicU64::new(0)).collect();
+    let table = Arc::new(MeterTable::new(Box::new(words)));
+    let clock = Arc::new(MeterClock::own());
+    (
+        Police::new(limits, Some((Arc::clone(&table), clock))),
+        table,
+    )
+}
+
+/// Of 5000 packets spread over a second, how many pass.
+fn passed(pass: &Pass, direction: usize, from: Instant) -> usize {
+    (0..5000)
+        .filter(|i| pass.admits(direction, from + Duration::from_micros(200 * i), 100))
+        .count()
+}
+
+#[test]
+fn a_session_is_held_to_its_limit_in_each_direction_on_its_own() {
+    let police = Police::new(limits(PACKETS(1000), Limit::NONE), None);
+    let pass = police.session(SessionId(1), Some("ann"));
+    let now = Instant::now();
+    for direction in [UP, DOWN] {
+        let got = passed(&pass, direction, now);
+        assert!((980..=1020).contains(&got), "{got}");
+    }
+    assert_eq!(
+        police.users()[0].dropped,
+        [0, 0],
+        "it was not the user's limit"
+    );
+}
+
+#[test]
+fn the_sessions_of_a_user_share_the_users_limit_and_others_do_not() {
+    let (police, _) = shared(limits(Limit::NONE, PACKETS(1000)), 16);
+    let one = police.session(SessionId(1), Some("ann"));
+    let two = police.allocation("ann");
+    let bob = police.session(SessionId(3), Some("bob"));
+    let now = Instant::now();
+    let admitted = |i: u64, pass: &Pass| pass.admits(UP, now + Duration::from_micros(200 * i), 9);
+    let got = (0..5000u64)
+        .filter(|i| admitted(*i, if i % 2 == 0 { &one } else { &two }))
+        .count();
+    assert!((980..=1020).contains(&got), "{got}");
+    assert_eq!(police.users()[0].dropped[UP], 5000 - got as u64);
+    assert!(admitted(1, &bob));
+}
+
+#[test]
+fn a_changed_limit_is_in_force_at_once_on_what_runs() {
+    let (police, table) = shared(limits(Limit::NONE, Limit::NONE), 16);
+    let pass = police.session(SessionId(1), Some("ann"));
+    let place = pass.meters().unwrap()[0];
+    let rate = || table.meter(place).unwrap()[1].load(std::sync::atomic::Ordering::Relaxed);
+    let now = Instant::now();
+    assert_eq!((passed(&pass, UP, now), rate()), (5000, 0));
+    assert!(police.change(Change::Sessions, PACKETS(100)));
+    assert!(passed(&pass, UP, now) <= 102);
+    assert_ne!(rate(), 0, "the kernel sees it");
+    assert!(police.change(Change::Session(1), PACKETS(2000)));
+    assert!((1960..=2040).contains(&passed(&pass, UP, now + Duration::from_secs(9))));
+    assert!(police.change(Change::User("ann".into()), PACKETS(50)));
+    assert!(passed(&pass, UP, now + Duration::from_secs(20)) <= 51);
+    assert!(
+        !police.change(Change::Session(7), PACKETS(1)),
+        "no such session"
+    );
+    assert_eq!(police.limit_of(SessionId(1)), PACKETS(2000));
+}
+
+#[test]
+fn places_are_given_back_and_without_one_userspace_alone_keeps_the_limit() {
+    let (police, _) = shared(limits(PACKETS(100), Limit::NONE), 2);
+    let one = police.session(SessionId(1), Some("ann"));
+    let two = police.session(SessionId(2), Some("ann"));
+    assert!(one.meters().is_some());
+    assert_eq!(two.meters(), None, "no room");
+    assert!(passed(&two, UP, Instant::now()) <= 102);
+    drop((one, two));
+    assert!(police.users().is_empty());
+    assert!(police.session(SessionId(3), Some("bob")).meters().is_some());
+}
+
+#[test]
+fn what_an_earlier_process_gave_out_is_left_alone_until_nobody_has_it() {
+    let (police, table) = shared(limits(PACKETS(100), Limit::NONE), 2);
+    table.hold(&[1, 2]);
+    assert_eq!(police.session(SessionId(1), None).meters(), None);
+    table.settle();
+    assert!(police.session(SessionId(2), None).meters().is_some());
+}
