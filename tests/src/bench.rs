@@ -1,6 +1,7 @@
 //! Measurements: figures as ratios and nanoseconds, printed as JSON, never asserted on a clock.
 
 pub mod control;
+pub mod flood;
 pub mod packet;
 pub mod survive;
 pub mod veth;

@@ -34,6 +34,8 @@ enum Bench {
     Packet(bench::packet::Options),
     /// Packets lost while the relay is killed, restarted and replaced
     Survive(bench::survive::Options),
+    /// What established sessions and known clients lose under floods of junk
+    Flood(bench::flood::Options),
     /// Packets per second and CPU per packet beside a reflector and coturn
     Veth(bench::veth::Options),
     /// Allocations per second and memory per allocation beside coturn
@@ -48,6 +50,7 @@ fn main() -> Result<()> {
         Command::Run(options) => lab::run::run(&options),
         Command::Bench(Bench::Packet(options)) => packet(&options),
         Command::Bench(Bench::Veth(options)) => print(&bench::veth::run(&options)?, options.json),
+        Command::Bench(Bench::Flood(options)) => print(&bench::flood::run(&options)?, options.json),
         Command::Bench(Bench::Survive(options)) => {
             print(&bench::survive::run(&options)?, options.json)
         }
