@@ -1,7 +1,7 @@
 //! Names, sizes and the version both sides must share. The only place these strings exist.
 
 /// Raised with every change of a shared type, map or their meaning.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Sessions the tables hold when the operator says nothing.
 pub const DEFAULT_SESSIONS: u32 = 65_536;
@@ -39,12 +39,24 @@ pub mod maps {
     pub const COUNTERS: &str = "COUNTERS";
     /// `Stamp` of whoever made the tables.
     pub const STAMP: &str = "STAMP";
+    /// `KnownBucket` by hash.
+    pub const KNOWN: &str = "KNOWN";
     /// All of the above: what outlives a process when it is pinned.
-    pub const PINNED: [&str; 7] = [PORTS, BUCKETS, SESSIONS, NEXT_HOPS, CARDS, COUNTERS, STAMP];
+    pub const PINNED: [&str; 8] = [
+        PORTS, BUCKETS, SESSIONS, NEXT_HOPS, CARDS, COUNTERS, STAMP, KNOWN,
+    ];
+    /// `Meters` by source prefix: each program begins anew.
+    pub const PREFIXES: &str = "PREFIXES";
+    /// `Meters` of all that is unknown, per CPU.
+    pub const TOTALS: &str = "TOTALS";
+    /// `Rates` of the shield.
+    pub const RATES: &str = "RATES";
     /// Read-only global: the `HashKey`.
     pub const HASH_KEY: &str = "HASH_KEY";
     /// Read-only global: number of buckets minus one.
     pub const BUCKET_MASK: &str = "BUCKET_MASK";
+    /// Read-only global: number of buckets of `KNOWN` minus one.
+    pub const KNOWN_MASK: &str = "KNOWN_MASK";
     /// Read-only global: [`ABI_VERSION`](crate::ABI_VERSION) of the program.
     pub const PROGRAM_ABI: &str = "PROGRAM_ABI";
 }

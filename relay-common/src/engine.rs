@@ -7,6 +7,7 @@ mod head;
 mod ip;
 mod lookup;
 mod rewrite;
+mod shield;
 
 use core::mem::offset_of;
 
@@ -15,7 +16,8 @@ use crate::wire::{
     Udp, VLAN_ID_MASK, VLAN_LEN, Vlan,
 };
 use crate::{
-    Bucket, Counter, Leg, NextHop, PORT_IS_CONTROL, PORT_IS_FLOW, Pod, PortEntry, Session,
+    Bucket, Counter, KnownBucket, Leg, Meters, NextHop, PORT_IS_CONTROL, PORT_IS_FLOW, Pod,
+    PortEntry, Rates, Session,
 };
 use crate::{VLAN_NONE, checksum, port_index};
 
@@ -39,6 +41,8 @@ pub trait Frame {
     fn byte(&self, base: usize, offset: usize) -> Option<u8>;
     /// Writes a value at `offset`; `None` if it does not fit.
     fn store<T: Pod>(&mut self, offset: usize, value: T) -> Option<()>;
+    /// Whether the host has a socket for UDP `from` there `to` here, addresses and `ports` as in the packet.
+    fn has_socket(&self, is_v6: bool, from: &[u32; 4], to: &[u32; 4], ports: u32) -> bool;
     /// Moves the start by `delta` bytes, forward when positive. Changes nothing when it returns false.
     fn move_start(&mut self, delta: i32) -> bool;
 }
@@ -61,6 +65,16 @@ pub trait Tables {
     fn jiffies(&self) -> u64;
     /// Adds one packet of `bytes` application bytes to a leg's counters.
     fn charge(&self, leg: &Leg, bytes: u64);
+    /// `RATES`.
+    fn rates(&self) -> Option<&Rates>;
+    /// `KNOWN`.
+    fn known(&self, bucket: u32) -> Option<&KnownBucket>;
+    /// Number of buckets of `KNOWN` minus one.
+    fn known_mask(&self) -> u32;
+    /// `PREFIXES`.
+    fn prefix(&self, index: u32) -> Option<&Meters>;
+    /// `TOTALS`, of this CPU.
+    fn total(&self) -> Option<&Meters>;
     /// Counts a verdict.
     fn count(&self, reason: Counter);
 }
@@ -90,13 +104,13 @@ pub fn run(frame: &mut impl Frame, tables: &impl Tables) -> Verdict {
             tables.count(Counter::Transmitted);
             verdict
         }
-        Err(Counter::RewriteFault) => {
-            tables.count(Counter::RewriteFault);
-            Verdict::Drop
-        }
         Err(reason) => {
             tables.count(reason);
-            Verdict::Pass
+            if reason.is_drop() {
+                Verdict::Drop
+            } else {
+                Verdict::Pass
+            }
         }
     }
 }
@@ -167,8 +181,27 @@ fn classify<H: Ip, const L3: usize>(
         .port(port_index(H::IS_V6, number))
         .ok_or(Counter::NotOurs)?;
     if port.kind == 0 {
-        return Err(Counter::NotOurs);
+        return Err(shield::closed::<H, L3>(frame, tables, &head, number));
     }
+    match ours::<H, L3>(frame, tables, port) {
+        Err(reason @ (Counter::NotChannelData | Counter::NoSession | Counter::BadLength)) => {
+            Err(shield::judge::<H, L3>(frame, tables, port, reason))
+        }
+        other => other,
+    }
+}
+
+/// A UDP packet to one of our ports.
+#[inline(always)]
+fn ours<H: Ip, const L3: usize>(
+    frame: &mut impl Frame,
+    tables: &impl Tables,
+    port: &PortEntry,
+) -> Result<Verdict, Counter> {
+    let l4 = L3 + H::LEN;
+    let head = frame
+        .head(l4 + UDP_LEN as usize)
+        .ok_or(Counter::BadLength)?;
     let udp_length = u16::from_be(head.get(l4 + offset_of!(Udp, length)));
     if udp_length < UDP_LEN
         || udp_length != H::payload_length(&head, L3)

@@ -2,7 +2,10 @@
 
 use core::mem::{align_of, offset_of, size_of};
 
-use crate::{Address, Bucket, HashKey, Leg, Match, NextHop, PortEntry, Session, Stamp};
+use crate::{
+    Address, Bucket, HashKey, KnownBucket, Leg, Match, Meters, NextHop, PortEntry, Rates, Session,
+    Stamp,
+};
 
 /// Plain bytes: fixed-width integers and arrays, no padding, every bit pattern valid.
 ///
@@ -36,6 +39,10 @@ macro_rules! wire_pod {
         unsafe impl crate::Pod for $t {}
     )*};
 }
+
+#[cfg(target_arch = "bpf")]
+// SAFETY: an aligned access of 32 bits is one instruction, and whoever reads takes any value.
+unsafe impl Sync for crate::shield::Word {}
 
 impl Match {
     /// Ports, channel and family in one word.
@@ -72,8 +79,10 @@ pod! {
     NextHop => 32,
     HashKey => 56,
     Stamp => 64,
+    Rates => 64,
 }
 
+const _: () = assert!(size_of::<KnownBucket>() == 64 && size_of::<Meters>() == 16);
 const _: () = assert!(align_of::<Session>() == 8);
 const _: () = assert!(offset_of!(Session, legs) == 16);
 const _: () = assert!(offset_of!(Leg, deadline) == 56);

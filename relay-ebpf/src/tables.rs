@@ -5,9 +5,12 @@ use core::ptr::{addr_of, read_volatile, write_volatile};
 use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_redirect_map};
 use relay_common::engine::Tables;
-use relay_common::{Bucket, Counter, Leg, NextHop, PortEntry, Session};
+use relay_common::{Bucket, Counter, KnownBucket, Leg, Meters, NextHop, PortEntry, Rates, Session};
 
-use crate::maps::{BUCKET_MASK, BUCKETS, CARDS, COUNTERS, HASH_KEY, NEXT_HOPS, PORTS, SESSIONS};
+use crate::maps::{
+    BUCKET_MASK, BUCKETS, CARDS, COUNTERS, HASH_KEY, KNOWN, KNOWN_MASK, NEXT_HOPS, PORTS, PREFIXES,
+    RATES, SESSIONS, TOTALS,
+};
 
 /// Zero-sized: the maps are globals.
 pub struct KernelTables;
@@ -55,6 +58,27 @@ impl Tables for KernelTables {
             add(addr_of!(leg.packets).cast_mut(), 1);
             add(addr_of!(leg.bytes).cast_mut(), bytes);
         }
+    }
+    #[inline(always)]
+    fn rates(&self) -> Option<&Rates> {
+        RATES.get(0)
+    }
+    #[inline(always)]
+    fn known(&self, bucket: u32) -> Option<&KnownBucket> {
+        KNOWN.get(bucket)
+    }
+    #[inline(always)]
+    fn known_mask(&self) -> u32 {
+        // SAFETY: a global of this program. Volatile as above.
+        unsafe { read_volatile(addr_of!(KNOWN_MASK)) }
+    }
+    #[inline(always)]
+    fn prefix(&self, index: u32) -> Option<&Meters> {
+        PREFIXES.get(index)
+    }
+    #[inline(always)]
+    fn total(&self) -> Option<&Meters> {
+        TOTALS.get(0)
     }
     #[inline(always)]
     fn count(&self, reason: Counter) {

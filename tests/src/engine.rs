@@ -1,11 +1,13 @@
 //! The data path's engine on plain memory: frames in a `Vec`, tables in `Vec`s.
 
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 
 use relay_common::engine::{Frame, Head, HeadMut, Tables, Verdict, run};
 use relay_common::{
-    BUCKET_WAYS, Bucket, Counter, HashKey, IndexEntry, Leg, NextHop, PORT_ENTRIES, PORT_IS_CONTROL,
-    PORT_IS_FLOW, Pod, PortEntry, Session, buckets_for, port_index,
+    BUCKET_WAYS, Bucket, Counter, HashKey, IndexEntry, KnownBucket, Leg, Meters, NextHop,
+    PORT_ENTRIES, PORT_IS_CONTROL, PORT_IS_FLOW, PREFIX_ENTRIES, Pod, PortEntry, Rates, Session,
+    buckets_for, known_buckets_for, port_index,
 };
 
 /// `(slot, leg, packets, bytes)`.
@@ -30,6 +32,11 @@ pub struct MemoryTables {
     pub next_hops: Vec<NextHop>,
     pub key: HashKey,
     pub jiffies: u64,
+    /// All zero: no shield.
+    pub rates: Rates,
+    pub known: Vec<KnownBucket>,
+    prefixes: Vec<Meters>,
+    total: Meters,
     counters: Vec<Cell<u64>>,
     charged: RefCell<Vec<Charge>>,
 }
@@ -45,6 +52,10 @@ impl MemoryTables {
                 0x9e37_79b9u32.wrapping_mul(i as u32 + 1)
             })),
             jiffies: 1000,
+            rates: Rates::default(),
+            known: filled(known_buckets_for(sessions)),
+            prefixes: filled(PREFIX_ENTRIES),
+            total: Meters::default(),
             counters: vec![Cell::new(0); Counter::COUNT],
             charged: RefCell::default(),
         }
@@ -92,6 +103,17 @@ impl MemoryTables {
             };
         }
         Some(slot)
+    }
+
+    /// Makes `remote` known at `local_port` (0: TURN's), from the port it has or, with port 0, from any.
+    pub fn know(&mut self, remote: SocketAddr, local_port: u16) {
+        let (ip, mask) = (remote.ip(), self.known.len() as u32 - 1);
+        let place = self
+            .key
+            .known(ip.into(), ip.is_ipv6(), remote.port(), local_port, mask);
+        let ways = &self.known[place.first as usize].0;
+        let free = ways.iter().find(|known| known.tag.get() == 0);
+        free.expect("room for someone known").tag.set(place.tag);
     }
 
     /// Gives the port of a plain leg its shortcut.
@@ -167,10 +189,29 @@ impl Tables for MemoryTables {
         let (slot, leg) = found.expect("a leg of a session");
         self.charged.borrow_mut().push((slot, leg, 1, bytes));
     }
+    fn rates(&self) -> Option<&Rates> {
+        Some(&self.rates)
+    }
+    fn known(&self, bucket: u32) -> Option<&KnownBucket> {
+        self.known.get(bucket as usize)
+    }
+    fn known_mask(&self) -> u32 {
+        self.known.len() as u32 - 1
+    }
+    fn prefix(&self, index: u32) -> Option<&Meters> {
+        self.prefixes.get(index as usize)
+    }
+    fn total(&self) -> Option<&Meters> {
+        Some(&self.total)
+    }
     fn count(&self, reason: Counter) {
         let counter = &self.counters[reason as usize];
         counter.set(counter.get() + 1);
     }
+}
+
+fn filled<T: Default>(count: u32) -> Vec<T> {
+    (0..count).map(|_| T::default()).collect()
 }
 
 struct MemoryFrame {
@@ -208,6 +249,9 @@ impl Frame for MemoryFrame {
         // SAFETY: as many bytes as `T` has, written unaligned.
         unsafe { bytes.as_mut_ptr().cast::<T>().write_unaligned(value) };
         Some(())
+    }
+    fn has_socket(&self, _is_v6: bool, _from: &[u32; 4], _to: &[u32; 4], _ports: u32) -> bool {
+        false
     }
     fn move_start(&mut self, delta: i32) -> bool {
         if delta >= 0 {

@@ -53,6 +53,11 @@ impl Clock {
         })
     }
 
+    /// Jiffies a second.
+    pub fn hz(&self) -> u64 {
+        self.hz
+    }
+
     /// The tick before `at`; in the past for an `at` in the past.
     pub fn deadline(&self, at: Instant) -> u64 {
         match at.checked_duration_since(self.sample.after) {

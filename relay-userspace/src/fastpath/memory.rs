@@ -6,6 +6,8 @@
 use std::mem::offset_of;
 use std::sync::atomic::AtomicU64;
 
+#[cfg(test)]
+use relay_common::KNOWN_WAYS;
 use relay_common::{Leg, Session};
 
 /// Words of a `PortEntry`: kind and slot, generation and leg.
@@ -49,6 +51,8 @@ pub trait Memory: Send {
     fn sessions(&self) -> &[AtomicU64];
     /// `NEXT_HOPS`.
     fn next_hops(&self) -> &[AtomicU64];
+    /// `KNOWN`; a power of two of buckets. The kernel writes the low half of its words.
+    fn known(&self) -> &[AtomicU64];
 }
 
 /// Tables nobody else sees, for tests.
@@ -58,6 +62,7 @@ pub struct PlainMemory {
     buckets: Vec<AtomicU64>,
     sessions: Vec<AtomicU64>,
     next_hops: Vec<AtomicU64>,
+    known: Vec<AtomicU64>,
 }
 
 #[cfg(test)]
@@ -69,6 +74,7 @@ impl PlainMemory {
             buckets: words(buckets as usize * BUCKET_WORDS),
             sessions: words(sessions as usize * SESSION_WORDS),
             next_hops: words(64 * NEXT_HOP_WORDS),
+            known: words(relay_common::known_buckets_for(sessions) as usize * KNOWN_WAYS),
         }
     }
 }
@@ -86,5 +92,8 @@ impl Memory for PlainMemory {
     }
     fn next_hops(&self) -> &[AtomicU64] {
         &self.next_hops
+    }
+    fn known(&self) -> &[AtomicU64] {
+        &self.known
     }
 }

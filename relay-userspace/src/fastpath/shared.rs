@@ -31,12 +31,13 @@ impl MappedWords {
     }
 }
 
-/// The four tables userspace fills.
+/// The tables userspace fills.
 pub struct SharedMemory {
     pub ports: MappedWords,
     pub buckets: MappedWords,
     pub sessions: MappedWords,
     pub next_hops: MappedWords,
+    pub known: MappedWords,
 }
 
 impl Memory for SharedMemory {
@@ -51,6 +52,9 @@ impl Memory for SharedMemory {
     }
     fn next_hops(&self) -> &[AtomicU64] {
         self.next_hops.words()
+    }
+    fn known(&self) -> &[AtomicU64] {
+        self.known.words()
     }
 }
 

@@ -60,8 +60,11 @@ pub struct Report {
     pub lost_at_half: u64,
     /// Packets of sessions in userspace, of known clients.
     pub userspace_lost_at_half: u64,
-    /// Requests of known clients without success, over all floods at half that rate.
+    /// Requests of known clients without success, over all floods at half that rate but `client_address`.
     pub refused_at_half: u64,
+    /// New allocations without success from an address that somebody forges: who knows a client's address can keep it
+    /// from more allocations, though not from those it has.
+    pub refused_of_forged_address_at_half: u64,
     pub rows: Vec<Row>,
 }
 
@@ -142,7 +145,14 @@ pub fn run(options: &Options) -> Result<Report> {
         machine_pps,
         lost_at_half: half(|row| row.kernel_sessions.lost),
         userspace_lost_at_half: half(|row| row.userspace_sessions.lost),
-        refused_at_half: half(|row| row.refresh.failed + row.allocate.failed),
+        refused_at_half: half(|row| match row.flood {
+            junk::FORGED => 0,
+            _ => row.refresh.failed + row.allocate.failed,
+        }),
+        refused_of_forged_address_at_half: half(|row| match row.flood {
+            junk::FORGED => row.allocate.failed,
+            _ => 0,
+        }),
         rows,
     })
 }

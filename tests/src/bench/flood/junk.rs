@@ -45,6 +45,9 @@ enum To {
     RelayPorts,
 }
 
+/// The flood in the name of a known client's address.
+pub const FORGED: &str = "client_address";
+
 pub const ALL: [Junk; 7] = [
     Junk::new("junk", Payload::Bytes, From::Anywhere, To::Turn),
     Junk::new("binding", Payload::Binding, From::Anywhere, To::Turn),
@@ -57,7 +60,7 @@ pub const ALL: [Junk; 7] = [
         From::Anywhere,
         To::RelayPorts,
     ),
-    Junk::new("client_address", Payload::Binding, From::Client, To::Turn),
+    Junk::new(FORGED, Payload::Binding, From::Client, To::Turn),
 ];
 
 const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];

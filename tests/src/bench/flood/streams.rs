@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -26,11 +26,14 @@ pub struct Streams {
     peers: [UdpSocket; 2],
     /// On the relay's host, and who sends to it.
     host: [UdpSocket; 2],
+    next: AtomicU64,
 }
 
 /// How many packets were sent to and from each client, and to the host.
 #[derive(Debug, Clone, Copy)]
 pub struct Sent {
+    /// The number of the first round: what of an earlier flood comes late is not taken for this one's.
+    first: u64,
     rounds: u64,
 }
 
@@ -71,6 +74,7 @@ impl Streams {
                 indications,
                 peers,
                 host: [host, to_host_socket],
+                next: AtomicU64::new(0),
             })
         })
     }
@@ -78,36 +82,37 @@ impl Streams {
     /// One packet each way through every session, `rate` times a second, until it is `over`.
     pub fn send(&self, rate: u32, over: &AtomicBool) -> Result<Sent> {
         let (start, mut rounds) = (Instant::now(), 0u64);
+        let first = self.next.fetch_add(1 << 32, Ordering::Relaxed);
         let peers = [self.peers[0].local_addr()?, self.peers[1].local_addr()?];
         while !over.load(Ordering::Relaxed) {
             for (i, client) in self.channels.iter().enumerate() {
-                let data = data(i, rounds);
+                let data = data(i, first + rounds);
                 client.send(CHANNEL, &data)?;
                 self.peers[0].send_to(&data, client.relayed)?;
             }
             for (i, client) in self.indications.iter().enumerate() {
-                let data = data(i, rounds);
+                let data = data(i, first + rounds);
                 client.send_indication(peers[1], &data)?;
                 self.peers[1].send_to(&data, client.relayed)?;
             }
             for i in 0..HOST {
-                self.host[1].send(&data(i as usize, rounds))?;
+                self.host[1].send(&data(i as usize, first + rounds))?;
             }
             rounds += 1;
             let due = start + Duration::from_secs(1) * rounds as u32 / rate;
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
         }
-        Ok(Sent { rounds })
+        Ok(Sent { first, rounds })
     }
 
     /// What of it did not arrive: through the kernel, through userspace, at the host. Fails on a packet too many.
     pub fn losses(&mut self, sent: &Sent) -> Result<[Loss; 3]> {
         let [first, second] = &self.peers;
-        let kernel = arrived_at(first, self.channels.len(), sent.rounds)?;
-        let kernel_back = arrived_at_clients(&mut self.channels, sent.rounds)?;
-        let userspace = arrived_at(second, self.indications.len(), sent.rounds)?;
-        let userspace_back = arrived_at_clients(&mut self.indications, sent.rounds)?;
-        let host = arrived_at(&self.host[0], HOST as usize, sent.rounds)?;
+        let kernel = arrived_at(first, self.channels.len(), sent)?;
+        let kernel_back = arrived_at_clients(&mut self.channels, sent)?;
+        let userspace = arrived_at(second, self.indications.len(), sent)?;
+        let userspace_back = arrived_at_clients(&mut self.indications, sent)?;
+        let host = arrived_at(&self.host[0], HOST as usize, sent)?;
         let loss = |sent: u64, arrived: u64| Loss {
             sent,
             lost: sent - arrived,
@@ -142,16 +147,16 @@ fn large(socket: UdpSocket) -> Result<UdpSocket> {
 }
 
 /// Different packets at a socket that serves `sessions` of them.
-fn arrived_at(socket: &UdpSocket, sessions: usize, rounds: u64) -> Result<u64> {
+fn arrived_at(socket: &UdpSocket, sessions: usize, sent: &Sent) -> Result<u64> {
     let mut seen = HashSet::new();
     let mut buffer = [0; 2048];
     while let Ok(length) = socket.recv(&mut buffer) {
-        note(&mut seen, &buffer[..length], sessions, rounds)?;
+        note(&mut seen, &buffer[..length], sessions, sent)?;
     }
     Ok(seen.len() as u64)
 }
 
-fn arrived_at_clients(clients: &mut [TurnClient], rounds: u64) -> Result<u64> {
+fn arrived_at_clients(clients: &mut [TurnClient], sent: &Sent) -> Result<u64> {
     let mut arrived = 0;
     for (i, client) in clients.iter_mut().enumerate() {
         let mut seen = HashSet::new();
@@ -161,19 +166,22 @@ fn arrived_at_clients(clients: &mut [TurnClient], rounds: u64) -> Result<u64> {
             }
             let data = from_peer.into_data();
             ensure!(data[..4] == (i as u32).to_be_bytes(), "a stranger's packet");
-            note(&mut seen, &data, i + 1, rounds)?;
+            note(&mut seen, &data, i + 1, sent)?;
         }
         arrived += seen.len() as u64;
     }
     Ok(arrived)
 }
 
-fn note(seen: &mut HashSet<Data>, data: &[u8], sessions: usize, rounds: u64) -> Result<()> {
+fn note(seen: &mut HashSet<Data>, data: &[u8], sessions: usize, sent: &Sent) -> Result<()> {
     let data: Data = data.try_into().context("data of another length")?;
     let session = u32::from_be_bytes(data[..4].try_into()?);
     let round = u64::from_be_bytes(data[4..].try_into()?);
+    if round < sent.first {
+        return Ok(());
+    }
     ensure!(
-        (session as usize) < sessions && round < rounds,
+        (session as usize) < sessions && round < sent.first + sent.rounds,
         "a packet nobody sent"
     );
     ensure!(seen.insert(data), "a packet twice");
