@@ -2,6 +2,8 @@
 
 pub mod control;
 pub mod flood;
+pub mod latency;
 pub mod packet;
+pub mod report;
 pub mod survive;
 pub mod veth;
