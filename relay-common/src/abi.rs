@@ -57,14 +57,24 @@ pub mod maps {
     pub const COUNTERS: &str = "COUNTERS";
     /// `Stamp` of whoever made the tables.
     pub const STAMP: &str = "STAMP";
+    /// `KnownBucket` by hash.
+    pub const KNOWN: &str = "KNOWN";
     /// All of the above: what outlives a process when it is pinned.
-    pub const PINNED: [&str; 9] = [
-        PORTS, BUCKETS, SESSIONS, NEXT_HOPS, METERS, STREAMS, CARDS, COUNTERS, STAMP,
+    pub const PINNED: [&str; 10] = [
+        PORTS, BUCKETS, SESSIONS, NEXT_HOPS, METERS, STREAMS, CARDS, COUNTERS, STAMP, KNOWN,
     ];
+    /// `ShieldMeters` by source prefix: each program begins anew.
+    pub const PREFIXES: &str = "PREFIXES";
+    /// `ShieldMeters` of all that is unknown, per CPU.
+    pub const TOTALS: &str = "TOTALS";
+    /// `ShieldRates` of the shield.
+    pub const RATES: &str = "RATES";
     /// Read-only global: the `HashKey`.
     pub const HASH_KEY: &str = "HASH_KEY";
     /// Read-only global: number of buckets minus one.
     pub const BUCKET_MASK: &str = "BUCKET_MASK";
+    /// Read-only global: number of buckets of `KNOWN` minus one.
+    pub const KNOWN_MASK: &str = "KNOWN_MASK";
     /// Read-only global: [`ABI_VERSION`](crate::ABI_VERSION) of the program.
     pub const PROGRAM_ABI: &str = "PROGRAM_ABI";
 }

@@ -16,6 +16,11 @@ macro_rules! counters {
             pub const fn name(self) -> &'static str {
                 match self { $(Counter::$variant => $name),* }
             }
+            /// Whether it is the packet's end.
+            #[inline(always)]
+            pub const fn is_drop(self) -> bool {
+                self as u32 >= Counter::RateLimited as u32
+            }
             /// One sentence for an operator.
             pub const fn describe(self) -> &'static str {
                 match self { $(Counter::$variant => $text),* }
@@ -46,4 +51,9 @@ counters! {
     NoRoom, "no_room", "Passed: the driver gave no headroom for the longer header.";
     RateLimited, "rate_limited", "Dropped: over a limit of its session or its user.";
     RewriteFault, "rewrite_fault", "Dropped: the frame changed under the rewrite; always 0.";
+    ShieldKnown, "shield_known", "Dropped: from someone known, over the limit of one address or session.";
+    ShieldPrefix, "shield_prefix", "Dropped: from someone unknown, over the limit of a source prefix.";
+    ShieldTotal, "shield_total", "Dropped: from someone unknown, over the limit of all of them on a CPU.";
+    ShieldJunk, "shield_junk", "Dropped: from someone unknown, what only known ones send or nobody, over its low limits.";
+    ShieldClosed, "shield_closed", "Dropped: to a port of the relay's range that nobody uses, over the limit of all of them on a CPU.";
 }

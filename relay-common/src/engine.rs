@@ -9,6 +9,7 @@ mod lookup;
 mod media;
 pub mod police;
 mod rewrite;
+mod shield;
 
 use core::mem::offset_of;
 
@@ -17,8 +18,8 @@ use crate::wire::{
     Udp, VLAN_ID_MASK, VLAN_LEN, Vlan,
 };
 use crate::{
-    Bucket, Counter, Leg, NextHop, PORT_IS_CONTROL, PORT_IS_FLOW, Pod, PortEntry, RtpHeader,
-    Session,
+    Bucket, Counter, KnownBucket, Leg, NextHop, PORT_IS_CONTROL, PORT_IS_FLOW, Pod, PortEntry,
+    RtpHeader, Session, ShieldMeters, ShieldRates,
 };
 use crate::{VLAN_NONE, checksum, meter_time, port_index};
 
@@ -42,6 +43,8 @@ pub trait Frame {
     fn byte(&self, base: usize, offset: usize) -> Option<u8>;
     /// Writes a value at `offset`; `None` if it does not fit.
     fn store<T: Pod>(&mut self, offset: usize, value: T) -> Option<()>;
+    /// Whether the host has a socket for UDP `from` there `to` here, addresses and `ports` as in the packet.
+    fn has_socket(&self, is_v6: bool, from: &[u32; 4], to: &[u32; 4], ports: u32) -> bool;
     /// Moves the start by `delta` bytes, forward when positive. Changes nothing when it returns false.
     fn move_start(&mut self, delta: i32) -> bool;
 }
@@ -71,6 +74,16 @@ pub trait Tables {
     fn refuse(&self, session: &Session, leg: usize);
     /// Counts a packet of an RTP stream; `tick` is the low half of [`Tables::jiffies`].
     fn see(&self, streams: u32, header: &RtpHeader, bytes: u32, tick: u32);
+    /// `RATES`.
+    fn rates(&self) -> Option<&ShieldRates>;
+    /// `KNOWN`.
+    fn known(&self, bucket: u32) -> Option<&KnownBucket>;
+    /// Number of buckets of `KNOWN` minus one.
+    fn known_mask(&self) -> u32;
+    /// `PREFIXES`.
+    fn prefix(&self, index: u32) -> Option<&ShieldMeters>;
+    /// `TOTALS`, of this CPU.
+    fn total(&self) -> Option<&ShieldMeters>;
     /// Counts a verdict.
     fn count(&self, reason: Counter);
 }
@@ -100,13 +113,13 @@ pub fn run(frame: &mut impl Frame, tables: &impl Tables) -> Verdict {
             tables.count(Counter::Transmitted);
             verdict
         }
-        Err(reason @ (Counter::RewriteFault | Counter::RateLimited)) => {
-            tables.count(reason);
-            Verdict::Drop
-        }
         Err(reason) => {
             tables.count(reason);
-            Verdict::Pass
+            if reason.is_drop() {
+                Verdict::Drop
+            } else {
+                Verdict::Pass
+            }
         }
     }
 }
@@ -177,8 +190,27 @@ fn classify<H: Ip, const L3: usize>(
         .port(port_index(H::IS_V6, number))
         .ok_or(Counter::NotOurs)?;
     if port.kind == 0 {
-        return Err(Counter::NotOurs);
+        return Err(shield::closed::<H, L3>(frame, tables, &head, number));
     }
+    match ours::<H, L3>(frame, tables, port) {
+        Err(reason @ (Counter::NotChannelData | Counter::NoSession | Counter::BadLength)) => {
+            Err(shield::judge::<H, L3>(frame, tables, port, reason))
+        }
+        other => other,
+    }
+}
+
+/// A UDP packet to one of our ports.
+#[inline(always)]
+fn ours<H: Ip, const L3: usize>(
+    frame: &mut impl Frame,
+    tables: &impl Tables,
+    port: &PortEntry,
+) -> Result<Verdict, Counter> {
+    let l4 = L3 + H::LEN;
+    let head = frame
+        .head(l4 + UDP_LEN as usize)
+        .ok_or(Counter::BadLength)?;
     let udp_length = u16::from_be(head.get(l4 + offset_of!(Udp, length)));
     if udp_length < UDP_LEN
         || udp_length != H::payload_length(&head, L3)

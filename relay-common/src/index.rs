@@ -107,6 +107,14 @@ where
     }
 }
 
+/// NH is weak in its low bits: folds the strong ones down and spreads them (Murmur3's finaliser, one round).
+#[inline(always)]
+pub(crate) fn fold(mut h: u64) -> u64 {
+    h ^= h >> 33;
+    h = h.wrapping_mul(0xff51_afd7_ed55_8ccd);
+    h ^ h >> 32
+}
+
 impl Place {
     /// As [`HashKey::place`], with a key that is read word by word and the first `words` words of the addresses.
     #[inline(always)]
@@ -126,10 +134,7 @@ impl Place {
         for i in 0..words {
             h = h.wrapping_add(product(remote[i], local[i], 2 + 2 * i));
         }
-        // NH is weak in its low bits: fold the strong ones down and spread them (Murmur3's finaliser, one round).
-        h ^= h >> 33;
-        h = h.wrapping_mul(0xff51_afd7_ed55_8ccd);
-        h ^= h >> 32;
+        h = fold(h);
         let first = h as u32 & mask;
         Self {
             first,

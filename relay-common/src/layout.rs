@@ -3,7 +3,8 @@
 use core::mem::{align_of, offset_of, size_of};
 
 use crate::{
-    Address, Bucket, HashKey, Leg, Match, Meter, NextHop, PortEntry, Rate, Session, Stamp, Streams,
+    Address, Bucket, HashKey, KnownBucket, Leg, Match, Meter, NextHop, PortEntry, Rate, Session,
+    ShieldMeters, ShieldRates, Stamp, Streams,
 };
 
 /// Plain bytes: fixed-width integers and arrays, no padding, every bit pattern valid.
@@ -38,6 +39,10 @@ macro_rules! wire_pod {
         unsafe impl crate::Pod for $t {}
     )*};
 }
+
+#[cfg(target_arch = "bpf")]
+// SAFETY: an aligned access of 32 bits is one instruction, and whoever reads takes any value.
+unsafe impl Sync for crate::shield::Word {}
 
 impl Match {
     /// Ports, channel and family in one word.
@@ -77,8 +82,10 @@ pod! {
     Rate => 24,
     Meter => 64,
     Streams => 256,
+    ShieldRates => 64,
 }
 
+const _: () = assert!(size_of::<KnownBucket>() == 64 && size_of::<ShieldMeters>() == 16);
 const _: () = assert!(align_of::<Session>() == 8);
 const _: () = assert!(offset_of!(Session, legs) == 16);
 const _: () = assert!(offset_of!(Session, refused) == 8);

@@ -11,6 +11,10 @@
 //! | `STREAMS` | index in a leg | [`Streams`] | kernel; userspace clears | both |
 //! | `CARDS` | index in a next hop | interface | userspace | kernel |
 //! | `COUNTERS` | [`Counter`] | packets, per CPU | kernel | userspace |
+//! | `KNOWN` | hash of an address and ports | [`KnownBucket`] of 8 [`Known`] | userspace; kernel keeps the meters | kernel |
+//! | `PREFIXES` | hash of a source prefix | [`ShieldMeters`] | kernel | kernel |
+//! | `TOTALS` | 0 | [`ShieldMeters`], per CPU | kernel | kernel |
+//! | `RATES` | 0 | [`ShieldRates`] of the shield | userspace | kernel |
 //! | `STAMP` | 0 | [`Stamp`] | userspace | the next process |
 #![no_std]
 #![deny(missing_docs)]
@@ -25,6 +29,7 @@ mod meter;
 mod next_hop;
 mod port;
 mod session;
+mod shield;
 mod stamp;
 mod stream;
 
@@ -42,7 +47,11 @@ pub use index::{BUCKET_WAYS, Bucket, HashKey, IndexEntry, Place};
 pub use layout::Pod;
 pub use meter::{DOWN, Meter, Rate, TICK_BITS, UP, meter_time};
 pub use next_hop::{NextHop, VLAN_NONE};
-pub use port::{PORT_ENTRIES, PORT_IS_CONTROL, PORT_IS_FLOW, PortEntry, port_index};
+pub use port::{PORT_ENTRIES, PORT_IS_CONTROL, PORT_IS_FLOW, PORT_IS_OPEN, PortEntry, port_index};
 pub use session::{Address, Family, Leg, Match, Session};
+pub use shield::{
+    KNOWN_WAYS, Known, KnownBucket, KnownPlace, METER_BITS, OWN_PORT, PREFIX_ENTRIES, ShieldMeter,
+    ShieldMeters, ShieldRate, ShieldRates, Word, known_buckets_for, shield_time,
+};
 pub use stamp::Stamp;
 pub use stream::{RtpHeader, STREAMS, Stream, Streams};

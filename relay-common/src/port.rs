@@ -4,6 +4,8 @@
 pub const PORT_IS_CONTROL: u32 = 1;
 /// Plain UDP of sessions may arrive here.
 pub const PORT_IS_FLOW: u32 = 2;
+/// With [`PORT_IS_FLOW`]: whoever sends here first begins a session (a forward's listener).
+pub const PORT_IS_OPEN: u32 = 4;
 /// Entries of `PORTS`: every port, once for IPv4 and once for IPv6.
 pub const PORT_ENTRIES: u32 = 2 * 65_536;
 

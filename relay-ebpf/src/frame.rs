@@ -2,7 +2,9 @@
 
 use core::ptr::addr_of;
 
-use aya_ebpf::{bindings::xdp_md, helpers::generated::bpf_xdp_adjust_head, programs::XdpContext};
+use aya_ebpf::bindings::xdp_md;
+use aya_ebpf::helpers::generated::{bpf_sk_lookup_udp, bpf_sk_release, bpf_xdp_adjust_head};
+use aya_ebpf::programs::XdpContext;
 use relay_common::{
     Pod,
     engine::{Frame, Head, HeadMut},
@@ -110,6 +112,37 @@ impl Frame for XdpFrame {
         // SAFETY: as in `load`; nobody else writes a frame while its XDP program runs.
         unsafe { *pointer = value };
         Some(())
+    }
+
+    #[inline(always)]
+    fn has_socket(&self, is_v6: bool, from: &[u32; 4], to: &[u32; 4], ports: u32) -> bool {
+        // A `bpf_sock_tuple`: for IPv4 three words, for IPv6 nine.
+        let v4 = [from[0], to[0], ports];
+        let v6 = [
+            from[0], from[1], from[2], from[3], to[0], to[1], to[2], to[3], ports,
+        ];
+        let (tuple, size) = if is_v6 {
+            (v6.as_ptr(), size_of_val(&v6))
+        } else {
+            (v4.as_ptr(), size_of_val(&v4))
+        };
+        const CURRENT_NETNS: u64 = -1i32 as u64;
+        // SAFETY: the tuple is as long as said and outlives the call; a socket found is given back at once.
+        unsafe {
+            let socket = bpf_sk_lookup_udp(
+                self.ctx.cast(),
+                tuple.cast_mut().cast(),
+                size as u32,
+                CURRENT_NETNS,
+                0,
+            );
+            if socket.is_null() {
+                false
+            } else {
+                bpf_sk_release(socket.cast());
+                true
+            }
+        }
     }
 
     #[inline(always)]

@@ -5,10 +5,14 @@ use core::ptr::{addr_of, addr_of_mut, read_volatile, write_volatile};
 use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_ns, bpf_redirect_map};
 use relay_common::engine::{Tables, police};
-use relay_common::{Bucket, Counter, Leg, NextHop, PortEntry, RtpHeader, Session};
+use relay_common::{
+    Bucket, Counter, KnownBucket, Leg, NextHop, PortEntry, RtpHeader, Session, ShieldMeters,
+    ShieldRates,
+};
 
 use crate::maps::{
-    BUCKET_MASK, BUCKETS, CARDS, COUNTERS, HASH_KEY, METERS, NEXT_HOPS, PORTS, SESSIONS, STREAMS,
+    BUCKET_MASK, BUCKETS, CARDS, COUNTERS, HASH_KEY, KNOWN, KNOWN_MASK, METERS, NEXT_HOPS, PORTS,
+    PREFIXES, RATES, SESSIONS, STREAMS, TOTALS,
 };
 
 /// Zero-sized: the maps are globals.
@@ -75,6 +79,27 @@ impl Tables for KernelTables {
         let first = (header.sequence as u32) << 16 | header.payload_type as u32;
         let rest = (header.timestamp as u64) << 32 | header.ssrc as u64;
         see(streams, first, rest, bytes, tick);
+    }
+    #[inline(always)]
+    fn rates(&self) -> Option<&ShieldRates> {
+        RATES.get(0)
+    }
+    #[inline(always)]
+    fn known(&self, bucket: u32) -> Option<&KnownBucket> {
+        KNOWN.get(bucket)
+    }
+    #[inline(always)]
+    fn known_mask(&self) -> u32 {
+        // SAFETY: a global of this program. Volatile as above.
+        unsafe { read_volatile(addr_of!(KNOWN_MASK)) }
+    }
+    #[inline(always)]
+    fn prefix(&self, index: u32) -> Option<&ShieldMeters> {
+        PREFIXES.get(index)
+    }
+    #[inline(always)]
+    fn total(&self) -> Option<&ShieldMeters> {
+        TOTALS.get(0)
     }
     #[inline(always)]
     fn count(&self, reason: Counter) {

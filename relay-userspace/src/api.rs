@@ -32,6 +32,8 @@ pub struct Status {
     pub cards: Vec<Card>,
     /// Why no session can run in the kernel, when none can.
     pub kernel_off: Option<String>,
+    #[serde(default)]
+    pub shield: Shield,
     pub workers: usize,
     pub allocations: u64,
     pub forwards: u64,
@@ -40,6 +42,17 @@ pub struct Status {
     pub kernel_capacity: u64,
     pub kernel: Traffic,
     pub userspace: Traffic,
+}
+
+/// What floods of strangers meet.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Shield {
+    /// `kernel`, `userspace` (answers only) or `off`.
+    pub runs_in: String,
+    /// Whom the kernel lets through more of.
+    pub known: u64,
+    /// Packets the kernel dropped.
+    pub dropped: u64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -54,6 +54,7 @@ pub struct Config {
     pub limits: Limits,
     /// What may pass in a second. Default: anything.
     pub rates: police::Limits,
+    pub shield: Shield,
     pub forwards: Vec<Forward>,
     pub admin: Admin,
     pub metrics: Metrics,
@@ -160,8 +161,30 @@ pub struct Limits {
     pub channels_per_allocation: usize,
     /// Longest allocation lifetime granted; default 3600 s.
     pub max_lifetime: Duration,
-    /// Answers to unauthenticated requests per second and source prefix (v4 /24, v6 /48); default 50.
+    /// Answers to unauthenticated requests per second and source prefix (v4 /24, v6 /48), or address of a client;
+    /// default 500.
     pub unauthenticated_per_second: u32,
+}
+
+/// What the kernel passes up to userspace of packets to the relay's ports, in packets per second. The defaults are
+/// argued for in `docs/decisions/0009-shield.md`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shield {
+    pub enabled: bool,
+    /// Of strangers that may begin something (STUN, a forward's first packet), per /24 or /56; default 2000.
+    pub strangers_per_prefix: u32,
+    /// Of all of them on one CPU; default 20_000. Userspace answers no more of them in all.
+    pub strangers_per_cpu: u32,
+    /// Of what only known clients and peers send, or nobody, per /24 or /56; default 200.
+    pub junk_per_prefix: u32,
+    /// Of all of it on one CPU; default 2000.
+    pub junk_per_cpu: u32,
+    /// To ports of `relay.ports` that nobody uses, on one CPU; default 100_000. What is for a socket always passes.
+    pub closed_ports_per_cpu: u32,
+    /// STUN from other ports of a client's address; default 5000.
+    pub client_address: u32,
+    /// One client's connection, a permitted peer, a forward's client; default 100_000.
+    pub session: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -8,6 +8,7 @@ mod clock;
 mod next_hop;
 
 mod hop_table;
+mod known;
 mod memory;
 mod ports;
 mod shared;
@@ -15,6 +16,8 @@ mod table;
 
 mod installer;
 mod mirror;
+
+mod doors;
 
 mod netlink;
 mod resolver;
@@ -25,8 +28,10 @@ mod inherit;
 mod loader;
 mod object;
 pub mod pins;
+mod shield;
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -102,6 +107,9 @@ pub struct Gauges {
     /// Next hops in use, and of these how many wait for their neighbour.
     pub next_hops: u64,
     pub next_hops_unresolved: u64,
+    /// Clients, permitted peers and ends of forward sessions the shield knows, and for how many it has no room.
+    pub known: u64,
+    pub known_without_room: u64,
     /// Installs the tables refused (full, or the same match twice); monotone.
     pub failed_installs: u64,
     /// Words of kernel memory found different from what was written, and repaired; monotone.
@@ -135,7 +143,12 @@ impl FastPath {
     ///
     /// With `pins` the sessions outlive this process, and those of an earlier one go on: until `restored` says that all
     /// of them were installed again.
-    pub fn open(kernel: &config::Kernel, pins: Option<Pins>) -> (Self, Vec<api::Card>) {
+    pub fn open(
+        kernel: &config::Kernel,
+        shield: &config::Shield,
+        ports: &RangeInclusive<u16>,
+        pins: Option<Pins>,
+    ) -> (Self, Vec<api::Card>) {
         let without = |reason: String| {
             let card = |name: &String| api::Card {
                 name: name.clone(),
@@ -155,6 +168,7 @@ impl FastPath {
         let opened = Loaded::new(kernel.max_sessions, pins.as_ref(), kept).and_then(
             |(mut loaded, memory, key)| {
                 let clock = loaded.clock()?;
+                loaded.shield(shield::rates(shield, ports, clock.hz()))?;
                 Ok((loaded, memory, key, clock))
             },
         );
@@ -232,21 +246,6 @@ impl FastPath {
             Inner::On(kernel) if kernel.is_closed() => Some("closed".to_owned()),
             Inner::On(_) => None,
         }
-    }
-
-    /// Clients speak TURN to `local`: ChannelData may arrive there. Counted by family and port.
-    pub fn open_control_port(&self, local: SocketAddr) {
-        self.with(|mirror| mirror.open_control_port(canonical(local)));
-    }
-
-    /// Plain UDP of sessions may arrive at `local` (relayed addresses, forward listeners and their far sides).
-    pub fn open_flow_port(&self, local: SocketAddr) {
-        self.with(|mirror| mirror.open_flow_port(canonical(local)));
-    }
-
-    /// Takes the last `open_*_port` of `local` back.
-    pub fn close_port(&self, local: SocketAddr) {
-        self.with(|mirror| mirror.close_port(canonical(local)));
     }
 
     /// Wants `spec` relayed in the kernel, now or as soon as its next hops are known. Replaces what `id` was.

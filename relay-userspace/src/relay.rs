@@ -25,7 +25,7 @@ pub use sample::{Kind, Sample};
 use workers::Workers;
 
 use crate::api;
-use crate::config::{Config, Forward};
+use crate::config::{self, Config, Forward};
 use crate::journal::{Entry, Key};
 use crate::net::control::Request;
 use crate::net::shared::Shared;
@@ -46,6 +46,7 @@ struct Inner {
     /// Default ports that could not be had, and why.
     not_listening: Vec<String>,
     cards: Vec<api::Card>,
+    shield: config::Shield,
     shared: Arc<Shared>,
     workers: Arc<Workers>,
     forwards: Forwards,
@@ -97,6 +98,7 @@ impl Relay {
             advertised: shared.addresses.advertise.pairs().to_vec(),
             cards: self.inner.cards.clone(),
             kernel_off: shared.fastpath.why_off(),
+            shield: self.shield(gauges.known),
             workers: workers.count(),
             allocations: workers.total(Stat::Allocations),
             forwards: self.inner.forwards.count(),
@@ -108,6 +110,22 @@ impl Relay {
                 packets: workers.total(Stat::PacketsToPeer) + workers.total(Stat::PacketsToClient),
                 bytes: workers.total(Stat::BytesToPeer) + workers.total(Stat::BytesToClient),
             },
+        }
+    }
+
+    fn shield(&self, known: u64) -> api::Shield {
+        let fastpath = &self.inner.shared.fastpath;
+        let runs_in = match (self.inner.shield.enabled, fastpath.why_off()) {
+            (false, _) => "off",
+            (true, None) => "kernel",
+            (true, Some(_)) => "userspace",
+        };
+        let verdicts = fastpath.counters().into_iter();
+        let drops = verdicts.filter(|(name, _)| name.starts_with("shield_"));
+        api::Shield {
+            runs_in: runs_in.to_owned(),
+            known,
+            dropped: drops.map(|(_, count)| count).sum(),
         }
     }
 

@@ -26,6 +26,7 @@ mod icmp;
 mod permission;
 mod refresh;
 
+mod acquaintance;
 mod allocation;
 mod channel;
 mod farewell;
@@ -38,6 +39,7 @@ mod table;
 mod timer;
 mod token;
 
+pub use acquaintance::Acquaintance;
 pub use command::{BindFault, Command, Family, PortWish, ReservationToken, ToPeer};
 pub use config::{RelayFamilies, ServerConfig};
 pub use counters::{Counter, Counters};

@@ -1,6 +1,9 @@
 //! Measurements: figures as ratios and nanoseconds, printed as JSON, never asserted on a clock.
 
 pub mod control;
+pub mod flood;
+pub mod latency;
 pub mod packet;
+pub mod report;
 pub mod survive;
 pub mod veth;

@@ -2,6 +2,7 @@
 //!
 //! A case lists every counter it moves and every leg it charges; an engine that moves another one fails.
 
+mod shield;
 mod world;
 
 use relay_common::Counter;
@@ -9,6 +10,7 @@ use relay_common::engine::Verdict;
 
 use crate::engine::Outcome;
 use crate::packet::{Checksum, Udp, channel_data, udp};
+pub use shield::{Siege, closed_port_siege, sieges};
 pub use world::{World, world};
 
 /// One packet and all that must follow from it.

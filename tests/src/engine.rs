@@ -1,12 +1,13 @@
 //! The data path's engine on plain memory: frames in a `Vec`, tables in `Vec`s.
 
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 
 use relay_common::engine::{Frame, Head, HeadMut, Tables, Verdict, police, run};
 use relay_common::{
-    BUCKET_WAYS, Bucket, Counter, HashKey, IndexEntry, Leg, Meter, NextHop, PORT_ENTRIES,
-    PORT_IS_CONTROL, PORT_IS_FLOW, Pod, PortEntry, RtpHeader, Session, Streams, buckets_for,
-    port_index,
+    BUCKET_WAYS, Bucket, Counter, HashKey, IndexEntry, KnownBucket, Leg, Meter, NextHop,
+    PORT_ENTRIES, PORT_IS_CONTROL, PORT_IS_FLOW, PREFIX_ENTRIES, Pod, PortEntry, RtpHeader,
+    Session, ShieldMeters, ShieldRates, Streams, buckets_for, known_buckets_for, port_index,
 };
 
 /// `(slot, leg, packets, bytes)`.
@@ -37,6 +38,11 @@ pub struct MemoryTables {
     pub jiffies: u64,
     /// `CLOCK_MONOTONIC`, ns.
     pub time: u64,
+    /// All zero: no shield.
+    pub rates: ShieldRates,
+    pub known: Vec<KnownBucket>,
+    prefixes: Vec<ShieldMeters>,
+    total: ShieldMeters,
     counters: Vec<Cell<u64>>,
     charged: RefCell<Vec<Charge>>,
     refused: RefCell<Vec<(u32, u32)>>,
@@ -56,6 +62,10 @@ impl MemoryTables {
             })),
             jiffies: 1000,
             time: 1 << 40,
+            rates: ShieldRates::default(),
+            known: filled(known_buckets_for(sessions)),
+            prefixes: filled(PREFIX_ENTRIES),
+            total: ShieldMeters::default(),
             counters: vec![Cell::new(0); Counter::COUNT],
             charged: RefCell::default(),
             refused: RefCell::default(),
@@ -116,6 +126,17 @@ impl MemoryTables {
             };
         }
         Some(slot)
+    }
+
+    /// Makes `remote` known at `local_port` (0: TURN's), from the port it has or, with port 0, from any.
+    pub fn know(&mut self, remote: SocketAddr, local_port: u16) {
+        let (ip, mask) = (remote.ip(), self.known.len() as u32 - 1);
+        let place = self
+            .key
+            .known(ip.into(), ip.is_ipv6(), remote.port(), local_port, mask);
+        let ways = &self.known[place.first as usize].0;
+        let free = ways.iter().find(|known| known.tag.get() == 0);
+        free.expect("room for someone known").tag.set(place.tag);
     }
 
     /// Gives the port of a plain leg its shortcut.
@@ -211,10 +232,29 @@ impl Tables for MemoryTables {
             streams.see(header, bytes, tick, || self.time);
         }
     }
+    fn rates(&self) -> Option<&ShieldRates> {
+        Some(&self.rates)
+    }
+    fn known(&self, bucket: u32) -> Option<&KnownBucket> {
+        self.known.get(bucket as usize)
+    }
+    fn known_mask(&self) -> u32 {
+        self.known.len() as u32 - 1
+    }
+    fn prefix(&self, index: u32) -> Option<&ShieldMeters> {
+        self.prefixes.get(index as usize)
+    }
+    fn total(&self) -> Option<&ShieldMeters> {
+        Some(&self.total)
+    }
     fn count(&self, reason: Counter) {
         let counter = &self.counters[reason as usize];
         counter.set(counter.get() + 1);
     }
+}
+
+fn filled<T: Default>(count: u32) -> Vec<T> {
+    (0..count).map(|_| T::default()).collect()
 }
 
 struct MemoryFrame {
@@ -252,6 +292,9 @@ impl Frame for MemoryFrame {
         // SAFETY: as many bytes as `T` has, written unaligned.
         unsafe { bytes.as_mut_ptr().cast::<T>().write_unaligned(value) };
         Some(())
+    }
+    fn has_socket(&self, _is_v6: bool, _from: &[u32; 4], _to: &[u32; 4], _ports: u32) -> bool {
+        false
     }
     fn move_start(&mut self, delta: i32) -> bool {
         if delta >= 0 {

@@ -5,7 +5,10 @@ use aya::maps::{Array, DevMap, MapData, PerCpuArray};
 use aya::programs::{TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use relay_common::engine::Verdict;
-use relay_common::{Bucket, Counter, Meter, NextHop, PortEntry, Session, Streams, maps, programs};
+use relay_common::{
+    Bucket, Counter, KNOWN_WAYS, Known, Meter, NextHop, PortEntry, Session, ShieldRates, Streams,
+    maps, programs,
+};
 
 use crate::engine::{Charge, MemoryTables, Outcome};
 
@@ -33,13 +36,16 @@ impl KernelEngine {
     pub fn new(object: &[u8], tables: &MemoryTables) -> Result<Self> {
         let mask = tables.buckets.len() as u32 - 1;
         let sessions = tables.sessions.len().max(1) as u32;
+        let known_mask = tables.known.len() as u32 - 1;
         let mut ebpf = EbpfLoader::new()
             .map_max_entries(maps::BUCKETS, tables.buckets.len() as u32)
             .map_max_entries(maps::SESSIONS, sessions)
             .map_max_entries(maps::METERS, tables.meters.borrow().len() as u32)
             .map_max_entries(maps::STREAMS, tables.streams.borrow().len() as u32)
             .override_global(maps::HASH_KEY, &tables.key, true)
+            .map_max_entries(maps::KNOWN, tables.known.len() as u32)
             .override_global(maps::BUCKET_MASK, &mask, true)
+            .override_global(maps::KNOWN_MASK, &known_mask, true)
             .load(object)
             .context("load the XDP object")?;
         let relay: &mut Xdp = ebpf
@@ -77,6 +83,14 @@ impl KernelEngine {
         let mut meters: Array<&mut MapData, Meter> = self.map(maps::METERS)?.try_into()?;
         for (i, meter) in tables.meters.borrow().iter().enumerate() {
             meters.set(i as u32, meter, 0)?;
+        }
+        let mut rates: Array<&mut MapData, ShieldRates> = self.map(maps::RATES)?.try_into()?;
+        rates.set(0, tables.rates, 0)?;
+        let mut known: Array<&mut MapData, [u64; KNOWN_WAYS]> =
+            self.map(maps::KNOWN)?.try_into()?;
+        for (i, bucket) in tables.known.iter().enumerate() {
+            let word = |k: &Known| u64::from(k.tag.get()) << 32;
+            known.set(i as u32, bucket.0.each_ref().map(word), 0)?;
         }
         self.set_card(1, TEST_RUN_INGRESS)
     }

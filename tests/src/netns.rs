@@ -63,10 +63,10 @@ impl NetNs {
 
     /// Runs `work` on a thread that is inside; sockets it makes stay inside.
     pub fn enter<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-        let file = File::open(format!("/run/netns/{}", self.name)).context("open the namespace")?;
+        let file = self.open()?;
         std::thread::scope(|scope| {
             let thread = scope.spawn(move || {
-                setns(&file, CloneFlags::CLONE_NEWNET).context("enter the namespace")?;
+                enter_for_good(&file)?;
                 work()
             });
             thread
@@ -74,6 +74,18 @@ impl NetNs {
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
+}
+
+impl NetNs {
+    /// For a thread that will [`enter_for_good`].
+    pub fn open(&self) -> Result<File> {
+        File::open(format!("/run/netns/{}", self.name)).context("open the namespace")
+    }
+}
+
+/// Takes this thread into a namespace; it stays there.
+pub fn enter_for_good(namespace: &File) -> Result<()> {
+    setns(namespace, CloneFlags::CLONE_NEWNET).context("enter the namespace")
 }
 
 impl Drop for NetNs {

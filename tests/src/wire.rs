@@ -125,16 +125,20 @@ impl WireEngine {
     }
 }
 
-fn packet_socket(card: &str) -> Result<Socket> {
-    const ALL: u16 = libc::ETH_P_ALL as u16;
+/// Sends whole frames out of a card of this namespace and receives nothing.
+pub fn sending_socket(card: &str) -> Result<Socket> {
+    bound_socket(card, 0)
+}
+
+fn bound_socket(card: &str, protocol: u16) -> Result<Socket> {
     let socket = Socket::new(
         Domain::PACKET,
         Type::RAW,
-        Some(Protocol::from(i32::from(ALL.to_be()))),
+        Some(Protocol::from(i32::from(protocol.to_be()))),
     )?;
     let address = libc::sockaddr_ll {
         sll_family: libc::AF_PACKET as u16,
-        sll_protocol: ALL.to_be(),
+        sll_protocol: protocol.to_be(),
         sll_ifindex: nix::net::if_::if_nametoindex(card)? as i32,
         sll_hatype: 0,
         sll_pkttype: 0,
@@ -148,6 +152,11 @@ fn packet_socket(card: &str) -> Result<Socket> {
         SockAddr::new(storage, size_of::<libc::sockaddr_ll>() as u32)
     };
     socket.bind(&address)?;
+    Ok(socket)
+}
+
+fn packet_socket(card: &str) -> Result<Socket> {
+    let socket = bound_socket(card, libc::ETH_P_ALL as u16)?;
     // Not our own frames on their way out.
     socket.set_nonblocking(true)?;
     let one: libc::c_int = 1;

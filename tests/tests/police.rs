@@ -18,7 +18,10 @@ fn arriving(call: &Call) -> f64 {
     let (mut counted, mut since) = (0u32, None);
     while start.elapsed() < Duration::from_secs(3) {
         while start.elapsed() > offered * sent {
-            call.client.socket.send_to(&frame, call.client.server).unwrap();
+            call.client
+                .socket
+                .send_to(&frame, call.client.server)
+                .unwrap();
             sent += 1;
         }
         let got = drain(&call.peer);
@@ -41,7 +44,10 @@ fn drain(socket: &UdpSocket) -> u32 {
 }
 
 fn near(measured: f64, limit: f64) {
-    assert!((measured / limit - 1.0).abs() < 0.03, "{measured:.0} packets a second, {limit:.0} are allowed");
+    assert!(
+        (measured / limit - 1.0).abs() < 0.03,
+        "{measured:.0} packets a second, {limit:.0} are allowed"
+    );
 }
 
 fn limits_are_kept_and_changed(xdp: &str, runs_in: &str) {
@@ -56,15 +62,31 @@ fn limits_are_kept_and_changed(xdp: &str, runs_in: &str) {
     let session = scene.relay.sessions().unwrap().remove(0);
     assert_eq!(session.runs_in, runs_in);
     assert_eq!(session.limit.bits_per_second, Some(2_000_000));
-    assert!(session.dropped.to_peer > 1000 && session.dropped.to_client == 0, "{:?}", session.dropped);
+    assert!(
+        session.dropped.to_peer > 1000 && session.dropped.to_client == 0,
+        "{:?}",
+        session.dropped
+    );
 
     let id = session.id.to_string();
-    scene.relay.cli(&["limit", "set", "--session", &id, "--bits", "4M"]).unwrap();
+    scene
+        .relay
+        .cli(&["limit", "set", "--session", &id, "--bits", "4M"])
+        .unwrap();
     near(arriving(&call), 1000.0);
-    scene.relay.cli(&["limit", "set", "--session", &id, "--none"]).unwrap();
-    scene.relay.cli(&["limit", "set", "--user", "user", "--packets", "300"]).unwrap();
+    scene
+        .relay
+        .cli(&["limit", "set", "--session", &id, "--none"])
+        .unwrap();
+    scene
+        .relay
+        .cli(&["limit", "set", "--user", "user", "--packets", "300"])
+        .unwrap();
     near(arriving(&call), 300.0);
-    scene.relay.cli(&["limit", "set", "--user", "user", "--none"]).unwrap();
+    scene
+        .relay
+        .cli(&["limit", "set", "--user", "user", "--none"])
+        .unwrap();
     let free = arriving(&call);
     assert!(free > 3500.0, "{free}");
 
@@ -73,7 +95,9 @@ fn limits_are_kept_and_changed(xdp: &str, runs_in: &str) {
     assert_eq!(listed["users"][0]["user"], "user");
     assert!(listed["users"][0]["dropped"]["to_peer"].as_u64() > Some(1000));
     assert_eq!(listed["session"]["bits_per_second"], 2_000_000);
-    let refused = scene.relay.cli(&["limit", "set", "--session", "999", "--none"]);
+    let refused = scene
+        .relay
+        .cli(&["limit", "set", "--session", "999", "--none"]);
     assert!(refused.is_err(), "no such session");
     // What userspace cannot tell from a stranger's packet it must not count as one over a limit.
     match runs_in {
@@ -118,12 +142,29 @@ fn the_rtp_of_a_session_is_shown_with_its_loss_and_jitter() {
     let [stream] = &session.rtp_to_peer[..] else {
         panic!("{:?}", session.rtp_to_peer);
     };
-    assert_eq!((stream.ssrc, stream.payload_type, stream.packets, stream.lost), (0xfeed, 111, 90, 10));
+    assert_eq!(
+        (
+            stream.ssrc,
+            stream.payload_type,
+            stream.packets,
+            stream.lost
+        ),
+        (0xfeed, 111, 90, 10)
+    );
     assert_eq!(stream.clock_rate, Some(48_000));
     assert!(stream.jitter_ms.unwrap() < 15.0, "{stream:?}");
     let rate = 90.0 * 92.0 * 8.0 / 2.0;
-    assert!((stream.bits_per_second / rate - 1.0).abs() < 0.1, "{stream:?}");
+    assert!(
+        (stream.bits_per_second / rate - 1.0).abs() < 0.1,
+        "{stream:?}"
+    );
     assert!(session.rtp_to_client.is_empty());
-    let shown = scene.relay.cli(&["session", "show", &session.id.to_string()]).unwrap();
-    assert!(shown.contains("0x0000feed") && shown.contains("10 (10.00%)"), "{shown}");
+    let shown = scene
+        .relay
+        .cli(&["session", "show", &session.id.to_string()])
+        .unwrap();
+    assert!(
+        shown.contains("0x0000feed") && shown.contains("10 (10.00%)"),
+        "{shown}"
+    );
 }

@@ -16,10 +16,11 @@ pub struct Options {
 }
 
 /// Commands the lab runs, and the Debian package each is in.
-const LAB: [(&str, &str); 3] = [
+const LAB: [(&str, &str); 4] = [
     ("ip", "iproute2"),
     ("ethtool", "ethtool"),
     ("ffmpeg", "ffmpeg"),
+    ("nft", "nftables"),
 ];
 
 pub fn task(options: &Options) -> Result<()> {

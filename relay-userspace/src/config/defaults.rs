@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{
     Admin, Auth, Config, Kernel, Limits, Listen, Log, LogFormat, Metrics, Peers, RelayAddresses,
-    Stream, Tls, XdpMode, rates,
+    Shield, Stream, Tls, XdpMode, rates,
 };
 
 /// Read when it exists and `--config` is not given.
@@ -50,6 +50,7 @@ impl Default for Config {
             peers: Peers::default(),
             limits: Limits::default(),
             rates: rates::default(),
+            shield: Shield::default(),
             forwards: Vec::new(),
             admin: Admin {
                 socket: admin_socket(),
@@ -81,7 +82,22 @@ impl Default for Limits {
             permissions_per_allocation: 256,
             channels_per_allocation: 256,
             max_lifetime: Duration::from_secs(3600),
-            unauthenticated_per_second: 50,
+            unauthenticated_per_second: 500,
+        }
+    }
+}
+
+impl Default for Shield {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            strangers_per_prefix: 2000,
+            strangers_per_cpu: 20_000,
+            junk_per_prefix: 200,
+            junk_per_cpu: 2000,
+            closed_ports_per_cpu: 100_000,
+            client_address: 5000,
+            session: 100_000,
         }
     }
 }

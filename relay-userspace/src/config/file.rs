@@ -84,6 +84,16 @@ pub fn read(path: &Path, text: &str, faults: &mut Faults) -> Raw {
     limits.finish(faults);
 
     rates::read(&mut root, &mut raw, faults);
+    let mut shield = root.section("shield", faults);
+    raw.shield_enabled = shield.boolean("enabled", faults);
+    raw.strangers_per_prefix = shield.number("strangers_per_prefix", faults);
+    raw.strangers_per_cpu = shield.number("strangers_per_cpu", faults);
+    raw.junk_per_prefix = shield.number("junk_per_prefix", faults);
+    raw.junk_per_cpu = shield.number("junk_per_cpu", faults);
+    raw.closed_ports_per_cpu = shield.number("closed_ports_per_cpu", faults);
+    raw.shield_client_address = shield.number("client_address", faults);
+    raw.shield_session = shield.number("session", faults);
+    shield.finish(faults);
 
     raw.forwards = root.sections("forward", faults).map(|all| {
         all.into_iter()

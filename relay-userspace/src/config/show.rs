@@ -90,6 +90,26 @@ pub fn toml(settings: &Settings) -> DocumentMut {
         ),
     ]);
     root["rates"] = Item::Table(rates(&config.rates));
+    let shield = &config.shield;
+    root["shield"] = section([
+        ("enabled", value(shield.enabled)),
+        (
+            "strangers_per_prefix",
+            number(shield.strangers_per_prefix as usize),
+        ),
+        (
+            "strangers_per_cpu",
+            number(shield.strangers_per_cpu as usize),
+        ),
+        ("junk_per_prefix", number(shield.junk_per_prefix as usize)),
+        ("junk_per_cpu", number(shield.junk_per_cpu as usize)),
+        (
+            "closed_ports_per_cpu",
+            number(shield.closed_ports_per_cpu as usize),
+        ),
+        ("client_address", number(shield.client_address as usize)),
+        ("session", number(shield.session as usize)),
+    ]);
     root["forward"] = tables(config.forwards.iter().map(forward));
     root["admin"] = section([("socket", value(config.admin.socket.display().to_string()))]);
     let metrics = config.metrics.listen;

@@ -10,9 +10,12 @@ use ipnet::IpNet;
 
 use super::fault::{At, Faults, Place, Wrong};
 use super::raw::Raw;
-use super::{Config, Destination, Forward, Log, Peers, User, rates};
+use super::{Config, Destination, Forward, Log, Peers, Shield, User, rates};
 use crate::advertise::Advertised;
 use crate::policy::PeerPolicy;
+
+/// More a second is more than a meter of the kernel can tell apart.
+const MOST_PER_SECOND: u32 = 1_000_000;
 
 /// The configuration meant; worth something only while `faults` stays empty.
 pub fn validate(raw: Raw, faults: &mut Faults) -> (Config, Log) {
@@ -20,6 +23,7 @@ pub fn validate(raw: Raw, faults: &mut Faults) -> (Config, Log) {
     let mut config = Config::default();
     let mut log = Log::default();
     rates::set(&mut config.rates, &raw, faults);
+    shield(&mut config.shield, &raw, faults);
     set_all(&mut config.listen.udp, raw.listen_udp);
     set_all(&mut config.listen.tcp, raw.listen_tcp);
     set_all(&mut config.listen.tls, raw.listen_tls);
@@ -65,6 +69,29 @@ pub fn validate(raw: Raw, faults: &mut Faults) -> (Config, Log) {
     set(&mut log.level, raw.log_level);
     set(&mut log.format, raw.log_format);
     (config, log)
+}
+
+fn shield(shield: &mut Shield, raw: &Raw, faults: &mut Faults) {
+    set_ref(&mut shield.enabled, &raw.shield_enabled);
+    for (field, said) in [
+        (&mut shield.strangers_per_prefix, &raw.strangers_per_prefix),
+        (&mut shield.strangers_per_cpu, &raw.strangers_per_cpu),
+        (&mut shield.junk_per_prefix, &raw.junk_per_prefix),
+        (&mut shield.junk_per_cpu, &raw.junk_per_cpu),
+        (&mut shield.closed_ports_per_cpu, &raw.closed_ports_per_cpu),
+        (&mut shield.client_address, &raw.shield_client_address),
+        (&mut shield.session, &raw.shield_session),
+    ] {
+        at_least_one(said, faults);
+        limit(said, MOST_PER_SECOND, faults);
+        set_ref(field, said);
+    }
+}
+
+fn set_ref<T: Copy>(field: &mut T, said: &Option<At<T>>) {
+    if let Some(at) = said {
+        *field = at.value;
+    }
 }
 
 fn set<T>(field: &mut T, said: Option<At<T>>) {

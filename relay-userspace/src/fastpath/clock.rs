@@ -53,7 +53,7 @@ impl Clock {
         })
     }
 
-    /// Ticks a second.
+    /// Jiffies a second.
     pub fn hz(&self) -> u64 {
         self.hz
     }

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use relay_common::{HashKey, Match, Session, Streams};
 
 use super::hop_table::HopTable;
+use super::known::{Acquainted, Known};
 use super::memory::Memory;
 use super::next_hop::{HopKey, Network};
 use super::ports::{Hint, Ports};
@@ -28,6 +29,7 @@ pub struct Installer<M> {
     table: Table<M>,
     ports: Ports,
     hops: HopTable,
+    known: Known,
     installed: BTreeMap<Unit, Installed>,
 }
 
@@ -44,6 +46,7 @@ impl<M: Memory> Installer<M> {
             hops: HopTable::new(&memory),
             table: Table::new(memory, key),
             ports: Ports::default(),
+            known: Known::new(key),
             installed: BTreeMap::new(),
         }
     }
@@ -58,6 +61,7 @@ impl<M: Memory> Installer<M> {
         let dropped = self.table.drop_unclaimed();
         self.ports.drop_strangers(&self.table.memory);
         self.hops.drop_strangers(&self.table.memory);
+        self.known.drop_strangers(&self.table.memory);
         dropped
     }
 
@@ -77,6 +81,20 @@ impl<M: Memory> Installer<M> {
 
     pub fn close_port(&mut self, local: std::net::SocketAddr) {
         self.ports.close(&self.table.memory, local);
+    }
+
+    /// One more reason to know somebody, or one less.
+    pub fn acquaint(&mut self, who: Acquainted, is_known: bool) {
+        if is_known {
+            self.known.meet(&self.table.memory, who);
+        } else {
+            self.known.part(&self.table.memory, who);
+        }
+    }
+
+    /// How many are known, and for how many there was room.
+    pub fn known(&self) -> (u64, u64) {
+        self.known.count()
     }
 
     pub fn is_flow_port(&self, local: std::net::SocketAddr) -> bool {

@@ -10,8 +10,9 @@ use aya::programs::xdp::XdpLink;
 use aya::programs::{ProgramError, TestRun, TestRunOptions, Xdp, XdpMode as AyaMode};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use relay_common::{
-    ABI_VERSION, Counter, HashKey, MAX_CARDS, MAX_NEXT_HOPS, MAX_SESSIONS, PORT_ENTRIES, Stamp,
-    buckets_for, maps, meters_for, programs, streams_for,
+    ABI_VERSION, Counter, HashKey, KNOWN_WAYS, MAX_CARDS, MAX_NEXT_HOPS, MAX_SESSIONS,
+    PORT_ENTRIES, ShieldRates, Stamp, buckets_for, known_buckets_for, maps, meters_for, programs,
+    streams_for,
 };
 
 use super::clock::{Clock, Sample};
@@ -89,6 +90,8 @@ impl Loaded {
         let buckets = buckets_for(sessions);
         let key = kept.map_or_else(random_key, |kept| Ok(kept.key))?;
         let mask = buckets - 1;
+        let known = known_buckets_for(sessions);
+        let known_mask = known - 1;
         let mut loader = EbpfLoader::new();
         for name in maps::PINNED {
             if let Some(pins) = pins {
@@ -100,8 +103,10 @@ impl Loaded {
             .map_max_entries(maps::SESSIONS, sessions)
             .map_max_entries(maps::METERS, meters_for(sessions))
             .map_max_entries(maps::STREAMS, streams_for(sessions))
+            .map_max_entries(maps::KNOWN, known)
             .override_global(maps::HASH_KEY, &key, true)
             .override_global(maps::BUCKET_MASK, &mask, true)
+            .override_global(maps::KNOWN_MASK, &known_mask, true)
             .load(object)
             .map_err(refused)?;
         for name in [programs::RELAY, programs::CLOCK] {
@@ -127,6 +132,7 @@ impl Loaded {
                 maps::NEXT_HOPS,
                 MAX_NEXT_HOPS as usize * NEXT_HOP_WORDS,
             )?,
+            known: map_words(&ebpf, maps::KNOWN, known as usize * KNOWN_WAYS)?,
         };
         let mut loaded = Self { ebpf };
         if pins.is_some() && kept.is_none() {
@@ -150,6 +156,18 @@ impl Loaded {
             key,
         };
         stamp.set(0, value, 0).map_err(refused)
+    }
+
+    /// Raises the shield; before the program is attached.
+    pub fn shield(&mut self, rates: ShieldRates) -> Result<(), LoadFault> {
+        let name = maps::RATES;
+        let map = self.ebpf.map_mut(name).ok_or(LoadFault::Missing(name))?;
+        let refused = |e: aya::maps::MapError| LoadFault::Table {
+            name,
+            reason: chain(&e),
+        };
+        let mut table: Array<&mut MapData, ShieldRates> = map.try_into().map_err(refused)?;
+        table.set(0, rates, 0).map_err(refused)
     }
 
     /// Learns how jiffies relate to `Instant`.

@@ -6,6 +6,8 @@
 use std::mem::offset_of;
 use std::sync::atomic::AtomicU64;
 
+#[cfg(test)]
+use relay_common::KNOWN_WAYS;
 use relay_common::{Leg, Session, Streams};
 
 /// Words of a `PortEntry`: kind and slot, generation and leg.
@@ -79,6 +81,8 @@ pub trait Memory: Send {
     fn hold_meters(&self, _used: &[u32]) {}
     /// They are no longer.
     fn settle_meters(&self) {}
+    /// `KNOWN`; a power of two of buckets. The kernel writes the low half of its words.
+    fn known(&self) -> &[AtomicU64];
 }
 
 /// Tables nobody else sees, for tests.
@@ -90,6 +94,7 @@ pub struct PlainMemory {
     next_hops: Vec<AtomicU64>,
     meters: Vec<AtomicU64>,
     streams: Vec<AtomicU64>,
+    known: Vec<AtomicU64>,
 }
 
 #[cfg(test)]
@@ -103,6 +108,7 @@ impl PlainMemory {
             next_hops: words(64 * NEXT_HOP_WORDS),
             meters: words(64 * 8),
             streams: words((2 * sessions as usize + 1) * STREAMS_WORDS),
+            known: words(relay_common::known_buckets_for(sessions) as usize * KNOWN_WAYS),
         }
     }
 }
@@ -126,5 +132,8 @@ impl Memory for PlainMemory {
     }
     fn streams(&self) -> &[AtomicU64] {
         &self.streams
+    }
+    fn known(&self) -> &[AtomicU64] {
+        &self.known
     }
 }

@@ -1,16 +1,19 @@
 //! The mirror behind the handle's lock: sessions wanted, sessions installed, and the way from one to the other.
 //! Every method is short; nothing here waits.
 
-use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use relay_common::{HashKey, Match, PORT_IS_CONTROL, PORT_IS_FLOW, Streams};
+use relay_common::{
+    HashKey, Match, OWN_PORT, PORT_IS_CONTROL, PORT_IS_FLOW, PORT_IS_OPEN, Streams,
+};
 
 use super::clock::Clock;
 use super::hairpin::{self, Pairs};
 use super::installer::Installer;
+use super::known::Acquainted;
 use super::memory::Memory;
 use super::next_hop::{Network, Obstacle, RouteKey};
 use super::reconcile::{KernelSession, Op, Unit, diff};
@@ -43,6 +46,7 @@ pub struct Mirror<M> {
     room: bool,
     drift: u64,
     adoption: Adoption,
+    own_addresses: BTreeSet<IpAddr>,
     /// Traffic of sessions that left the kernel.
     gone: Traffic,
     /// Something waits for the resolver.
@@ -75,6 +79,7 @@ impl<M: Memory> Mirror<M> {
             room: false,
             drift: 0,
             adoption: Adoption::Done,
+            own_addresses: BTreeSet::new(),
             gone: Traffic::default(),
             needs_resolver: false,
         }
@@ -86,6 +91,28 @@ impl<M: Memory> Mirror<M> {
 
     pub fn open_flow_port(&mut self, local: SocketAddr) {
         self.kernel.open_port(local, PORT_IS_FLOW);
+    }
+
+    pub fn open_forward_port(&mut self, local: SocketAddr) {
+        self.kernel.open_port(local, PORT_IS_FLOW | PORT_IS_OPEN);
+    }
+
+    pub fn acquaint(&mut self, who: Acquainted, is_known: bool) {
+        self.kernel.acquaint(who, is_known);
+    }
+
+    pub fn set_own_addresses(&mut self, all: BTreeSet<IpAddr>) {
+        let own = |ip: &IpAddr| Acquainted {
+            remote: SocketAddr::new(*ip, OWN_PORT),
+            local_port: OWN_PORT,
+        };
+        for gone in self.own_addresses.difference(&all) {
+            self.kernel.acquaint(own(gone), false);
+        }
+        for new in all.difference(&self.own_addresses) {
+            self.kernel.acquaint(own(new), true);
+        }
+        self.own_addresses = all;
     }
 
     pub fn close_port(&mut self, local: SocketAddr) {
@@ -112,6 +139,7 @@ impl<M: Memory> Mirror<M> {
             },
         );
         self.pairs.insert(id, &spec);
+        self.introduce(&spec, true);
         for key in routes_of(&spec) {
             self.needs_resolver |= self.network.use_route(key, id);
         }
@@ -130,6 +158,7 @@ impl<M: Memory> Mirror<M> {
         let units = self.units_of(id);
         let spec = self.sessions.get(&id)?.spec;
         self.pairs.remove(id, &spec);
+        self.introduce(&spec, false);
         for key in routes_of(&spec) {
             self.network.drop_route(key, id);
         }
@@ -191,6 +220,21 @@ impl<M: Memory> Mirror<M> {
         entry.meters[0].observe(now, near);
         entry.meters[1].observe(now, far);
         entry.meters.map(|meter| meter.read(now))
+    }
+
+    /// Both ends of a forward session are known while it lasts; those of TURN by allocation and permission.
+    fn introduce(&mut self, spec: &SessionSpec, is_known: bool) {
+        if spec.near.channel.is_some() {
+            return;
+        }
+        let any_port = SocketAddr::new(spec.far.remote.ip(), 0);
+        for (remote, local) in [
+            (spec.near.remote, spec.near.local),
+            (any_port, spec.far.local),
+        ] {
+            let local_port = local.port();
+            self.acquaint(Acquainted { remote, local_port }, is_known);
+        }
     }
 
     /// The units whose place in the kernel depends on `id`.

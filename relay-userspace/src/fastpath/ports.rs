@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
-use relay_common::{Match, PORT_IS_CONTROL, PORT_IS_FLOW, port_index};
+use relay_common::{Match, PORT_IS_CONTROL, PORT_IS_FLOW, PORT_IS_OPEN, port_index};
 
 use super::memory::{Memory, PORT_WORDS};
 
@@ -27,16 +27,18 @@ pub struct Ports {
 struct PortUse {
     control: u32,
     flow: u32,
+    /// Of these, where strangers may begin.
+    open: u32,
     plain: BTreeSet<Hint>,
 }
 
 impl Ports {
-    /// Counts one more use of `local`'s port as `kind`, a `PORT_IS_*` bit.
+    /// Counts one more use of `local`'s port as `kind`, `PORT_IS_*` bits.
     pub fn open(&mut self, memory: &impl Memory, local: SocketAddr, kind: u32) {
         self.opened.entry(local).or_default().push(kind);
         let index = index_of(local);
         let port = self.uses.entry(index).or_default();
-        *port.count(kind) += 1;
+        port.count(kind, |count| count + 1);
         port.write(memory, index);
     }
 
@@ -50,8 +52,7 @@ impl Ports {
             self.opened.remove(&local);
         }
         self.change(memory, index_of(local), |port| {
-            let count = port.count(kind);
-            *count = count.saturating_sub(1);
+            port.count(kind, |count| count.saturating_sub(1));
         });
     }
 
@@ -59,7 +60,7 @@ impl Ports {
     pub fn is_flow(&self, local: SocketAddr) -> bool {
         self.opened
             .get(&local)
-            .is_some_and(|kinds| kinds.contains(&PORT_IS_FLOW))
+            .is_some_and(|kinds| kinds.iter().any(|kind| kind & PORT_IS_FLOW != 0))
     }
 
     /// A plain-UDP leg became live.
@@ -112,11 +113,15 @@ impl Ports {
 }
 
 impl PortUse {
-    fn count(&mut self, kind: u32) -> &mut u32 {
-        if kind == PORT_IS_CONTROL {
-            &mut self.control
-        } else {
-            &mut self.flow
+    fn count(&mut self, kind: u32, change: impl Fn(u32) -> u32) {
+        for (bit, count) in [
+            (PORT_IS_CONTROL, &mut self.control),
+            (PORT_IS_FLOW, &mut self.flow),
+            (PORT_IS_OPEN, &mut self.open),
+        ] {
+            if kind & bit != 0 {
+                *count = change(*count);
+            }
         }
     }
 
@@ -127,6 +132,9 @@ impl PortUse {
         }
         if self.flow > 0 {
             kind |= PORT_IS_FLOW;
+        }
+        if self.open > 0 {
+            kind |= PORT_IS_OPEN;
         }
         // Only a port with one session has a shortcut: where several share it, most packets would miss it first.
         match (self.plain.len(), self.plain.first()) {

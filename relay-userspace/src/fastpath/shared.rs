@@ -41,6 +41,7 @@ pub struct SharedMemory {
     pub buckets: MappedWords,
     pub sessions: MappedWords,
     pub next_hops: MappedWords,
+    pub known: MappedWords,
     pub streams: MappedWords,
     pub meters: Arc<MeterTable>,
 }
@@ -75,6 +76,9 @@ impl Memory for SharedMemory {
     }
     fn settle_meters(&self) {
         self.meters.settle();
+    }
+    fn known(&self) -> &[AtomicU64] {
+        self.known.words()
     }
 }
 

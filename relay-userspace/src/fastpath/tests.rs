@@ -37,7 +37,12 @@ fn config(cards: &[&str], xdp: XdpMode) -> KernelConfig {
 
 #[test]
 fn without_cards_everything_stays_in_userspace_and_says_so() {
-    let (path, cards) = FastPath::open(&config(&[], XdpMode::Auto), None);
+    let (path, cards) = FastPath::open(
+        &config(&[], XdpMode::Auto),
+        &Default::default(),
+        &(49_152..=65_535),
+        None,
+    );
     assert!(cards.is_empty());
     path.install(
         SessionId(1),
@@ -174,7 +179,14 @@ fn relays(mode: XdpMode, expected: &str) {
     let Some((relay, outside)) = pair() else {
         return;
     };
-    let (path, cards) = relay.run(move || FastPath::open(&config(&["card0"], mode), None));
+    let (path, cards) = relay.run(move || {
+        FastPath::open(
+            &config(&["card0"], mode),
+            &Default::default(),
+            &(49_152..=65_535),
+            None,
+        )
+    });
     assert_eq!(
         (cards[0].mode.as_str(), &cards[0].reason),
         (expected, &None),
@@ -182,7 +194,14 @@ fn relays(mode: XdpMode, expected: &str) {
         path.why_off()
     );
     // A veth delivers what its other end transmits by XDP only if a program is there as well.
-    let (other, _) = outside.run(move || FastPath::open(&config(&["card1"], mode), None));
+    let (other, _) = outside.run(move || {
+        FastPath::open(
+            &config(&["card1"], mode),
+            &Default::default(),
+            &(49_152..=65_535),
+            None,
+        )
+    });
 
     let (client, server) = outside.run(|| (bind("10.77.0.2:0"), bind("10.77.0.3:0")));
     let address = |socket: &UdpSocket| socket.local_addr().unwrap().to_string();
@@ -235,8 +254,14 @@ fn relays(mode: XdpMode, expected: &str) {
     assert_eq!(path.gauges().drift, 0);
 
     // A second program does not push the first one out.
-    let (second, cards) =
-        relay.run(move || FastPath::open(&config(&["card0", "nowhere"], mode), None));
+    let (second, cards) = relay.run(move || {
+        FastPath::open(
+            &config(&["card0", "nowhere"], mode),
+            &Default::default(),
+            &(49_152..=65_535),
+            None,
+        )
+    });
     assert!(
         cards[0]
             .reason
@@ -258,7 +283,14 @@ fn relays(mode: XdpMode, expected: &str) {
         "{off}"
     );
     path.close();
-    let (third, cards) = relay.run(move || FastPath::open(&config(&["card0"], mode), None));
+    let (third, cards) = relay.run(move || {
+        FastPath::open(
+            &config(&["card0"], mode),
+            &Default::default(),
+            &(49_152..=65_535),
+            None,
+        )
+    });
     assert_eq!(cards[0].mode, expected);
     third.close();
     other.close();
@@ -294,9 +326,23 @@ fn redirects(mode: XdpMode) {
          ip addr add 10.78.0.2/24 dev card3
          ip link set card3 up",
     );
-    let (path, cards) = relay.run(move || FastPath::open(&config(&["card0", "card2"], mode), None));
+    let (path, cards) = relay.run(move || {
+        FastPath::open(
+            &config(&["card0", "card2"], mode),
+            &Default::default(),
+            &(49_152..=65_535),
+            None,
+        )
+    });
     assert!(cards.iter().all(|card| card.reason.is_none()), "{cards:?}");
-    let (other, _) = outside.run(move || FastPath::open(&config(&["card1", "card3"], mode), None));
+    let (other, _) = outside.run(move || {
+        FastPath::open(
+            &config(&["card1", "card3"], mode),
+            &Default::default(),
+            &(49_152..=65_535),
+            None,
+        )
+    });
     let (client, server) = outside.run(|| (bind("10.77.0.2:0"), bind("10.78.0.2:0")));
     let address = |socket: &UdpSocket| socket.local_addr().unwrap().to_string();
     let session = spec(
@@ -344,7 +390,12 @@ fn without_privileges_the_reason_says_what_is_missing() {
         eprintln!("skipped: runs as anybody but root");
         return;
     }
-    let (path, cards) = FastPath::open(&config(&["lo"], XdpMode::Auto), None);
+    let (path, cards) = FastPath::open(
+        &config(&["lo"], XdpMode::Auto),
+        &Default::default(),
+        &(49_152..=65_535),
+        None,
+    );
     let reason = path.why_off().unwrap();
     assert!(
         reason.contains("CAP_BPF") || reason.contains("built without"),
@@ -407,7 +458,14 @@ fn one_card_without_native_mode_takes_the_others_to_generic_mode() {
     };
     relay.shell("ip link add plain0 type bridge");
     let open = |names: &'static [&'static str], mode| {
-        let (path, cards) = relay.run(move || FastPath::open(&config(names, mode), None));
+        let (path, cards) = relay.run(move || {
+            FastPath::open(
+                &config(names, mode),
+                &Default::default(),
+                &(49_152..=65_535),
+                None,
+            )
+        });
         path.close();
         let words = |card: api::Card| (card.mode, card.reason.unwrap_or_default());
         cards.into_iter().map(words).collect::<Vec<_>>()

@@ -79,6 +79,8 @@ const SHAPES: &[(&str, Kind, &[&str])] = &[
     ("kernel_slots_used", Kind::Gauge, &[]),
     ("kernel_next_hops", Kind::Gauge, &[]),
     ("kernel_next_hops_unresolved", Kind::Gauge, &[]),
+    ("kernel_known", Kind::Gauge, &[]),
+    ("kernel_known_without_room", Kind::Gauge, &[]),
     ("ports_in_use", Kind::Gauge, &[]),
     ("ports_configured", Kind::Gauge, &[]),
     ("forwards", Kind::Gauge, &[]),

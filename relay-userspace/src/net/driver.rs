@@ -176,6 +176,7 @@ impl Driver {
     }
 
     fn carry_out(&mut self, context: &mut Context<'_>) {
+        self.introduce(context);
         while let Some(command) = self.server.next_command() {
             match command {
                 Command::Send { to, bytes } => self.clients.answer(context, to, &bytes),
@@ -193,6 +194,7 @@ impl Driver {
                         context.stats.add(Stat::RelayBindFailed, 1);
                     }
                     self.server.relay_bound(context.now, allocation, bound);
+                    self.introduce(context);
                 }
                 Command::ReleaseRelay { relayed, .. } => self.close(context, relayed),
                 Command::CancelReservation { token } => {
@@ -246,6 +248,22 @@ impl Driver {
         context
             .stats
             .set(Stat::ChannelSessions, self.channels.len() as u64);
+    }
+
+    /// Before the answer that makes somebody known leaves.
+    fn introduce(&mut self, context: &Context<'_>) {
+        for acquaintance in self.server.take_acquaintances() {
+            let crate::turn::Acquaintance {
+                is_known,
+                remote,
+                relayed,
+            } = acquaintance;
+            let local_port = relayed.map_or(0, |relayed| relayed.port());
+            context
+                .shared
+                .fastpath
+                .acquaint(remote, local_port, is_known);
+        }
     }
 
     fn open(

@@ -144,7 +144,7 @@ impl Forwards {
             self.take_back(key).await;
             return Err(error);
         }
-        self.fastpath.open_flow_port(bound);
+        self.fastpath.open_forward_port(bound);
         let resolved = Arc::new(Mutex::new(resolved));
         let watch = (!is_literal(&forward.to)).then(|| self.watch(key, &forward.to, &resolved));
         let entry = Entry {

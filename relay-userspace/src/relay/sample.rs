@@ -89,6 +89,14 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
         "kernel_next_hops_unresolved",
         "Next hops that wait for their neighbour.",
     ),
+    (
+        "kernel_known",
+        "Clients, permitted peers and ends of forward sessions that the shield knows.",
+    ),
+    (
+        "kernel_known_without_room",
+        "Of these, how many the kernel's table has no room for: it takes them for strangers.",
+    ),
     ("ports_in_use", "Relay ports held, reserved ones included."),
     ("ports_configured", "Relay ports in the configured range."),
     ("forwards", "Forwards that exist."),
@@ -126,6 +134,8 @@ pub fn of_fastpath(fastpath: &FastPath) -> Vec<Sample> {
         Sample::gauge("kernel_slots_used", gauges.slots_used),
         Sample::gauge("kernel_next_hops", gauges.next_hops),
         Sample::gauge("kernel_next_hops_unresolved", gauges.next_hops_unresolved),
+        Sample::gauge("kernel_known", gauges.known),
+        Sample::gauge("kernel_known_without_room", gauges.known_without_room),
     ]);
     samples
 }

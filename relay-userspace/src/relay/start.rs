@@ -53,13 +53,19 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
     let seed = random()?;
     let mut heritage = Heritage::open(config, count, random()?);
 
-    let (fastpath, cards) = FastPath::open(&config.kernel, heritage.pins);
+    let (fastpath, cards) = FastPath::open(
+        &config.kernel,
+        &config.shield,
+        &config.relay.ports,
+        heritage.pins,
+    );
     if config.kernel.xdp != XdpMode::Off {
         for card in cards.iter().filter(|card| card.mode == "none") {
             let reason = card.reason.as_deref().unwrap_or_default();
             tracing::warn!(card = card.name, reason, "no XDP on this card");
         }
     }
+    fastpath.set_own_addresses(local_addresses());
     for address in &listen {
         fastpath.open_control_port(*address);
     }
@@ -75,7 +81,7 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
         credentials: Arc::new(Credentials::new(&config.auth)),
         policy: Arc::clone(&policy),
         limits: config.limits.clone(),
-        shared: turn::Shared::new(&config.limits, seed),
+        shared: turn::Shared::new(&config.limits, &config.shield, seed),
         advertise: shared.addresses.advertise.clone(),
         relay_families: families(&shared.addresses, &all),
         nonce_key: heritage.remembered.nonce_key,
@@ -112,13 +118,17 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
         }
     }
     let workers = Arc::new(Workers::new(threads));
+    let keeping = housekeeping(
+        Arc::clone(&shared.pool),
+        Arc::clone(&policy),
+        fastpath.clone(),
+    );
     let forwards = Forwards::new(
         Arc::clone(&workers),
         fastpath,
         Arc::clone(&policy),
         heritage.remembered.sessions,
     );
-    let keeping = housekeeping(Arc::clone(&shared.pool), policy);
     let watching = shared.streams.tls.clone().watch();
     let tasks = [
         tokio::spawn(keeping).abort_handle(),
@@ -131,6 +141,7 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
         listen_tls: doors.tls,
         not_listening: doors.closed,
         cards,
+        shield: config.shield,
         shared,
         workers,
         forwards,
@@ -248,13 +259,14 @@ fn random() -> Result<[u8; 32], StartError> {
     Ok(bytes)
 }
 
-async fn housekeeping(pool: Arc<PortPool>, policy: Arc<PeerPolicy>) {
+async fn housekeeping(pool: Arc<PortPool>, policy: Arc<PeerPolicy>, fastpath: FastPath) {
     loop {
         tokio::time::sleep(HOUSEKEEPING).await;
         pool.expire(Instant::now());
         // None is no news: then they could not be read, and the old ones stay denied.
         let own = local_addresses();
         if !own.is_empty() {
+            fastpath.set_own_addresses(own.clone());
             policy.set_own_addresses(own);
         }
     }

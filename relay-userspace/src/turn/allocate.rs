@@ -54,7 +54,11 @@ impl Server {
         }
         let (family, port) = self.wanted(message)?;
         let lifetime = self.lifetime(optional::<Lifetime>(message)?.map(|wanted| wanted.seconds()));
-        let place = match self.config.shared.admit_allocation(&user.name) {
+        let place = match self
+            .config
+            .shared
+            .admit_allocation(&user.name, from.client.ip())
+        {
             Ok(place) => place,
             Err(Full::User) => return Err(Reject::QuotaReached),
             Err(Full::Total) => return Err(Reject::InsufficientCapacity),
@@ -117,6 +121,7 @@ impl Server {
         match result {
             Ok(relayed) => {
                 self.table.set_bound(slot, relayed);
+                self.meet_client(slot);
                 self.counters.bump(Counter::AllocationsCreated);
                 self.changed.insert(allocation);
                 let made = &self.table[slot];

@@ -21,6 +21,7 @@ impl Server {
                 }
                 Timer::Permission(slot, peer) => {
                     self.table[slot].permissions.remove(&peer);
+                    self.note_peer(self.table[slot].relayed(), peer, false);
                 }
                 Timer::Channel(slot, number) => self.end_channel(slot, number),
                 Timer::Farewell(tuple) => {
@@ -77,6 +78,7 @@ impl Server {
     /// Takes an allocation and its timers out, and orders nothing.
     pub(super) fn drop_allocation(&mut self, slot: Slot) -> Allocation {
         let dropped = self.table.remove(slot);
+        self.part_from(&dropped);
         self.timers.cancel(dropped.expires, Timer::Allocation(slot));
         for (peer, expires) in &dropped.permissions {
             self.timers.cancel(*expires, Timer::Permission(slot, *peer));

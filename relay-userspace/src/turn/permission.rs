@@ -91,7 +91,10 @@ impl Server {
         let timer = Timer::Permission(slot, peer);
         match self.table[slot].permissions.insert(peer, expires) {
             Some(before) => self.timers.reset(before, expires, timer),
-            None => self.timers.set(expires, timer),
+            None => {
+                self.timers.set(expires, timer);
+                self.note_peer(self.table[slot].relayed(), peer, true);
+            }
         }
         self.counters.bump(Counter::PermissionsCreated);
     }

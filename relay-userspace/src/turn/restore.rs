@@ -67,7 +67,10 @@ impl Server {
             .into_iter()
             .find(|key| print(key) == saved.key_print);
         let key = key.ok_or(Lapsed::UnknownUser)?;
-        let place = self.config.shared.admit_allocation(user.name);
+        let place = self
+            .config
+            .shared
+            .admit_allocation(user.name, saved.client.ip());
         let place = place.map_err(|_| Lapsed::NoRoom)?;
         let slot = self.table.insert(Allocation {
             id,
@@ -87,6 +90,7 @@ impl Server {
             channels: Channels::new(self.hash),
         });
         self.table.set_bound(slot, saved.relayed);
+        self.meet_client(slot);
         self.timers.set(saved.expires, Timer::Allocation(slot));
         self.restore_permissions(now, slot, saved);
         for channel in &saved.channels {
@@ -102,6 +106,7 @@ impl Server {
             if allowed && expires > now.mono {
                 self.table[slot].permissions.insert(peer, expires);
                 self.timers.set(expires, Timer::Permission(slot, peer));
+                self.note_peer(Some(saved.relayed), peer, true);
             }
         }
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use super::acquaintance::Acquaintance;
 use super::answer::{self, Challenge, Reject};
 use super::auth::{Unproven, User};
 use super::channel;
@@ -39,6 +40,7 @@ pub struct Server {
     pub(super) commands: VecDeque<Command>,
     /// Differ from what was saved of them.
     pub(super) changed: BTreeSet<AllocationId>,
+    pub(super) acquaintances: Vec<Acquaintance>,
 }
 
 impl Server {
@@ -56,6 +58,7 @@ impl Server {
             counters: Counters::default(),
             commands: VecDeque::new(),
             changed: BTreeSet::new(),
+            acquaintances: Vec::new(),
             config,
         }
     }
@@ -212,10 +215,9 @@ impl Server {
     }
 
     pub(super) fn admit_stranger(&mut self, now: Now, from: FiveTuple) -> bool {
-        let admitted = self
-            .config
-            .shared
-            .admit_unauthenticated(from.client.ip(), now.mono);
+        let has_allocation = self.table.of_client(&from).is_some();
+        let shared = &self.config.shared;
+        let admitted = shared.admit_unauthenticated(from.client, has_allocation, now.mono);
         if !admitted {
             self.counters.bump(Counter::FloodDropped);
         }

@@ -3,29 +3,37 @@
 pub(super) mod flood;
 mod quota;
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Instant;
 
-use crate::config::Limits;
+use crate::config::{self, Limits};
 
 pub(super) use quota::{Full, Place};
+
+/// Wrong passwords heard of one source prefix: many clients begin at once, few of them mistype.
+const GUESSES_PER_SECOND: u32 = 50;
 
 #[derive(Debug)]
 pub struct Shared {
     quota: Arc<quota::Quota>,
     flood: flood::Flood,
+    all: Option<flood::Flood>,
     guesses: flood::Flood,
 }
 
 impl Shared {
     /// `seed` keys the table of source prefixes, so that nobody can aim at someone else's bucket.
-    pub fn new(limits: &Limits, seed: [u8; 32]) -> Arc<Self> {
+    pub fn new(limits: &Limits, shield: &config::Shield, seed: [u8; 32]) -> Arc<Self> {
+        let per_second = limits.unauthenticated_per_second;
         Arc::new(Self {
             quota: Arc::new(quota::Quota::new(
                 limits.allocations,
                 limits.allocations_per_user,
             )),
-            flood: flood::Flood::new(limits.unauthenticated_per_second, seed),
-            guesses: flood::Flood::new(limits.unauthenticated_per_second, seed),
+            flood: flood::Flood::new(per_second, seed),
+            all: (shield.enabled).then(|| flood::Flood::of_all(shield.strangers_per_cpu, seed)),
+            guesses: flood::Flood::new(per_second.min(GUESSES_PER_SECOND), seed),
         })
     }
 
@@ -35,26 +43,35 @@ impl Shared {
     }
 
     /// A place for one more allocation of `user`, given back when dropped.
-    pub(super) fn admit_allocation(&self, user: &str) -> Result<Place, Full> {
-        self.quota.admit(user)
+    pub(super) fn admit_allocation(&self, user: &str, client: IpAddr) -> Result<Place, Full> {
+        self.quota.admit(user, client)
     }
 
-    /// Whether a request nobody vouches for may be answered.
+    /// Whether a request nobody vouches for may be answered. A client's connection has a rate of its own, and so has
+    /// the address of one: they do not pay for strangers of their prefix.
     pub(super) fn admit_unauthenticated(
         &self,
-        source: std::net::IpAddr,
-        now: std::time::Instant,
+        source: SocketAddr,
+        has_allocation: bool,
+        now: Instant,
     ) -> bool {
-        self.flood.admit(source, now)
+        if has_allocation {
+            self.flood.admit(source, now)
+        } else if self.quota.is_client(source.ip()) {
+            self.flood.admit(source.ip(), now)
+        } else {
+            self.flood.admit(flood::prefix(source.ip()), now)
+                && self.all.as_ref().is_none_or(|all| all.admit((), now))
+        }
     }
 
     /// Whether a password may be tried: few wrong ones came from there. Nobody can use up another's tries, because a
     /// nonce reaches only who can be reached.
-    pub(super) fn may_guess(&self, source: std::net::IpAddr, now: std::time::Instant) -> bool {
-        self.guesses.would_admit(source, now)
+    pub(super) fn may_guess(&self, source: IpAddr, now: Instant) -> bool {
+        self.guesses.would_admit(flood::prefix(source), now)
     }
 
-    pub(super) fn guessed_wrong(&self, source: std::net::IpAddr, now: std::time::Instant) {
-        self.guesses.admit(source, now);
+    pub(super) fn guessed_wrong(&self, source: IpAddr, now: Instant) {
+        self.guesses.admit(flood::prefix(source), now);
     }
 }

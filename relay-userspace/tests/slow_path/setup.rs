@@ -59,6 +59,7 @@ pub fn config() -> Config {
             max_lifetime: Duration::from_secs(3600),
             unauthenticated_per_second: 10_000,
         },
+        shield: Default::default(),
         forwards: Vec::new(),
         admin: Admin {
             socket: "unused".into(),

@@ -246,6 +246,17 @@ impl Lab {
     }
 }
 
+/// The hardware address of a card.
+pub fn mac(namespace: &NetNs, card: &str) -> Result<[u8; 6]> {
+    let text = namespace.run("cat", &[&format!("/sys/class/net/{card}/address")])?;
+    let bytes: Vec<u8> = text
+        .trim()
+        .split(':')
+        .map(|b| u8::from_str_radix(b, 16))
+        .collect::<Result<_, _>>()?;
+    bytes.try_into().ok().context("a MAC address")
+}
+
 /// Resolves both ends once and for good, so that no round begins with ARP.
 fn namespace_neighbours(outer: &NetNs, inner: &NetNs, card: &str) -> Result<()> {
     let mac = |namespace: &NetNs, card: &str| {

@@ -34,6 +34,12 @@ enum Bench {
     Packet(bench::packet::Options),
     /// Packets lost while the relay is killed, restarted and replaced
     Survive(bench::survive::Options),
+    /// One-way delay that this relay, nftables and coturn add
+    Latency(bench::latency::Options),
+    /// All of these, and the document they make
+    Report(bench::report::Options),
+    /// What established sessions and known clients lose under floods of junk
+    Flood(bench::flood::Options),
     /// Packets per second and CPU per packet beside a reflector and coturn
     Veth(bench::veth::Options),
     /// Allocations per second and memory per allocation beside coturn
@@ -48,6 +54,11 @@ fn main() -> Result<()> {
         Command::Run(options) => lab::run::run(&options),
         Command::Bench(Bench::Packet(options)) => packet(&options),
         Command::Bench(Bench::Veth(options)) => print(&bench::veth::run(&options)?, options.json),
+        Command::Bench(Bench::Latency(options)) => {
+            print(&bench::latency::run(&options)?, options.json)
+        }
+        Command::Bench(Bench::Report(options)) => bench::report::run(&options),
+        Command::Bench(Bench::Flood(options)) => print(&bench::flood::run(&options)?, options.json),
         Command::Bench(Bench::Survive(options)) => {
             print(&bench::survive::run(&options)?, options.json)
         }

@@ -60,6 +60,17 @@ pub fn status(report: &StatusReport) -> String {
         put("kernel", format!("off: {why}"));
     }
     put(
+        "shield",
+        match status.shield.runs_in.as_str() {
+            "kernel" => format!(
+                "in the kernel, {} known, {} packets of strangers dropped",
+                status.shield.known, status.shield.dropped
+            ),
+            "userspace" => "in userspace: few answers to strangers".to_owned(),
+            other => other.to_owned(),
+        },
+    );
+    put(
         "sessions",
         format!(
             "{} ({} in the kernel, room for {}), {} allocations, {} forwards",

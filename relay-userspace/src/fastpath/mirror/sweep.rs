@@ -90,6 +90,9 @@ impl<M: Memory> Mirror<M> {
             traffic: self.gone,
             ..Gauges::default()
         };
+        let (known, with_room) = self.kernel.known();
+        gauges.known = known;
+        gauges.known_without_room = known - with_room;
         for unit in self.kernel.units() {
             for leg in self.kernel.traffic(unit) {
                 add(&mut gauges.traffic, leg);

@@ -1,7 +1,7 @@
 //! How many unauthenticated requests of one source prefix are answered, or wrong passwords heard: a fixed array of token buckets, so that no
 //! attacker can make it grow. Prefixes that share a bucket share its rate.
 
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash};
 use std::net::IpAddr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,10 +24,20 @@ pub struct Flood {
 }
 
 impl Flood {
+    /// A table for as many sources as there may be.
     pub fn new(per_second: u32, seed: [u8; 32]) -> Self {
+        Self::sized(per_second, BUCKETS, seed)
+    }
+
+    /// One rate for all sources.
+    pub fn of_all(per_second: u32, seed: [u8; 32]) -> Self {
+        Self::sized(per_second, 1, seed)
+    }
+
+    fn sized(per_second: u32, buckets: usize, seed: [u8; 32]) -> Self {
         let nanos_per_answer = 1_000_000_000 / u64::from(per_second.max(1));
         Self {
-            buckets: (0..BUCKETS).map(|_| AtomicU64::new(0)).collect(),
+            buckets: (0..buckets).map(|_| AtomicU64::new(0)).collect(),
             hash: Keyed::new(&seed),
             epoch: OnceLock::new(),
             nanos_per_answer,
@@ -35,7 +45,8 @@ impl Flood {
         }
     }
 
-    pub fn admit(&self, source: IpAddr, now: Instant) -> bool {
+    /// `source`: who shares a rate.
+    pub fn admit(&self, source: impl Hash, now: Instant) -> bool {
         let now = self.nanos(now);
         self.bucket(source)
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |full_until| {
@@ -45,7 +56,7 @@ impl Flood {
     }
 
     /// Whether `admit` would, without taking anything.
-    pub fn would_admit(&self, source: IpAddr, now: Instant) -> bool {
+    pub fn would_admit(&self, source: impl Hash, now: Instant) -> bool {
         let full_until = self.bucket(source).load(Ordering::Relaxed);
         self.next(full_until, self.nanos(now)).is_some()
     }
@@ -60,8 +71,8 @@ impl Flood {
         now.saturating_duration_since(epoch).as_nanos() as u64
     }
 
-    fn bucket(&self, source: IpAddr) -> &AtomicU64 {
-        &self.buckets[self.hash.hash_one(prefix(source)) as usize % BUCKETS]
+    fn bucket(&self, source: impl Hash) -> &AtomicU64 {
+        &self.buckets[self.hash.hash_one(source) as usize % self.buckets.len()]
     }
 }
 
@@ -79,7 +90,7 @@ mod tests {
     use std::time::Duration;
 
     fn admitted(flood: &Flood, source: &str, now: Instant, asked: usize) -> usize {
-        let source = source.parse().unwrap();
+        let source = prefix(source.parse().unwrap());
         (0..asked).filter(|_| flood.admit(source, now)).count()
     }
 

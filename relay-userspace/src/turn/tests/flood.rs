@@ -8,7 +8,7 @@ use turn_types::attribute::RequestedTransport;
 use turn_types::message::{ALLOCATE, REFRESH};
 
 use super::harness::*;
-use crate::turn::{Command, Counter};
+use crate::turn::{Acquaintance, Command, Counter, FiveTuple};
 
 #[test]
 fn a_binding_answer_is_32_bytes() {
@@ -77,11 +77,91 @@ fn strangers_of_one_prefix_share_a_rate_and_users_do_not_pay_for_them() {
     assert_eq!(s.server.counters().get(Counter::FloodDropped), 40);
     s.allocate(&alice());
     let stale = s.signed_with(&alice(), REFRESH, &[], "AAAAAAAAAAAAAAAA", REALM);
+    // Her connection has a rate of its own, and so has her address: strangers cannot use them up.
+    for _ in 0..10 {
+        s.receive(&alice(), &stale);
+        s.assert_commands(&["1000 Refresh 438 challenge unsigned"]);
+    }
     s.receive(&alice(), &stale);
     s.assert_commands(&[]);
+    s.receive(&client(51, "", ""), &challenge);
+    s.assert_commands(&["51 Allocate 401 challenge unsigned"]);
     s.elapse(1);
     s.receive(&alice(), &stale);
     s.assert_commands(&["1000 Refresh 438 challenge unsigned"]);
+}
+
+#[test]
+fn strangers_of_all_prefixes_together_get_no_more_than_the_shield_lets_through() {
+    let shield = crate::config::Shield {
+        strangers_per_cpu: 100,
+        ..Default::default()
+    };
+    let mut s = TestServer::with(limits(), |config| {
+        config.shared = crate::turn::Shared::new(&limits(), &shield, [1; 32]);
+    });
+    s.allocate(&bob());
+    let binding = s.unsigned(MessageClass::Request, BINDING, &[]).finish();
+    let from = |i: u8| FiveTuple {
+        client: ([10, i, 0, 1], 5).into(),
+        ..alice().tuple
+    };
+    for i in 0..=255 {
+        s.server.handle_client(s.now, from(i), &binding);
+    }
+    let mut answers = 0;
+    while s.server.next_command().is_some() {
+        answers += 1;
+    }
+    assert_eq!(answers, 100);
+    s.receive(&bob(), &binding);
+    s.assert_commands(&["2000 Binding ok mapped 192.0.2.1:2000 unsigned"]);
+}
+
+#[test]
+fn clients_and_permitted_peers_are_known_until_they_end() {
+    let mut s = TestServer::new();
+    s.allocate(&alice());
+    let peer = addr("9.9.9.9:9");
+    s.expect_permission(&alice(), &["9.9.9.9:9"], &["1000 CreatePermission ok"]);
+    let told = s.server.take_acquaintances();
+    let relayed = s.server.allocations().next().unwrap().relayed;
+    let tuple = alice().tuple.client;
+    let known = |is_known, remote: std::net::SocketAddr, relayed| Acquaintance {
+        is_known,
+        remote,
+        relayed,
+    };
+    let any = |of: std::net::SocketAddr| std::net::SocketAddr::new(of.ip(), 0);
+    let met = vec![
+        known(true, tuple, None),
+        known(true, any(tuple), None),
+        known(true, any(peer), Some(relayed)),
+    ];
+    assert_eq!(told, met);
+    s.expect_permission(&alice(), &["9.9.9.9:9"], &["1000 CreatePermission ok"]);
+    assert_eq!(s.server.take_acquaintances(), []);
+    s.elapse(301);
+    s.server.handle_timeout(s.now);
+    assert_eq!(
+        s.server.take_acquaintances(),
+        [known(false, any(peer), Some(relayed))]
+    );
+    s.expect_permission(&alice(), &["9.9.9.9:9"], &["1000 CreatePermission ok"]);
+    s.server.take_acquaintances();
+    s.elapse(301);
+    s.server.handle_timeout(s.now);
+    let mut parted = s.server.take_acquaintances();
+    parted.sort_by_key(|one| (one.relayed, std::cmp::Reverse(one.remote.port())));
+    assert_eq!(
+        parted,
+        met.into_iter()
+            .map(|one| Acquaintance {
+                is_known: false,
+                ..one
+            })
+            .collect::<Vec<_>>()
+    );
 }
 
 #[test]

@@ -103,7 +103,7 @@ impl TestServer {
         let mut config = ServerConfig {
             credentials: Arc::new(Credentials::new(&auth())),
             policy: Arc::new(policy),
-            shared: Shared::new(&limits, [1; 32]),
+            shared: Shared::new(&limits, &Default::default(), [1; 32]),
             limits,
             relay_families: RelayFamilies { v4: true, v6: true },
             advertise: Advertise::default(),

@@ -5,12 +5,12 @@ use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
 use super::generator::Template;
-use super::{OUTER, RELAY};
+use super::{OUTER, OUTER_CARD, RELAY, mac};
 use crate::bench::packet::shared::{HEADER_WORDS, Harness};
 use crate::client::TurnClient;
 use crate::eventually::{eventually, within};
@@ -96,16 +96,7 @@ impl Subject {
                     .is_ok_and(|s| s.kernel_sessions >= u64::from(sessions))
             })?;
         }
-        let mac = |n: &NetNs, card: &str| -> Result<[u8; 6]> {
-            let text = n.run("cat", &[&format!("/sys/class/net/{card}/address")])?;
-            let bytes: Vec<u8> = text
-                .trim()
-                .split(':')
-                .map(|b| u8::from_str_radix(b, 16))
-                .collect::<Result<_, _>>()?;
-            bytes.try_into().ok().context("a MAC address")
-        };
-        let macs = (mac(inner, card)?, mac(outer, super::OUTER_CARD)?);
+        let macs = (mac(inner, card)?, mac(outer, OUTER_CARD)?);
         Ok(Self {
             name,
             running,

@@ -47,6 +47,7 @@ fn report(packets: u64) -> StatusReport {
         relay_addresses: Vec::new(),
         cards: Vec::new(),
         kernel_off: None,
+        shield: Default::default(),
         workers: 2,
         allocations: 3,
         forwards: 0,
