@@ -103,12 +103,13 @@ mod tests {
     fn a_line_of_proc_is_an_address_and_an_inode() {
         let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n \
                      7: 0100007F:0D96 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 4711 2 0 0\n \
-                     8: 00000000000000000000000001000000:0D96 0:0 07 0:0 0:0 0     0        0 4712 2 0 0\n";
+                     8: 00000000000000000000000001000000:0D96 0:0 0A 0:0 0:0 0     0        0 4712 2 0 0\n";
         let expected = [("127.0.0.1:3478", 4711), ("[::1]:3478", 4712)];
         assert_eq!(
             parse(table, None),
             expected.map(|(address, inode)| (address.parse().unwrap(), inode))
         );
-        assert_eq!(parse(table, Some("07")).len(), 1);
+        let listening = parse(table, Some("0A"));
+        assert_eq!(listening, [("[::1]:3478".parse().unwrap(), 4712)]);
     }
 }
