@@ -72,6 +72,18 @@ pub struct ServeFlags {
     /// Forward a public port
     #[arg(long, value_name = "udp/PORT=HOST:PORT")]
     pub forward: Vec<String>,
+    /// What a session may send and receive in a second, such as 10M [default: anything]
+    #[arg(long, value_name = "RATE")]
+    pub session_bits: Option<String>,
+    /// The same in packets
+    #[arg(long, value_name = "N")]
+    pub session_packets: Option<u64>,
+    /// What all sessions of a user may together
+    #[arg(long, value_name = "RATE")]
+    pub user_bits: Option<String>,
+    /// The same in packets
+    #[arg(long, value_name = "N")]
+    pub user_packets: Option<u64>,
     /// Slow-path threads [default: one per core]
     #[arg(long, value_name = "N")]
     pub workers: Option<usize>,
@@ -181,6 +193,34 @@ pub fn raw(global: &Global, flags: &ServeFlags, faults: &mut Faults) -> Raw {
             flags.metrics.as_ref(),
             faults,
             |t| value::metrics(t),
+        ),
+        session_bits: one(
+            "--session-bits",
+            "rates.session_bits",
+            flags.session_bits.as_ref(),
+            faults,
+            |t| value::bit_rate(t),
+        ),
+        session_packets: one(
+            "--session-packets",
+            "rates.session_packets",
+            flags.session_packets.as_ref(),
+            faults,
+            |n| Ok(*n),
+        ),
+        user_bits: one(
+            "--user-bits",
+            "rates.user_bits",
+            flags.user_bits.as_ref(),
+            faults,
+            |t| value::bit_rate(t),
+        ),
+        user_packets: one(
+            "--user-packets",
+            "rates.user_packets",
+            flags.user_packets.as_ref(),
+            faults,
+            |n| Ok(*n),
         ),
         workers: one(
             "--workers",

@@ -62,12 +62,12 @@ impl Driver {
                 server,
                 transport: Transport::Udp,
             };
-            self.from_client(context, tuple, datagram.marks.onward(), datagram.bytes);
+            self.take_message(context, tuple, datagram.marks.onward(), datagram.bytes);
         }
     }
 
     /// One message of a client. `marks` are what its data goes on with; `None`: it must not.
-    fn from_client(
+    fn take_message(
         &mut self,
         context: &mut Context<'_>,
         from: FiveTuple,

@@ -37,6 +37,8 @@ struct Message {
 pub struct Queue {
     limits: Limits,
     control: VecDeque<u8>,
+    /// Bytes of the first answer that are in `control` still, and of each after it.
+    answers: VecDeque<u32>,
     /// The messages of `data`, oldest first.
     messages: VecDeque<Message>,
     data: VecDeque<u8>,
@@ -51,6 +53,7 @@ impl Queue {
         Queue {
             limits,
             control: VecDeque::new(),
+            answers: VecDeque::new(),
             messages: VecDeque::new(),
             data: VecDeque::new(),
             begun: 0,
@@ -66,6 +69,8 @@ impl Queue {
         }
         self.control.extend(message);
         self.control.extend(padding(message.len()));
+        let length = message.len().next_multiple_of(4);
+        self.answers.push_back(length as u32);
         Ok(())
     }
 
@@ -121,13 +126,28 @@ impl Queue {
         })
     }
 
+    /// The next message alone, or what is left of one that has begun, in two pieces.
+    pub fn next_message(&self) -> (&[u8], &[u8]) {
+        let (bytes, length) = match (self.rest_of_begun(), self.answers.front()) {
+            (0, Some(answer)) => (&self.control, *answer as usize),
+            (0, None) => {
+                let length = self.messages.front().map_or(0, |oldest| oldest.length);
+                (&self.data, length as usize)
+            }
+            (begun, _) => (&self.data, begun),
+        };
+        let (first, second) = bytes.as_slices();
+        let first = &first[..first.len().min(length)];
+        (first, &second[..length - first.len()])
+    }
+
     /// The first `written` bytes of `slices` have left.
     pub fn advance(&mut self, mut written: usize) {
         let rest = self.rest_of_begun().min(written);
         self.take_data(rest);
         written -= rest;
         let control = self.control.len().min(written);
-        self.control.drain(..control);
+        self.take_control(control);
         self.take_data(written - control);
         if self.data.is_empty() && self.data.capacity() > KEPT {
             self.data = VecDeque::new();
@@ -148,6 +168,19 @@ impl Queue {
         match self.messages.front() {
             Some(oldest) if self.begun > 0 => oldest.length as usize - self.begun,
             _ => 0,
+        }
+    }
+
+    fn take_control(&mut self, mut written: usize) {
+        self.control.drain(..written);
+        while let Some(first) = self.answers.front_mut() {
+            let taken = written.min(*first as usize);
+            *first -= taken as u32;
+            written -= taken;
+            if *first > 0 {
+                break;
+            }
+            self.answers.pop_front();
         }
     }
 

@@ -4,6 +4,7 @@ mod client;
 mod endpoint;
 mod setup;
 
+mod certificates;
 mod forward_refusals;
 mod forwards;
 mod stream;

@@ -15,6 +15,9 @@ pub enum Protocol {
     Tls,
 }
 
+/// One text may stand for the addresses of both families.
+pub type Listener = (Protocol, Vec<SocketAddr>);
+
 impl Protocol {
     pub const ALL: [Protocol; 3] = [Protocol::Udp, Protocol::Tcp, Protocol::Tls];
 
@@ -37,7 +40,7 @@ pub fn listen(text: &str, protocol: Protocol) -> Read<Vec<SocketAddr>> {
 }
 
 /// `udp/…`, `tcp/…` or `tls/…`; without any of them UDP.
-pub fn listener(text: &str) -> Read<(Protocol, Vec<SocketAddr>)> {
+pub fn listener(text: &str) -> Read<Listener> {
     let named = text.split_once('/').map_or("udp", |(name, _)| name.trim());
     let of_name = |protocol: &Protocol| protocol.name() == named;
     match Protocol::ALL.into_iter().find(of_name) {
@@ -51,7 +54,7 @@ pub fn listener(text: &str) -> Read<(Protocol, Vec<SocketAddr>)> {
 
 /// The addresses among `all` of one protocol. Together they say everything: a protocol that is not there is not wanted.
 pub fn of_protocol(
-    all: &Option<Vec<At<(Protocol, Vec<SocketAddr>)>>>,
+    all: &Option<Vec<At<Listener>>>,
     protocol: Protocol,
 ) -> Option<Vec<At<SocketAddr>>> {
     let wanted = all.as_ref()?.iter().filter(|at| at.value.0 == protocol);

@@ -52,7 +52,7 @@ impl Driver {
             match split(rest) {
                 Split::Message { length, padded } => {
                     let marks = Some(Marks::default());
-                    self.from_client(context, tuple, marks, &rest[..length]);
+                    self.take_message(context, tuple, marks, &rest[..length]);
                     taken += padded;
                 }
                 Split::Wants(more) => {

@@ -18,7 +18,7 @@ use crate::turn::FiveTuple;
 
 /// Plaintext handed to TLS at a time: what is encrypted cannot be dropped any more. Little while the client reads slowly.
 const SMALLEST_BURST: usize = 2 << 10;
-/// What rustls buffers at most.
+/// As many records as one call writes.
 const LARGEST_BURST: usize = 64 << 10;
 /// One call takes no more, and a slow link never so much.
 const LARGEST_WRITE: usize = 1 << 20;
@@ -56,6 +56,11 @@ impl Connection {
         limits: Limits,
         place: Place,
     ) -> Connection {
+        let mut tls = tls;
+        if let Some(tls) = &mut tls {
+            // `burst` bounds what it holds; its own limit would cut messages in two.
+            tls.set_buffer_limit(None);
+        }
         Connection {
             tuple,
             tcp,
@@ -231,8 +236,20 @@ fn write_tls(
         if queue.is_empty() {
             return Ok(());
         }
-        let taken = tls.writer().write_vectored(&queue.slices(*burst))?;
-        queue.advance(taken);
+        let mut given = 0;
+        while given < *burst && !queue.is_empty() {
+            // A record each: it can be read as soon as it is there, and some clients (turnutils_uclient) take a record
+            // for a message.
+            let taken = match queue.next_message() {
+                (whole, []) => tls.writer().write(whole)?,
+                (first, second) => {
+                    let pieces = [io::IoSlice::new(first), io::IoSlice::new(second)];
+                    tls.writer().write_vectored(&pieces)?
+                }
+            };
+            queue.advance(taken);
+            given += taken;
+        }
         *burst = (2 * *burst).min(LARGEST_BURST);
     }
 }

@@ -56,6 +56,30 @@ fn answers_leave_before_data_but_never_inside_a_message() {
 }
 
 #[test]
+fn messages_can_be_taken_one_by_one() {
+    let now = Instant::now();
+    let mut queue = Queue::new(LIMITS);
+    let answer = [&[1, 1, 0, 4][..], &[9; 20]].concat();
+    queue.push_data(now, 1, &framed(0x4000, &[1; 9]));
+    queue.push_data(now, 1, &framed(0x4000, &[2; 5]));
+    queue.push_control(&answer).unwrap();
+    queue.push_control(&answer).unwrap();
+    let mut lengths = Vec::new();
+    while !queue.is_empty() {
+        let (first, second) = queue.next_message();
+        lengths.push(first.len() + second.len());
+        // Some more than halfway.
+        let length = ((first.len() + second.len()) * 2 / 3).max(1);
+        queue.advance(length);
+        if lengths.len() == 5 {
+            queue.push_control(&answer).unwrap();
+        }
+    }
+    let whole: Vec<_> = lengths.windows(2).filter(|two| two[1] > two[0]).collect();
+    assert_eq!((lengths[0], whole.len()), (24, 4), "{lengths:?}");
+}
+
+#[test]
 fn the_oldest_data_makes_room_and_is_counted_for_whose_it_was() {
     let now = Instant::now();
     let mut queue = Queue::new(LIMITS);
