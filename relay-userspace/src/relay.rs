@@ -39,6 +39,7 @@ pub struct Relay {
 struct Inner {
     started: Instant,
     listen: Vec<SocketAddr>,
+    /// As they were found.
     cards: Vec<api::Card>,
     shared: Arc<Shared>,
     workers: Arc<Workers>,
@@ -86,7 +87,7 @@ impl Relay {
             listen: self.inner.listen.clone(),
             relay_addresses: shared.addresses.known(),
             advertised: shared.addresses.advertise.pairs().to_vec(),
-            cards: self.inner.cards.clone(),
+            cards: (shared.fastpath.cards()).unwrap_or_else(|| self.inner.cards.clone()),
             kernel_off: shared.fastpath.why_off(),
             workers: workers.count(),
             allocations: workers.total(Stat::Allocations),

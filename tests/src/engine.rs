@@ -2,10 +2,10 @@
 
 use std::cell::{Cell, RefCell};
 
-use relay_common::engine::{Frame, Head, HeadMut, Tables, Verdict, run};
+use relay_common::engine::{Frame, Head, HeadMut, MOST_SUMMED, Tables, Verdict, run};
 use relay_common::{
     BUCKET_WAYS, Bucket, Counter, HashKey, IndexEntry, Leg, NextHop, PORT_ENTRIES, PORT_IS_CONTROL,
-    PORT_IS_FLOW, Pod, PortEntry, Session, buckets_for, port_index,
+    PORT_IS_FLOW, Pod, PortEntry, Session, buckets_for, checksum, port_index,
 };
 
 /// `(slot, leg, packets, bytes)`.
@@ -202,6 +202,10 @@ impl Frame for MemoryFrame {
     }
     fn byte(&self, base: usize, offset: usize) -> Option<u8> {
         self.bytes.get(base + offset).copied()
+    }
+    fn sum(&self, offset: usize, length: u16) -> Option<u16> {
+        let bytes = self.bytes.get(offset..offset + length as usize)?;
+        (length <= MOST_SUMMED).then(|| checksum::fold(checksum::sum(bytes)))
     }
     fn store<T: Pod>(&mut self, offset: usize, value: T) -> Option<()> {
         let bytes = self.bytes.get_mut(offset..offset + size_of::<T>())?;

@@ -1,7 +1,7 @@
 //! The mirror behind the handle's lock: sessions wanted, sessions installed, and the way from one to the other.
 //! Every method is short; nothing here waits.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use super::clock::Clock;
 use super::hairpin::{self, Pairs};
 use super::installer::Installer;
 use super::memory::Memory;
-use super::next_hop::{Network, Obstacle, RouteKey};
+use super::next_hop::{Cards, Network, Obstacle, RouteKey};
 use super::reconcile::{KernelSession, Op, Unit, diff};
 use super::table::TableFault;
 use super::{LegTraffic, Placement, SessionId, SessionSpec};
@@ -55,8 +55,8 @@ struct Entry {
 }
 
 impl<M: Memory> Mirror<M> {
-    /// Over empty tables; `cards` maps interfaces to their index in `CARDS`.
-    pub fn new(memory: M, key: HashKey, clock: Clock, cards: HashMap<u32, u32>) -> Self {
+    /// Over empty tables.
+    pub fn new(memory: M, key: HashKey, clock: Clock, cards: Cards) -> Self {
         Self {
             kernel: Installer::new(memory, key),
             network: Network::new(cards),
