@@ -16,7 +16,9 @@ use relay_tests::topology::{
 
 /// Every card with transmit offload on.
 fn scene(xdp: &str) -> Option<Scene> {
-    let scene = Scene::new(xdp)?;
+    // What clients of one family get of the other.
+    let relayed = ["--relay-address", EDGE_V4, "--relay-address", EDGE_V6];
+    let scene = Scene::with(xdp, &relayed)?;
     let topology = &scene.topology;
     for (namespace, card) in [
         (&topology.client, OUTER_CARD),
