@@ -4,6 +4,7 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use relay_tests::client::{FromPeer, TurnClient};
 use relay_tests::netns::NetNs;
 use relay_tests::packet::{Checksum, Udp, channel_data, udp};
@@ -240,6 +241,17 @@ fn forwards_of_every_pair_of_families_carry_them_in_the_kernel() {
         }
         assert_eq!(scene.packets().0 - before.0, 10);
     }
+    nothing_was_refused(&scene);
+}
+
+#[test]
+fn they_arrive_although_userspace_stands_still() {
+    let Some(scene) = scene("native") else { return };
+    let call = scene.call(CLIENT_V4, EDGE_V4, SERVER_V4);
+    scene.wait_for_kernel();
+    scene.relay.signal(Signal::SIGSTOP).unwrap();
+    call.exchange(100);
+    scene.relay.signal(Signal::SIGCONT).unwrap();
     nothing_was_refused(&scene);
 }
 
