@@ -44,7 +44,7 @@ counters! {
     BadLength, "bad_length", "Passed: UDP or ChannelData length does not fit the packet.";
     HopLimit, "hop_limit", "Passed: TTL or hop limit used up.";
     ZeroChecksum, "zero_checksum", "Passed: UDP checksum zero where IPv6 needs one.";
-    PartialChecksum, "partial_checksum", "Passed: the sender left the UDP checksum to hardware that is not there.";
+    PartialChecksum, "partial_checksum", "Passed: the sender left the UDP checksum to hardware that is not there; on a generic card, or above 2,048 bytes.";
     NoNextHop, "no_next_hop", "Passed: the neighbour towards the destination is not resolved.";
     TooBig, "too_big", "Passed: would not fit the MTU of the outgoing link.";
     VlanChange, "vlan_change", "Passed: would leave on another VLAN than it came by.";

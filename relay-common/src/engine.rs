@@ -3,6 +3,7 @@
 //! Every check that can fail comes before the first byte changes: an `Err` leaves the frame as it came and names
 //! the counter of its reason. Nothing here knows TURN; ChannelData is a 4-byte header that one leg has or has not.
 
+mod complete;
 mod head;
 mod ip;
 mod lookup;
@@ -27,6 +28,9 @@ pub use head::{Head, HeadMut};
 use ip::{Ip, V4, V6};
 use rewrite::Recipe;
 
+/// Bytes of a datagram that may be added up: above what any usual link takes, below what the verifier follows.
+pub const MOST_SUMMED: u16 = 2048;
+
 /// A packet in memory, starting at its Ethernet header.
 pub trait Frame {
     /// Bytes from the first to the last.
@@ -41,6 +45,9 @@ pub trait Frame {
     fn load<T: Pod>(&self, offset: usize) -> Option<T>;
     /// The byte `offset` behind `base`: a constant, and something below 32768 that is not.
     fn byte(&self, base: usize, offset: usize) -> Option<u8>;
+    /// Ones'-complement sum of `length` bytes from `offset` on, a constant, as they lie in memory; `None`: not there, or
+    /// more than [`MOST_SUMMED`].
+    fn sum(&self, offset: usize, length: u16) -> Option<u16>;
     /// Writes a value at `offset`; `None` if it does not fit.
     fn store<T: Pod>(&mut self, offset: usize, value: T) -> Option<()>;
     /// Whether the host has a socket for UDP `from` there `to` here, addresses and `ports` as in the packet.
@@ -307,7 +314,7 @@ fn forward<H: Ip, const L3: usize>(
         checksum => {
             let length: u16 = head.get(l4 + offset_of!(Udp, length));
             if checksum == checksum::fold32(arrival.pseudo_sum as u32 + length as u32) {
-                return Err(Counter::PartialChecksum);
+                complete::complete::<H, L3>(frame, packet, next_hop, checksum)?;
             }
         }
     }

@@ -19,8 +19,11 @@ pub struct NextHop {
     pub ifindex: u32,
     /// Index of that card in `CARDS`.
     pub card: u32,
+    /// Not 0: checksums that senders left to hardware may be made right, and stay as they are made. In generic mode the
+    /// kernel would compute them once more, at the place where they were.
+    pub completes: u32,
     /// Zero.
-    pub _pad: [u32; 2],
+    pub _pad: u32,
 }
 
 impl NextHop {

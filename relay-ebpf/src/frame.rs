@@ -3,11 +3,13 @@
 use core::ptr::addr_of;
 
 use aya_ebpf::bindings::xdp_md;
-use aya_ebpf::helpers::generated::{bpf_sk_lookup_udp, bpf_sk_release, bpf_xdp_adjust_head};
+use aya_ebpf::helpers::generated::{
+    bpf_csum_diff, bpf_sk_lookup_udp, bpf_sk_release, bpf_xdp_adjust_head,
+};
 use aya_ebpf::programs::XdpContext;
 use relay_common::{
     Pod,
-    engine::{Frame, Head, HeadMut},
+    engine::{Frame, Head, HeadMut, MOST_SUMMED},
 };
 
 /// The frame an XDP program was called for.
@@ -107,6 +109,15 @@ impl Frame for XdpFrame {
     }
 
     #[inline(always)]
+    fn sum(&self, offset: usize, length: u16) -> Option<u16> {
+        if length > MOST_SUMMED {
+            return None;
+        }
+        let sum = frame_sum(self.ctx, offset as u64, length as u64);
+        if sum > 0xffff { None } else { Some(sum as u16) }
+    }
+
+    #[inline(always)]
     fn store<T: Pod>(&mut self, offset: usize, value: T) -> Option<()> {
         let pointer = self.at::<T>(offset)?;
         // SAFETY: as in `load`; nobody else writes a frame while its XDP program runs.
@@ -150,4 +161,73 @@ impl Frame for XdpFrame {
         // SAFETY: the context is the one this program was called with; every later access asks `at` again.
         unsafe { bpf_xdp_adjust_head(self.ctx, delta) == 0 }
     }
+}
+
+/// [`Frame::sum`], rare and long, so a function of its own: by its name the verifier checks it once, not for every caller.
+/// More than 16 bits: there is none.
+///
+/// What the verifier knows of the position is thrown away in every round, so that all ways to get there are one to it.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn frame_sum(ctx: *mut xdp_md, offset: u64, length: u64) -> u64 {
+    const NONE: u64 = u64::MAX;
+    /// What the helper takes at a time, bytes; a multiple of four.
+    const BLOCK: u64 = 64;
+    const WORD: u64 = 4;
+    const ROUNDS: u64 = MOST_SUMMED as u64 / BLOCK + BLOCK / WORD;
+    /// Above `MOST_SUMMED`.
+    const MASK: u64 = 0xfff;
+    let frame = XdpFrame { ctx };
+    let (start, end) = frame.bounds();
+    let (first, end) = (start as u64 + (offset & MASK), end as u64);
+    let mut left = length;
+    let mut sum = 0u32;
+    for _ in 0..ROUNDS {
+        left = core::hint::black_box(left) & MASK;
+        if left < WORD {
+            break;
+        }
+        let from = first + (core::hint::black_box(length - left) & MASK);
+        if left >= BLOCK {
+            if from + BLOCK > end {
+                return NONE;
+            }
+            sum = add(sum, from as *mut u32, BLOCK as u32);
+            left -= BLOCK;
+        } else {
+            if from + WORD > end {
+                return NONE;
+            }
+            sum = add(sum, from as *mut u32, WORD as u32);
+            left -= WORD;
+        }
+    }
+    // What does not fill a word.
+    let mut last = 0u64;
+    for i in 0..WORD - 1 {
+        left = core::hint::black_box(left) & MASK;
+        if left == 0 {
+            break;
+        }
+        // From the byte before: a comparison of the very address with the end proves nothing to the verifier.
+        let at = core::hint::black_box(length - left) & MASK;
+        let before = core::hint::black_box(first - 1 + at);
+        if before + 2 > end {
+            return NONE;
+        }
+        // SAFETY: one byte inside the frame, as was just checked.
+        last |= (unsafe { ((before + 1) as *const u8).read_volatile() } as u64) << (8 * i);
+        left -= 1;
+    }
+    if left != 0 {
+        return NONE;
+    }
+    relay_common::checksum::fold(sum as u64 + last) as u64
+}
+
+/// Adds `length` bytes of the frame to a sum.
+#[inline(always)]
+fn add(sum: u32, from: *mut u32, length: u32) -> u32 {
+    // SAFETY: the caller has checked that the bytes are inside the frame.
+    unsafe { bpf_csum_diff(core::ptr::null_mut(), 0, from, length, sum) as u32 }
 }

@@ -24,6 +24,7 @@ mod resolver;
 
 mod attachment;
 mod bpffs;
+mod host;
 mod inherit;
 mod loader;
 mod object;
@@ -32,7 +33,7 @@ mod shield;
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -133,7 +134,6 @@ enum Inner {
 struct Kernel {
     core: Arc<Core<SharedMemory>>,
     meters: Arc<MeterTable>,
-    /// `None` once closed.
     attachment: Arc<Mutex<Option<Attachment>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -180,9 +180,9 @@ impl FastPath {
                 return without(fault.to_string());
             }
         };
-        let (attachment, numbers, cards) =
+        let (attachment, attached, cards) =
             Attachment::new(loaded, pins, &kernel.interfaces, kernel.xdp);
-        if numbers.is_empty() {
+        if attached.numbers.is_empty() {
             attachment.unpin();
             let why = |card: &api::Card| {
                 format!(
@@ -199,7 +199,7 @@ impl FastPath {
             return (off, cards);
         }
         let meters = Arc::clone(&memory.meters);
-        let mut mirror = Mirror::new(memory, key, clock, numbers);
+        let mut mirror = Mirror::new(memory, key, clock, attached);
         if kept.is_some() {
             shared::wait_for_readers();
             let sessions = mirror.adopt();
@@ -207,8 +207,7 @@ impl FastPath {
         }
         let core = Core::new(mirror);
         let attachment = Arc::new(Mutex::new(Some(attachment)));
-        let again = Arc::downgrade(&attachment);
-        match core.start(move || read_clock(&again)) {
+        match core.start(Arc::downgrade(&attachment)) {
             Ok(thread) => {
                 let kernel = Kernel {
                     core,
@@ -331,10 +330,7 @@ impl FastPath {
         let values = match &*self.inner {
             Inner::Off(_) => None,
             Inner::On(kernel) => {
-                let attachment = kernel
-                    .attachment
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner);
+                let attachment = kernel.attachment();
                 attachment
                     .as_ref()
                     .and_then(|attachment| attachment.loaded.counters())
@@ -343,6 +339,14 @@ impl FastPath {
         let value = |i: usize| values.as_ref().map_or(0, |values| values[i]);
         let all = relay_common::Counter::ALL.iter().enumerate();
         all.map(|(i, counter)| (counter.name(), value(i))).collect()
+    }
+
+    /// The cards as they are now; `None`: the kernel path is off.
+    pub fn cards(&self) -> Option<Vec<api::Card>> {
+        match &*self.inner {
+            Inner::Off(_) => None,
+            Inner::On(kernel) => kernel.attachment().as_ref().map(Attachment::views),
+        }
     }
 
     /// State of the mirror as numbers.
@@ -375,19 +379,19 @@ impl std::fmt::Debug for FastPath {
 }
 
 impl Kernel {
-    fn is_closed(&self) -> bool {
+    /// `None` once closed.
+    fn attachment(&self) -> MutexGuard<'_, Option<Attachment>> {
         self.attachment
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .is_none()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.attachment().is_none()
     }
 
     fn close(&self) {
-        let attachment = self
-            .attachment
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let attachment = self.attachment().take();
         if let Some(attachment) = attachment {
             attachment.unpin();
         }
@@ -414,13 +418,6 @@ impl Drop for Kernel {
 /// Dual-stack sockets report IPv4 addresses in IPv6 clothes.
 fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
-}
-
-fn read_clock(attachment: &Weak<Mutex<Option<Attachment>>>) -> Option<clock::Clock> {
-    let attachment = attachment.upgrade()?;
-    let mut attachment = attachment.lock().unwrap_or_else(PoisonError::into_inner);
-    let sample = attachment.as_mut()?.loaded.sample().ok()?;
-    clock::Clock::from_sample(sample).ok()
 }
 
 #[cfg(test)]

@@ -45,6 +45,7 @@ struct Inner {
     listen_tls: Vec<SocketAddr>,
     /// Default ports that could not be had, and why.
     not_listening: Vec<String>,
+    /// As they were found.
     cards: Vec<api::Card>,
     shield: config::Shield,
     shared: Arc<Shared>,
@@ -96,7 +97,7 @@ impl Relay {
             not_listening: self.inner.not_listening.clone(),
             relay_addresses: shared.addresses.known(),
             advertised: shared.addresses.advertise.pairs().to_vec(),
-            cards: self.inner.cards.clone(),
+            cards: (shared.fastpath.cards()).unwrap_or_else(|| self.inner.cards.clone()),
             kernel_off: shared.fastpath.why_off(),
             shield: self.shield(gauges.known),
             workers: workers.count(),

@@ -2,6 +2,7 @@
 //!
 //! A case lists every counter it moves and every leg it charges; an engine that moves another one fails.
 
+mod completed;
 mod shield;
 mod world;
 
@@ -26,6 +27,7 @@ pub fn cases() -> Vec<Case> {
     let mut cases = relayed(&w);
     cases.extend(across_families(&w));
     cases.extend(limited(&w));
+    cases.extend(completed::completed(&w));
     cases.extend(passed(&w));
     cases
 }
@@ -467,19 +469,19 @@ fn passed(w: &World) -> Vec<Case> {
             Counter::ZeroChecksum,
         ),
         (
-            "checksum left to hardware",
+            "checksum left to hardware where the kernel would compute it again",
             Udp {
                 checksum: Checksum::Partial,
-                ..channel(b"x")
+                ..udp(w.generic.client, w.generic.server, b"x")
             }
             .bytes(),
             Counter::PartialChecksum,
         ),
         (
-            "checksum left to hardware v6",
+            "checksum left to hardware of a packet larger than is added up",
             Udp {
                 checksum: Checksum::Partial,
-                ..udp(v6.peer, v6.relayed, b"x")
+                ..udp(w.jumbo.client, w.jumbo.server, &[1; 2041])
             }
             .bytes(),
             Counter::PartialChecksum,

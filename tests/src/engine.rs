@@ -3,11 +3,12 @@
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 
-use relay_common::engine::{Frame, Head, HeadMut, Tables, Verdict, police, run};
+use relay_common::engine::{Frame, Head, HeadMut, MOST_SUMMED, Tables, Verdict, police, run};
 use relay_common::{
     BUCKET_WAYS, Bucket, Counter, HashKey, IndexEntry, KnownBucket, Leg, Meter, NextHop,
     PORT_ENTRIES, PORT_IS_CONTROL, PORT_IS_FLOW, PREFIX_ENTRIES, Pod, PortEntry, RtpHeader,
-    Session, ShieldMeters, ShieldRates, Streams, buckets_for, known_buckets_for, port_index,
+    Session, ShieldMeters, ShieldRates, Streams, buckets_for, checksum, known_buckets_for,
+    port_index,
 };
 
 /// `(slot, leg, packets, bytes)`.
@@ -286,6 +287,10 @@ impl Frame for MemoryFrame {
     }
     fn byte(&self, base: usize, offset: usize) -> Option<u8> {
         self.bytes.get(base + offset).copied()
+    }
+    fn sum(&self, offset: usize, length: u16) -> Option<u16> {
+        let bytes = self.bytes.get(offset..offset + length as usize)?;
+        (length <= MOST_SUMMED).then(|| checksum::fold(checksum::sum(bytes)))
     }
     fn store<T: Pod>(&mut self, offset: usize, value: T) -> Option<()> {
         let bytes = self.bytes.get_mut(offset..offset + size_of::<T>())?;

@@ -50,13 +50,7 @@ impl Topology {
             [CLIENT_V4, CLIENT_V6],
             [EDGE_V4, EDGE_V6],
         )?;
-        link(
-            &server,
-            &edge,
-            SERVER_CARD,
-            [SERVER_V4, SERVER_V6],
-            [EDGE_SERVER_V4, EDGE_SERVER_V6],
-        )?;
+        link_server(&server, &edge)?;
         let pass = [&client, &server]
             .into_iter()
             .map(|n| attach(n, OUTER_CARD, "pass"))
@@ -68,6 +62,21 @@ impl Topology {
             _pass: pass,
         })
     }
+
+    /// Makes the server's link anew, after it was deleted. Nothing is attached to its outer end.
+    pub fn link_server(&self) -> Result<()> {
+        link_server(&self.server, &self.edge)
+    }
+}
+
+fn link_server(server: &NetNs, edge: &NetNs) -> Result<()> {
+    link(
+        server,
+        edge,
+        SERVER_CARD,
+        [SERVER_V4, SERVER_V6],
+        [EDGE_SERVER_V4, EDGE_SERVER_V6],
+    )
 }
 
 /// Name of the card of the client and of the server.

@@ -60,8 +60,8 @@ fn a_channel_runs_in_the_kernel_on_generic_cards() {
 }
 
 #[test]
-fn a_session_whose_sender_leaves_checksums_to_hardware_says_so() {
-    let Some(lab) = Scene::new("native") else {
+fn a_session_whose_sender_leaves_checksums_to_hardware_says_so_on_generic_cards() {
+    let Some(lab) = Scene::new("generic") else {
         return;
     };
     let call = lab.call(CLIENT_V4, EDGE_V4, SERVER_V4);

@@ -100,8 +100,8 @@ fn the_cases_hold_on_the_wire(mode: XdpMode) {
     };
     let mut wire = WireEngine::new(&object, mode, |card| world(card).tables).unwrap();
     for case in cases() {
-        // A packet socket sends no frame shorter than an Ethernet header.
-        if case.packet.len() < 14 {
+        // A packet socket sends no frame shorter than an Ethernet header, and none that the card does not take.
+        if !(14..=1514).contains(&case.packet.len()) {
             continue;
         }
         let outcome = wire.run(&case.packet).unwrap();

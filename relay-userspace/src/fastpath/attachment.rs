@@ -1,6 +1,8 @@
 //! The program on its cards: which rung each one got, and why not a higher one. A card that has it from an earlier
 //! process keeps its link and gets the new program through it.
 
+mod again;
+
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -9,6 +11,7 @@ use aya::programs::links::FdLink;
 use relay_common::MAX_CARDS;
 
 use super::loader::{AttachFault, Loaded};
+use super::next_hop::Cards;
 use super::pins::Pins;
 use crate::api;
 use crate::config::XdpMode;
@@ -17,6 +20,7 @@ use crate::config::XdpMode;
 pub struct Attachment {
     pub loaded: Loaded,
     pins: Option<Pins>,
+    mode: XdpMode,
     cards: Vec<Card>,
 }
 
@@ -37,7 +41,7 @@ struct Card {
 }
 
 impl Attachment {
-    /// Attaches to `names`. Returns the index in `CARDS` of each attached interface, and what to tell the operator.
+    /// Attaches to `names`. Returns the attached cards, and what to tell the operator.
     ///
     /// All cards share one rung: a frame cannot go from a native card to one whose driver has no XDP, and it would be
     /// rewritten, thus lost, by the time the kernel finds out.
@@ -46,11 +50,12 @@ impl Attachment {
         pins: Option<Pins>,
         names: &[String],
         mode: XdpMode,
-    ) -> (Self, HashMap<u32, u32>, Vec<api::Card>) {
+    ) -> (Self, Cards, Vec<api::Card>) {
         let cards = names.iter().map(|name| Card::new(name)).collect();
         let mut attachment = Self {
             loaded,
             pins,
+            mode,
             cards,
         };
         attachment.take_over(mode);
@@ -64,10 +69,10 @@ impl Attachment {
                 attachment.level();
             }
         }
-        let numbers = attachment.number();
+        let attached = attachment.number();
         attachment.pin();
-        let views = attachment.cards.iter().map(Card::view).collect();
-        (attachment, numbers, views)
+        let views = attachment.views();
+        (attachment, attached, views)
     }
 
     /// Removes every pin: with this process the program leaves the cards.
@@ -163,7 +168,7 @@ impl Attachment {
     }
 
     /// Enters the attached cards in `CARDS`. A card keeps the index next hops of an earlier process name it by.
-    fn number(&mut self) -> HashMap<u32, u32> {
+    fn number(&mut self) -> Cards {
         let mut numbers = HashMap::new();
         let known = self.loaded.cards();
         let free = (0..MAX_CARDS).filter(|index| known.iter().all(|(known, _)| known != index));
@@ -190,7 +195,12 @@ impl Attachment {
                 }
             }
         }
-        numbers
+        // Of one mode, all of them.
+        let native = self
+            .cards
+            .iter()
+            .any(|card| card.rung() == Some(Rung::Native));
+        Cards { numbers, native }
     }
 }
 
@@ -257,6 +267,10 @@ impl Rung {
 /// Longest time the kernel takes to free a card whose pinned link was removed.
 const FREED: Duration = Duration::from_secs(1);
 
+fn attach_now(loaded: &mut Loaded, ifindex: u32, rung: Rung) -> Result<FdLink, AttachFault> {
+    loaded.attach(ifindex, rung.mode())
+}
+
 /// Attaches; where a pin may just have been removed, as soon as the card is free.
 fn attach_soon(
     loaded: &mut Loaded,
@@ -266,7 +280,7 @@ fn attach_soon(
 ) -> Result<FdLink, String> {
     let end = Instant::now() + FREED;
     loop {
-        let attached = loaded.attach(ifindex, rung.mode());
+        let attached = attach_now(loaded, ifindex, rung);
         match attached {
             Err(AttachFault::Busy) if patient && Instant::now() < end => {
                 std::thread::sleep(Duration::from_millis(20));

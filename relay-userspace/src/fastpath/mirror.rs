@@ -1,7 +1,7 @@
 //! The mirror behind the handle's lock: sessions wanted, sessions installed, and the way from one to the other.
 //! Every method is short; nothing here waits.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,7 +15,7 @@ use super::hairpin::{self, Pairs};
 use super::installer::Installer;
 use super::known::Acquainted;
 use super::memory::Memory;
-use super::next_hop::{Network, Obstacle, RouteKey};
+use super::next_hop::{Cards, Network, Obstacle, RouteKey};
 use super::reconcile::{KernelSession, Op, Unit, diff};
 use super::table::TableFault;
 use super::{LegTraffic, Placement, SessionId, SessionSpec};
@@ -65,8 +65,8 @@ struct Entry {
 }
 
 impl<M: Memory> Mirror<M> {
-    /// Over empty tables; `cards` maps interfaces to their index in `CARDS`.
-    pub fn new(memory: M, key: HashKey, clock: Clock, cards: HashMap<u32, u32>) -> Self {
+    /// Over empty tables.
+    pub fn new(memory: M, key: HashKey, clock: Clock, cards: Cards) -> Self {
         Self {
             kernel: Installer::new(memory, key),
             network: Network::new(cards),

@@ -10,6 +10,15 @@ use relay_common::{NextHop, VLAN_NONE};
 use super::SessionId;
 use narrow::Narrow;
 
+/// The attached cards.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cards {
+    /// Interface index to index in `CARDS`.
+    pub numbers: HashMap<u32, u32>,
+    /// All of them are in native mode.
+    pub native: bool,
+}
+
 /// A network interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
@@ -48,6 +57,8 @@ pub enum Route {
     },
     /// An address of this host.
     Local,
+    /// Our own end is none: it was removed.
+    NotOurs,
     /// Nowhere, in the kernel's words.
     None(String),
 }
@@ -68,6 +79,8 @@ pub enum Obstacle {
     Pending(IpAddr),
     #[error("{0} is on this host")]
     Local(IpAddr),
+    #[error("{0} is not an address of this host now")]
+    NotOurs(IpAddr),
     #[error("no route to {0}: {1}")]
     NoRoute(IpAddr, String),
     #[error("{remote} is reached by {card}, which is not among the attached cards")]
@@ -77,8 +90,7 @@ pub enum Obstacle {
 /// All that is known of the network.
 #[derive(Default)]
 pub struct Network {
-    /// Interface index to index in `CARDS`.
-    cards: HashMap<u32, u32>,
+    cards: Cards,
     links: HashMap<u32, Link>,
     neighbours: HashMap<(u32, IpAddr), Neighbour>,
     routes: BTreeMap<RouteKey, RouteUse>,
@@ -93,8 +105,8 @@ struct RouteUse {
 }
 
 impl Network {
-    /// Nothing known yet but the attached cards: interface index to index in `CARDS`.
-    pub fn new(cards: HashMap<u32, u32>) -> Self {
+    /// Nothing known yet but the attached cards.
+    pub fn new(cards: Cards) -> Self {
         Self {
             cards,
             ..Self::default()
@@ -166,6 +178,11 @@ impl Network {
         old.map(|n| n.mac) != neighbour.map(|n| n.mac)
     }
 
+    /// Other cards are attached now.
+    pub fn set_cards(&mut self, cards: Cards) {
+        self.cards = cards;
+    }
+
     /// Before all links and neighbours are read anew.
     pub fn forget_links_and_neighbours(&mut self) {
         self.links.clear();
@@ -179,6 +196,7 @@ impl Network {
         match used.and_then(|used| used.route.as_ref()) {
             None => Err(Obstacle::Pending(remote)),
             Some(Route::Local) => Err(Obstacle::Local(remote)),
+            Some(Route::NotOurs) => Err(Obstacle::NotOurs(key.local)),
             Some(Route::None(why)) => Err(Obstacle::NoRoute(remote, why.clone())),
             Some(Route::Via {
                 oif,
@@ -220,6 +238,7 @@ impl Network {
                 mtu: u16::try_from(mtu).unwrap_or(u16::MAX),
                 ifindex,
                 card,
+                completes: self.cards.native.into(),
                 ..NextHop::default()
             })
         };
@@ -253,7 +272,7 @@ impl Network {
             Some((parent, _)) => parent,
             None => oif,
         };
-        self.cards.get(&below).map(|card| (below, *card))
+        self.cards.numbers.get(&below).map(|card| (below, *card))
     }
 }
 
@@ -282,7 +301,10 @@ mod tests {
     }
 
     pub(super) fn network(oif: u32, mtu: u16) -> Network {
-        let mut network = Network::new(HashMap::from([(2, 0)]));
+        let mut network = Network::new(Cards {
+            numbers: HashMap::from([(2, 0)]),
+            native: true,
+        });
         network.set_link(2, Some(link("eth0", None)));
         network.set_link(3, Some(link("eth1", None)));
         network.set_link(4, Some(link("eth0.100", Some((2, 100)))));
@@ -318,6 +340,7 @@ mod tests {
         let next = network.next_hop(&hop);
         assert_eq!((next.destination, next.ifindex, next.card), (GATEWAY, 2, 0));
         assert_eq!((next.vlan, next.mtu), (VLAN_NONE, 1400));
+        assert_eq!(next.completes, 1);
         network.set_link(
             2,
             Some(Link {

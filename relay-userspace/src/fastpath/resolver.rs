@@ -1,7 +1,9 @@
 //! The background thread: listens to rtnetlink, looks routes up, keeps neighbours alive, waits grace periods out and
 //! reconciles. Takes the mirror's lock for moments only, never while it waits.
 
+use std::collections::BTreeSet;
 use std::io;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -16,7 +18,7 @@ use rtnetlink::{Handle, MulticastGroup};
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
-use super::clock::Clock;
+use super::host::Host;
 use super::memory::Memory;
 use super::mirror::{Mirror, Sweep};
 use super::netlink;
@@ -63,18 +65,15 @@ impl<M: Memory + 'static> Core<M> {
         result
     }
 
-    /// Starts the thread, in the network namespace of the caller. `clock` reads the clock anew.
-    pub fn start(
-        self: &Arc<Self>,
-        clock: impl FnMut() -> Option<Clock> + Send + 'static,
-    ) -> io::Result<JoinHandle<()>> {
+    /// Starts the thread, in the network namespace of the caller.
+    pub fn start(self: &Arc<Self>, host: impl Host) -> io::Result<JoinHandle<()>> {
         let core = Arc::clone(self);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         std::thread::Builder::new()
             .name("relay-next-hops".to_owned())
-            .spawn(move || runtime.block_on(core.run(clock)))
+            .spawn(move || runtime.block_on(core.run(host)))
     }
 
     /// Asks the thread to end.
@@ -87,9 +86,9 @@ impl<M: Memory + 'static> Core<M> {
         self.mirror.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn run(self: Arc<Self>, mut clock: impl FnMut() -> Option<Clock>) {
+    async fn run(self: Arc<Self>, mut host: impl Host) {
         while !self.stopped.load(SeqCst) {
-            if let Err(e) = self.follow(&mut clock).await {
+            if let Err(e) = self.follow(&mut host).await {
                 tracing::warn!("rtnetlink: {e}; starting over");
                 tokio::select! {
                     () = sleep(RESOLVE_AGAIN) => {}
@@ -99,13 +98,11 @@ impl<M: Memory + 'static> Core<M> {
         }
     }
 
-    async fn follow(
-        self: &Arc<Self>,
-        clock: &mut impl FnMut() -> Option<Clock>,
-    ) -> Result<(), Fault> {
+    async fn follow(self: &Arc<Self>, host: &mut impl Host) -> Result<(), Fault> {
         let (connection, handle, mut events) = rtnetlink::new_multicast_connection(&GROUPS)?;
         tokio::spawn(connection);
         self.read_all(&handle).await?;
+        self.look_at_cards(host).await;
         self.look_routes_up(&handle).await;
         self.resolve(&handle, Mirror::unresolved).await;
 
@@ -117,6 +114,7 @@ impl<M: Memory + 'static> Core<M> {
         let (mut again, mut confirm) = (every(RESOLVE_AGAIN), every(CONFIRM));
         let (mut reconcile, mut ask) = (every(RECONCILE), every(ASK_AGAIN));
         let mut doubt: Option<Instant> = None;
+        let mut links_changed = false;
         loop {
             tokio::select! {
                 () = self.wake.notified() => {
@@ -135,8 +133,13 @@ impl<M: Memory + 'static> Core<M> {
                         match self.hear(message) {
                             News::Nothing => {}
                             News::Routes => doubt = doubt.or(Some(Instant::now() + SETTLE)),
+                            News::Links => {
+                                links_changed = true;
+                                doubt = doubt.or(Some(Instant::now() + SETTLE));
+                            }
                             News::Lost => {
                                 self.read_all(&handle).await?;
+                                links_changed = true;
                                 doubt = Some(Instant::now());
                             }
                         }
@@ -145,6 +148,9 @@ impl<M: Memory + 'static> Core<M> {
                 }
                 () = sleep_until(doubt.unwrap_or_else(Instant::now)), if doubt.is_some() => {
                     doubt = None;
+                    if std::mem::take(&mut links_changed) {
+                        self.look_at_cards(host).await;
+                    }
                     self.with(Mirror::doubt_routes);
                     self.look_routes_up(&handle).await;
                     self.resolve(&handle, Mirror::unresolved).await;
@@ -160,7 +166,7 @@ impl<M: Memory + 'static> Core<M> {
                 _ = ask.tick() => doubt = doubt.or(Some(Instant::now())),
                 _ = confirm.tick() => self.resolve(&handle, Mirror::stale).await,
                 _ = reconcile.tick() => {
-                    if let Some(clock) = clock() {
+                    if let Some(clock) = host.clock() {
                         self.with(|mirror| mirror.set_clock(clock));
                     }
                     self.sweep().await;
@@ -185,6 +191,14 @@ impl<M: Memory + 'static> Core<M> {
         Ok(())
     }
 
+    /// Follows cards that went or came.
+    async fn look_at_cards(&self, host: &mut impl Host) {
+        if let Some(cards) = host.cards() {
+            self.with(|mirror| mirror.set_cards(cards));
+            self.sweep().await;
+        }
+    }
+
     fn hear(&self, message: NetlinkMessage<RouteNetlinkMessage>) -> News {
         let message = match message.payload {
             NetlinkPayload::InnerMessage(message) => message,
@@ -196,12 +210,12 @@ impl<M: Memory + 'static> Core<M> {
                 if let Some((index, link)) = netlink::link(&message) {
                     self.with(|mirror| mirror.set_link(index, Some(link)));
                 }
-                News::Routes
+                News::Links
             }
             // A bridge that lets go of a port says so in its own family; the link stays.
             RouteNetlinkMessage::DelLink(message) if netlink::link(&message).is_some() => {
                 self.with(|mirror| mirror.set_link(message.header.index, None));
-                News::Routes
+                News::Links
             }
             RouteNetlinkMessage::NewNeighbour(message) => {
                 if let Some((oif, ip, neighbour)) = netlink::neighbour(&message) {
@@ -227,8 +241,19 @@ impl<M: Memory + 'static> Core<M> {
 
     async fn look_routes_up(&self, handle: &Handle) {
         let wanted = self.with(Mirror::take_wanted_routes);
+        let locals: BTreeSet<IpAddr> = wanted.iter().map(|key| key.local).collect();
+        let asked = stream::iter(locals).map(|local| is_ours(handle.clone(), local));
+        let asked: Vec<_> = asked.buffer_unordered(LOOKUPS).collect().await;
+        let gone = asked
+            .into_iter()
+            .filter_map(|(local, ours)| (!ours).then_some(local));
+        let gone: BTreeSet<IpAddr> = gone.collect();
+        let look_up = async |key: RouteKey| match gone.contains(&key.local) {
+            true => (key, Route::NotOurs),
+            false => look_up(handle.clone(), key).await,
+        };
         stream::iter(wanted)
-            .map(|key| look_up(handle.clone(), key))
+            .map(look_up)
             .buffer_unordered(LOOKUPS)
             .for_each(|(key, route)| {
                 self.with(|mirror| mirror.set_route(key, route));
@@ -301,6 +326,7 @@ const GROUPS: [MulticastGroup; 8] = [
 enum News {
     Nothing,
     Routes,
+    Links,
     /// Events were lost.
     Lost,
 }
@@ -313,6 +339,17 @@ enum Fault {
     Request(#[from] rtnetlink::Error),
     #[error("the connection closed")]
     Closed,
+}
+
+/// Whether the host takes packets to `local`: the route to it is no proof for IPv6, of which the kernel does not ask
+/// that a source address be its own.
+async fn is_ours(handle: Handle, local: IpAddr) -> (IpAddr, bool) {
+    let key = RouteKey {
+        remote: local,
+        local,
+    };
+    let (_, route) = look_up(handle, key).await;
+    (local, route == Route::Local)
 }
 
 async fn look_up(handle: Handle, key: RouteKey) -> (RouteKey, Route) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use relay_common::HashKey;
 
+use super::next_hop::Cards;
 use super::*;
 use crate::config::{Kernel as KernelConfig, XdpMode};
 use lab::{eventually, pair};
@@ -69,7 +70,10 @@ fn next_hops_follow_the_kernels_routes_and_neighbours() {
     };
     let (core, thread) = relay.run(|| {
         let ifindex = nix::net::if_::if_nametoindex("card0").unwrap();
-        let cards = HashMap::from([(ifindex, 0)]);
+        let cards = Cards {
+            numbers: HashMap::from([(ifindex, 0)]),
+            native: true,
+        };
         let clock = clock::Clock::at(1 << 33, Instant::now());
         let core = Core::new(Mirror::new(
             PlainMemory::new(8, 64),
@@ -77,7 +81,8 @@ fn next_hops_follow_the_kernels_routes_and_neighbours() {
             clock,
             cards,
         ));
-        let thread = core.start(|| None).unwrap();
+        let closed = std::sync::Weak::<Mutex<Option<Attachment>>>::new();
+        let thread = core.start(closed).unwrap();
         (core, thread)
     });
     let reason = |id| core.with(|mirror| mirror.session(SessionId(id)).reason);
@@ -414,7 +419,10 @@ fn the_default_number_of_sessions_fits() {
         memory,
         HashKey([0x9e37_79b9; 14]),
         clock,
-        HashMap::from([(1, 0)]),
+        Cards {
+            numbers: HashMap::from([(1, 0)]),
+            native: true,
+        },
     );
     let session = |n: u16| {
         let client = format!("10.0.{}.{}:{n}", n >> 8, n & 255);

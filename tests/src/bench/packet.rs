@@ -285,7 +285,8 @@ fn tables_under(seed: u32, path: Path, flows: u32, options: &Options) -> Option<
         mtu: 1500,
         ifindex: TEST_RUN_INGRESS,
         card: 0,
-        _pad: [0; 2],
+        completes: 1,
+        _pad: 0,
     });
     for flow in 0..flows {
         let arrival = Match::new(remote(path.v6, flow), local(path, flow), path.arrives);

@@ -29,6 +29,9 @@ pub struct World {
     pub other_card: Pair,
     pub vlan: Pair,
     pub small_mtu: Pair,
+    pub jumbo: Pair,
+    /// Where checksums left to hardware stay so.
+    pub generic: Pair,
     /// An IPv4 client of an IPv6 peer.
     pub cross: Pair,
     /// An IPv6 client of an IPv4 destination.
@@ -56,10 +59,16 @@ pub fn world(ingress: u32) -> World {
         mtu: 1500,
         ifindex: ingress,
         card: 0,
-        _pad: [0; 2],
+        completes: 1,
+        _pad: 0,
     };
     let near = t.next_hop(hop);
     let unresolved = t.next_hop(NextHop { ifindex: 0, ..hop });
+    let generic = t.next_hop(NextHop {
+        completes: 0,
+        ..hop
+    });
+    let jumbo = t.next_hop(NextHop { mtu: 9000, ..hop });
     let other = t.next_hop(NextHop {
         destination: [7; 6],
         source: [8; 6],
@@ -189,6 +198,30 @@ pub fn world(ingress: u32) -> World {
         small,
         NEVER,
     );
+    let generic = pair(
+        &mut t,
+        [
+            "198.51.100.7:46001",
+            "192.0.2.1:5004",
+            "192.0.2.1:50018",
+            "203.0.113.5:5012",
+        ],
+        0,
+        generic,
+        NEVER,
+    );
+    let jumbo = pair(
+        &mut t,
+        [
+            "198.51.100.7:46002",
+            "192.0.2.1:5004",
+            "192.0.2.1:50020",
+            "203.0.113.5:5013",
+        ],
+        0,
+        jumbo,
+        NEVER,
+    );
     let cross = pair(
         &mut t,
         [
@@ -273,6 +306,8 @@ pub fn world(ingress: u32) -> World {
         other_card,
         vlan,
         small_mtu,
+        jumbo,
+        generic,
         cross,
         cross_forward,
         cross_hairpin,

@@ -18,7 +18,7 @@ pub struct OneArmed {
     pub server: NetNs,
     /// The program on the switch's port of the edge, without which veth would deliver nothing the edge transmits.
     _pass: aya::Ebpf,
-    _switch: NetNs,
+    switch: NetNs,
 }
 
 impl OneArmed {
@@ -36,8 +36,13 @@ impl OneArmed {
             edge,
             server,
             _pass: pass,
-            _switch: switch,
+            switch,
         })
+    }
+
+    /// One more host on the switch; its card is called [`CARD`] as well.
+    pub fn join(&self, port: &str, ips: [&str; 2]) -> Result<NetNs> {
+        host(&self.switch, port, ips)
     }
 }
 

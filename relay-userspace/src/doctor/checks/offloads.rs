@@ -66,7 +66,7 @@ fn partial_checksums(card: &Card, kind: &str) -> Finding {
         "checksums",
         &card.name,
         format!(
-            "{kind}: senders behind it leave UDP checksums to hardware that is not there; such packets are relayed in userspace (`partial_checksum`)"
+            "{kind}: senders behind it leave UDP checksums to hardware that is not there; in native mode the kernel path computes them, which reads the whole packet, in generic mode such packets are relayed in userspace (`partial_checksum`)"
         ),
         "in the container or guest: ethtool -K CARD tx off",
     )

@@ -7,7 +7,7 @@ use super::{Mirror, routes_of};
 use crate::fastpath::SessionId;
 use crate::fastpath::installer::Retired;
 use crate::fastpath::memory::Memory;
-use crate::fastpath::next_hop::{HopKey, Link, Neighbour, Route, RouteKey};
+use crate::fastpath::next_hop::{Cards, HopKey, Link, Neighbour, Route, RouteKey};
 
 /// Routes looked up before anything else gets its turn.
 const STEP: usize = 512;
@@ -51,6 +51,12 @@ impl<M: Memory> Mirror<M> {
         if self.network.set_link(index, link) {
             self.kernel.update_all_hops(&self.network);
         }
+    }
+
+    /// Other cards are attached now. Sessions follow with the next sweep.
+    pub fn set_cards(&mut self, cards: Cards) {
+        self.network.set_cards(cards);
+        self.kernel.update_all_hops(&self.network);
     }
 
     pub fn set_neighbour(&mut self, oif: u32, ip: IpAddr, neighbour: Option<Neighbour>) {

@@ -4,13 +4,15 @@ use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use std::collections::HashMap;
+
 use super::*;
 use crate::fastpath::Leg;
 use crate::fastpath::memory::{
     NEXT_HOP_WORDS, PORT_WORDS, PlainMemory, SESSION_WORDS, deadline_word, next_hop_word,
     packets_word,
 };
-use crate::fastpath::next_hop::{Link, Neighbour, Route};
+use crate::fastpath::next_hop::{Cards, Link, Neighbour, Route};
 
 const CARD: u32 = 2;
 const JIFFIES: u64 = 1 << 33;
@@ -24,7 +26,10 @@ impl World {
     fn new(capacity: u32) -> Self {
         let now = Instant::now();
         let memory = PlainMemory::new(capacity, 64);
-        let cards = HashMap::from([(CARD, 0)]);
+        let cards = Cards {
+            numbers: HashMap::from([(CARD, 0)]),
+            native: true,
+        };
         let mut mirror = Mirror::new(memory, HashKey([7; 14]), Clock::at(JIFFIES, now), cards);
         let link = |name: &str| Link {
             name: name.to_owned(),
