@@ -70,6 +70,7 @@ impl Relay {
                 journal.forget(Key::Session(id));
             }
         }
+        relay.inner.shared.pool.heirs_are_done();
         relay.inner.shared.fastpath.restored();
         Ok(relay)
     }

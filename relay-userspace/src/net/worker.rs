@@ -64,16 +64,20 @@ impl Worker {
             batch: RefCell::default(),
             reports: RefCell::default(),
             outbox: RefCell::default(),
-            driver: RefCell::new(Driver::new(server, listeners.clone())),
+            driver: RefCell::new(Driver::new(server, listeners)),
             forwarding: RefCell::new(forwarding),
             armed: Cell::new(None),
             rearm: Notify::new(),
         });
-        for socket in listeners {
-            receive::spawn(&worker, socket, Role::TurnListener);
-        }
         tokio::task::spawn_local(Rc::clone(&worker).timer());
         Ok(worker)
+    }
+
+    /// Hears clients from now on. What they sent before is still in the sockets.
+    pub fn listen(self: &Rc<Self>) {
+        for socket in self.driver.borrow().listeners() {
+            receive::spawn(self, Rc::clone(socket), Role::TurnListener);
+        }
     }
 
     pub fn stats(&self) -> &Stats {

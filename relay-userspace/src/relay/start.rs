@@ -52,6 +52,9 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
     for address in &listen {
         fastpath.open_control_port(*address);
     }
+    let remembered = &heritage.remembered;
+    pool.keep_for_heirs(remembered.allocations.iter().map(|saved| saved.relayed));
+    pool.keep_for_heirs(remembered.sessions.iter().map(|saved| saved.local));
     let shared = Arc::new(Shared {
         fastpath: fastpath.clone(),
         pool,
@@ -96,6 +99,7 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
             }
         }
     }
+    threads.iter_mut().for_each(WorkerThread::serve);
     let workers = Arc::new(Workers::new(threads));
     let forwards = Forwards::new(
         Arc::clone(&workers),
