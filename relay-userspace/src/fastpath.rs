@@ -5,7 +5,7 @@ mod hairpin;
 mod reconcile;
 
 mod clock;
-mod next_hop;
+pub(crate) mod next_hop;
 
 mod hop_table;
 mod memory;
@@ -16,7 +16,7 @@ mod table;
 mod installer;
 mod mirror;
 
-mod netlink;
+pub(crate) mod netlink;
 mod resolver;
 
 mod attachment;

@@ -25,7 +25,7 @@ pub fn read(wanted: impl Fn(u16) -> bool) -> Vec<Bound> {
 }
 
 /// Address and inode of each line; addresses are hexadecimal words of the host's byte order.
-fn parse(table: &str) -> Vec<(SocketAddr, u64)> {
+pub fn parse(table: &str) -> Vec<(SocketAddr, u64)> {
     let line = |line: &str| {
         let fields: Vec<_> = line.split_whitespace().collect();
         let (ip, port) = fields.get(1)?.split_once(':')?;
