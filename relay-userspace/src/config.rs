@@ -3,13 +3,13 @@
 pub mod defaults;
 mod env;
 pub mod fault;
-mod file;
+pub(crate) mod file;
 mod load;
 mod rates;
 pub mod raw;
 mod reader;
 pub mod show;
-mod validate;
+pub(crate) mod validate;
 pub mod value;
 pub mod warning;
 

@@ -5,7 +5,7 @@
 mod finding;
 
 mod facts;
-mod read;
+pub(crate) mod read;
 
 mod checks;
 

@@ -5,7 +5,7 @@ mod hairpin;
 mod reconcile;
 
 mod clock;
-mod next_hop;
+pub(crate) mod next_hop;
 
 mod hop_table;
 mod known;
@@ -19,7 +19,7 @@ mod mirror;
 
 mod doors;
 
-mod netlink;
+pub(crate) mod netlink;
 mod resolver;
 
 mod attachment;

@@ -39,7 +39,7 @@ impl IcmpError {
         let (kind, code, mtu) = match wanted_v6 {
             same if same == v6 => (self.kind, self.code, self.mtu),
             // The header of IPv6 is 20 bytes longer.
-            true if self.is_too_big(v6) => (2, 0, self.mtu + 20),
+            true if self.is_too_big(v6) => (2, 0, self.mtu.saturating_add(20)),
             false if self.is_too_big(v6) => (3, 4, self.mtu.saturating_sub(20)),
             true if self.is_time_exceeded(v6) => (3, self.code, 0),
             false if self.is_time_exceeded(v6) => (11, self.code, 0),
@@ -95,5 +95,15 @@ mod tests {
             assert_eq!(error(v6).in_family(true, false), error(v4));
             assert_eq!(error(v6).in_family(true, true), error(v6));
         }
+    }
+
+    #[test]
+    fn an_mtu_nobody_has_stays_one_in_the_other_family() {
+        let error = IcmpError {
+            kind: 3,
+            code: 4,
+            mtu: u32::MAX,
+        };
+        assert_eq!(error.in_family(false, true).mtu, u32::MAX);
     }
 }

@@ -30,4 +30,6 @@ pub mod admin;
 pub mod api;
 pub mod cli;
 pub mod doctor;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod metrics;

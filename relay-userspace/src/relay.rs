@@ -78,6 +78,7 @@ impl Relay {
                 journal.forget(Key::Session(id));
             }
         }
+        relay.inner.shared.pool.heirs_are_done();
         relay.inner.shared.fastpath.restored();
         Ok(relay)
     }

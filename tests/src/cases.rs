@@ -260,6 +260,17 @@ fn relayed(w: &World) -> Vec<Case> {
         ..udp(t.server, t.client, &channel_data(0x4001, b"m", 0))
     });
     cases.push(sent("ECN, id and last hop kept", packet, out, t.slot, 1, 1));
+    // A word that makes the sum of the outgoing packet zero, which is sent as all ones.
+    let out = onward(udp(t.relayed, t.peer, &[0, 0])).bytes();
+    let data = &out[40..42];
+    cases.push(sent(
+        "a checksum that comes out as zero",
+        udp(t.client, t.server, &channel_data(0x4001, data, 0)),
+        onward(udp(t.relayed, t.peer, data)),
+        t.slot,
+        0,
+        2,
+    ));
     let o = &w.other_card;
     let out = Udp {
         macs: ([7; 6], [8; 6]),
@@ -276,6 +287,15 @@ fn relayed(w: &World) -> Vec<Case> {
     case.outcome.verdict = Verdict::Redirect(1);
     case.outcome.counters = vec![(Counter::Redirected, 1)];
     cases.push(case);
+    let s = &w.small_mtu;
+    cases.push(sent(
+        "exactly as big as the outgoing link takes",
+        udp(s.client, s.server, &[7; 572]),
+        onward(udp(s.relayed, s.peer, &[7; 572])),
+        s.slot,
+        0,
+        572,
+    ));
     let v = &w.vlan;
     let packet = Udp {
         vlan: Some(0x600a),
@@ -493,7 +513,7 @@ fn passed(w: &World) -> Vec<Case> {
         ),
         (
             "too big for the outgoing link",
-            udp(w.small_mtu.client, w.small_mtu.server, &[0; 600]).bytes(),
+            udp(w.small_mtu.client, w.small_mtu.server, &[0; 573]).bytes(),
             Counter::TooBig,
         ),
         (

@@ -140,6 +140,43 @@ impl MemoryTables {
         free.expect("room for someone known").tag.set(place.tag);
     }
 
+    /// Moves a leg's entry to its second bucket, as if there had been no room in the first.
+    pub fn displace(&mut self, slot: u32, leg: u32) {
+        let matches = &self.sessions[slot as usize].legs[leg as usize].matches;
+        let place = self.key.place(matches, self.buckets.len() as u32 - 1);
+        let ours = |word: u64| {
+            word != 0 && IndexEntry(word).slot() == slot && IndexEntry(word).leg() == leg
+        };
+        let way = |bucket: &Bucket, wanted: &dyn Fn(u64) -> bool| {
+            bucket.0.iter().position(|w| wanted(*w))
+        };
+        let from = way(&self.buckets[place.first as usize], &ours);
+        let to = way(&self.buckets[place.second as usize], &|word| word == 0);
+        if let (Some(from), Some(to)) = (from, to) {
+            let entry = std::mem::take(&mut self.buckets[place.first as usize].0[from]);
+            self.buckets[place.second as usize].0[to] = entry;
+        }
+    }
+
+    /// Puts an entry of the same tag, but of another slot, before a leg's own: a collision.
+    pub fn collide(&mut self, slot: u32, leg: u32, other: u32) {
+        let matches = &self.sessions[slot as usize].legs[leg as usize].matches;
+        let place = self.key.place(matches, self.buckets.len() as u32 - 1);
+        let bucket = &mut self.buckets[place.first as usize].0;
+        let own = |word: &u64| {
+            *word != 0 && (IndexEntry(*word).slot(), IndexEntry(*word).leg()) == (slot, leg)
+        };
+        let (own, free) = (
+            bucket.iter().position(own),
+            bucket.iter().rposition(|word| *word == 0),
+        );
+        if let Some((own, free)) = own.zip(free).filter(|(own, free)| own < free) {
+            let entry = IndexEntry(bucket[own]);
+            bucket[free] = entry.0;
+            bucket[own] = IndexEntry::new(entry.tag(), entry.generation(), other, leg).0;
+        }
+    }
+
     /// Gives the port of a plain leg its shortcut.
     pub fn hint(&mut self, slot: u32, leg: u32) {
         let session = &self.sessions[slot as usize];

@@ -12,3 +12,4 @@ pub mod summary;
 pub mod table;
 
 pub mod run;
+pub mod soak;

@@ -6,6 +6,8 @@ pub mod privileged;
 pub mod cases;
 pub mod engine;
 pub mod kernel;
+pub mod random;
+pub mod witness;
 
 pub mod client;
 pub mod eventually;
@@ -17,6 +19,8 @@ pub mod scene;
 pub mod socket_option;
 pub mod topology;
 pub mod wire;
+
+pub mod fuzz;
 
 pub mod interop;
 

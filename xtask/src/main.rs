@@ -2,9 +2,12 @@
 
 mod bench;
 mod build;
+mod fuzz;
+mod mutate;
 mod run;
 mod setup;
 mod shell;
+mod soak;
 mod test;
 mod tidy;
 mod tree;
@@ -31,6 +34,12 @@ enum Task {
     Run(run::Options),
     /// Run every test, then look for leftovers
     Test(test::Options),
+    /// Look for inputs that break a parser or a state machine, guided by coverage
+    Fuzz(fuzz::Options),
+    /// Kill the relay every few seconds under sessions that stay and sessions that come and go
+    Soak(soak::Options),
+    /// Break the data path in every way of a list: each must make a fast test fail
+    Mutate(mutate::Options),
     /// Measure: `bench packet`, `bench veth`, …
     Bench(bench::Options),
     /// Check how the tree reads: file sizes, headers, layers
@@ -43,6 +52,9 @@ fn main() -> anyhow::Result<()> {
         Task::Build(options) => build::task(&options),
         Task::Run(options) => run::task(&options),
         Task::Test(options) => test::task(&options),
+        Task::Fuzz(options) => fuzz::task(&options),
+        Task::Soak(options) => soak::task(&options),
+        Task::Mutate(options) => mutate::task(&options),
         Task::Bench(options) => bench::task(&options),
         Task::Tidy => tidy::task(),
     }

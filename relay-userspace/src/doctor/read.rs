@@ -3,10 +3,10 @@
 mod adjtimex;
 mod cards;
 mod firewall;
-mod genetlink;
-pub(super) mod iptables;
-pub(super) mod nftables;
-mod sockets;
+pub(crate) mod genetlink;
+pub(crate) mod iptables;
+pub(crate) mod nftables;
+pub(crate) mod sockets;
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -41,6 +41,10 @@ pub struct Driver {
 }
 
 impl Driver {
+    pub fn listeners(&self) -> &[Rc<Socket>] {
+        self.clients.listeners()
+    }
+
     pub fn new(server: Server, listeners: Vec<Rc<Socket>>) -> Driver {
         Driver {
             server,

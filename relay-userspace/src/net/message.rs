@@ -1,6 +1,6 @@
 //! `recvmmsg` and `sendmsg` with everything an IP header says: libraries keep of it at most ECN. Decides nothing.
 
-mod control;
+pub(crate) mod control;
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};

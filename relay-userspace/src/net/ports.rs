@@ -1,7 +1,7 @@
 //! The process-wide pool of relay ports: which are ours, which are kept for a reservation token.
 //! Asked when an allocation or a forward session begins and ends, never per packet.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::ops::RangeInclusive;
@@ -61,6 +61,8 @@ struct State {
     /// One bit a port, per address.
     held: HashMap<IpAddr, Vec<u64>>,
     reserved: HashMap<ReservationToken, (Bound, Instant)>,
+    /// Of sessions of an earlier process that are still to be restored.
+    inherited: HashSet<SocketAddr>,
 }
 
 impl PortPool {
@@ -102,7 +104,19 @@ impl PortPool {
 
     /// This very address. `None`: somebody has it.
     pub fn bind_exactly(self: &Arc<Self>, address: SocketAddr) -> Result<Option<Bound>, PortFault> {
+        self.lock().inherited.remove(&address);
         self.try_bind(address.ip(), address.port())
+    }
+
+    /// From now on only [`Self::bind_exactly`] binds these: else a new session could get the port of one that is about
+    /// to be restored.
+    pub fn keep_for_heirs(&self, addresses: impl IntoIterator<Item = SocketAddr>) {
+        self.lock().inherited.extend(addresses);
+    }
+
+    /// Nobody comes for the rest any more.
+    pub fn heirs_are_done(&self) {
+        self.lock().inherited.clear();
     }
 
     /// The port kept under `token`, once.
@@ -215,6 +229,9 @@ impl PortPool {
 
 impl State {
     fn take(&mut self, address: SocketAddr) -> bool {
+        if self.inherited.contains(&address) {
+            return false;
+        }
         let bits = self
             .held
             .entry(address.ip())

@@ -42,6 +42,8 @@ pub struct Worker {
     outbox: RefCell<Outbox>,
     driver: RefCell<Driver>,
     forwarding: RefCell<Forwarding>,
+    /// Of clients on TCP and TLS, until `listen`.
+    doors: Cell<Vec<tokio::net::TcpListener>>,
     /// When the timer task wakes by itself.
     armed: Cell<Option<Instant>>,
     rearm: Notify,
@@ -61,6 +63,8 @@ impl Worker {
             .into_iter()
             .map(|socket| Socket::new(socket).map(Rc::new));
         let listeners = listeners.collect::<io::Result<Vec<_>>>()?;
+        let doors = doors.into_iter().map(stream::listen::adopt);
+        let doors = doors.collect::<io::Result<Vec<_>>>()?;
         let worker = Rc::new(Worker {
             shared,
             stats,
@@ -68,19 +72,24 @@ impl Worker {
             inbox: RefCell::default(),
             reports: RefCell::default(),
             outbox: RefCell::default(),
-            driver: RefCell::new(Driver::new(server, listeners.clone())),
+            driver: RefCell::new(Driver::new(server, listeners)),
             forwarding: RefCell::new(forwarding),
+            doors: Cell::new(doors),
             armed: Cell::new(None),
             rearm: Notify::new(),
         });
-        for socket in listeners {
-            receive::spawn(&worker, socket, Role::TurnListener);
-        }
-        for door in doors {
-            stream::listen::spawn(&worker, door)?;
-        }
         tokio::task::spawn_local(Rc::clone(&worker).timer());
         Ok(worker)
+    }
+
+    /// Hears clients from now on. What they sent before is still in the sockets.
+    pub fn listen(self: &Rc<Self>) {
+        for door in self.doors.take() {
+            stream::listen::spawn(self, door);
+        }
+        for socket in self.driver.borrow().listeners() {
+            receive::spawn(self, Rc::clone(socket), Role::TurnListener);
+        }
     }
 
     pub fn stats(&self) -> &Stats {

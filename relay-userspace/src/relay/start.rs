@@ -69,6 +69,9 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
     for address in &listen {
         fastpath.open_control_port(*address);
     }
+    let remembered = &heritage.remembered;
+    pool.keep_for_heirs(remembered.allocations.iter().map(|saved| saved.relayed));
+    pool.keep_for_heirs(remembered.sessions.iter().map(|saved| saved.local));
     let shared = Arc::new(Shared {
         police: Police::new(config.rates.clone(), fastpath.meters()),
         fastpath: fastpath.clone(),
@@ -117,6 +120,7 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
             }
         }
     }
+    threads.iter_mut().for_each(WorkerThread::serve);
     let workers = Arc::new(Workers::new(threads));
     let keeping = housekeeping(
         Arc::clone(&shared.pool),

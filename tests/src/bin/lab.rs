@@ -21,6 +21,8 @@ enum Command {
     /// Measure
     #[command(subcommand)]
     Bench(Bench),
+    /// Kill the relay every few seconds under sessions that stay and sessions that come and go
+    Soak(lab::soak::Options),
     /// Look for what a lab may not leave behind; fails if there is anything
     Residue,
     /// Wait for the end of the input, then remove the namespaces that process PID made; `run` starts this
@@ -62,6 +64,7 @@ fn main() -> Result<()> {
         Command::Bench(Bench::Survive(options)) => {
             print(&bench::survive::run(&options)?, options.json)
         }
+        Command::Soak(options) => print(&lab::soak::run(&options)?, options.json),
         Command::Residue => leftovers(),
         Command::Sweep { pid } => lab::janitor::sweep(pid),
     }

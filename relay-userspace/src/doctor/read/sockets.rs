@@ -32,7 +32,7 @@ pub fn read((tables, state): Tables, wanted: impl Fn(u16) -> bool) -> Vec<Bound>
 }
 
 /// Address and inode of each line; addresses are hexadecimal words of the host's byte order.
-fn parse(table: &str, state: Option<&str>) -> Vec<(SocketAddr, u64)> {
+pub fn parse(table: &str, state: Option<&str>) -> Vec<(SocketAddr, u64)> {
     let line = |line: &str| {
         let fields: Vec<_> = line.split_whitespace().collect();
         if state.is_some_and(|state| fields.get(3) != Some(&state)) {

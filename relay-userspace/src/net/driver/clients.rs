@@ -24,6 +24,10 @@ impl Clients {
         }
     }
 
+    pub fn listeners(&self) -> &[Rc<Socket>] {
+        &self.listeners
+    }
+
     /// Answers on `connection` from now on. The one that was there before: a client cannot have two of one 5-tuple.
     pub fn add(&mut self, connection: &Rc<Connection>) -> Option<Rc<Connection>> {
         self.connections

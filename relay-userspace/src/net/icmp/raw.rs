@@ -14,7 +14,7 @@ use crate::icmp::IcmpError;
 /// As many as a worker sends in a second.
 const PER_SECOND: u32 = 100;
 /// ICMP header, then what is quoted: an IP header and eight bytes (RFC 792), for IPv6 as well enough to find the socket.
-const LONGEST: usize = 8 + 40 + 8;
+pub(crate) const LONGEST: usize = 8 + 40 + 8;
 const UDP: u8 = 17;
 
 /// Why nobody was told.
@@ -99,7 +99,7 @@ fn send(to: IpAddr, from: IpAddr, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// The message, and in it the beginning of a packet from `client` to `server`. Its length.
-fn write(
+pub(crate) fn write(
     client: SocketAddr,
     server: SocketAddr,
     error: IcmpError,

@@ -45,6 +45,24 @@ fn every_port_of_the_range_is_found_and_then_the_pool_says_so() {
 }
 
 #[test]
+fn a_port_that_a_session_of_before_will_want_is_nobody_elses() {
+    let pool = pool(2);
+    let kept = SocketAddr::new(HERE, *pool.range().end());
+    pool.keep_for_heirs([kept]);
+    let other = pool.bind(HERE).expect("the other one");
+    assert_ne!(other.address, kept);
+    assert!(matches!(pool.bind(HERE), Err(PortFault::Exhausted { .. })));
+    let heir = pool.bind_exactly(kept).expect("bound").expect("kept");
+    assert_eq!(heir.address, kept);
+    drop(heir);
+    pool.bind(HERE).expect("an ordinary port from then on");
+    drop(other);
+    pool.keep_for_heirs([kept]);
+    pool.heirs_are_done();
+    assert!((0..2).map(|_| pool.bind(HERE)).all(|bound| bound.is_ok()));
+}
+
+#[test]
 fn a_port_of_another_program_is_passed_over() {
     let pool = pool(2);
     let _theirs = UdpSocket::bind((HERE, *pool.range().start())).expect("free a moment ago");

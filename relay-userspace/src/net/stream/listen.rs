@@ -56,11 +56,14 @@ fn open(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Inside the worker's runtime. Ends with it.
-pub fn spawn(worker: &Rc<Worker>, listener: TcpListener) -> io::Result<()> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
+/// Inside the worker's runtime.
+pub fn adopt(listener: TcpListener) -> io::Result<tokio::net::TcpListener> {
+    tokio::net::TcpListener::from_std(listener)
+}
+
+/// Takes connections until the worker ends.
+pub fn spawn(worker: &Rc<Worker>, listener: tokio::net::TcpListener) {
     tokio::task::spawn_local(accept(Rc::clone(worker), listener));
-    Ok(())
 }
 
 async fn accept(worker: Rc<Worker>, listener: tokio::net::TcpListener) {

@@ -1,0 +1,152 @@
+//! One caller after the other: each allocates, talks to its peer by channel or by Send, and leaves. Kills may cost it its
+//! call, but nobody else's packet ever comes to it.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::PASSWORD;
+use super::tag::Tag;
+use crate::client::{FromPeer, Refused, TurnClient};
+use crate::netns::NetNs;
+use crate::topology::{CLIENT_V4, CLIENT_V6, EDGE_V4, EDGE_V6, SERVER_V4, SERVER_V6, Topology};
+
+const PATIENCE: Duration = Duration::from_millis(60);
+/// Packets each way of one call.
+const PACKETS: u32 = 30;
+
+#[derive(Debug, Default, Clone, Serialize)]
+pub struct Churned {
+    /// Calls that began, that heard all they were sent, and that a kill ended.
+    pub begun: u64,
+    pub whole: u64,
+    pub ended_by_a_kill: u64,
+    /// Packets of another session, at a client or at a peer.
+    pub strangers: u64,
+    pub packets: u64,
+}
+
+impl Churned {
+    pub fn add(&mut self, other: Self) {
+        self.begun += other.begun;
+        self.whole += other.whole;
+        self.ended_by_a_kill += other.ended_by_a_kill;
+        self.strangers += other.strangers;
+        self.packets += other.packets;
+    }
+}
+
+pub struct Churn<'t> {
+    topology: &'t Topology,
+    user: &'static str,
+    session: u32,
+    churned: Churned,
+}
+
+impl<'t> Churn<'t> {
+    pub fn new(topology: &'t Topology, number: usize, user: &'static str) -> Result<Self> {
+        Ok(Self {
+            topology,
+            user,
+            session: (number as u32 + 1) << 24,
+            churned: Churned::default(),
+        })
+    }
+
+    pub fn run(mut self, done: &AtomicBool) -> Result<Churned> {
+        while !done.load(Relaxed) {
+            self.session += 1;
+            self.churned.begun += 1;
+            match self.call() {
+                Ok(true) => self.churned.whole += 1,
+                // Nobody answered, or knows the allocation: the relay was killed in between.
+                Ok(false) | Err(_) => self.churned.ended_by_a_kill += 1,
+            }
+        }
+        Ok(self.churned)
+    }
+
+    /// True if everything arrived.
+    fn call(&mut self) -> Result<bool> {
+        let v6 = self.session.is_multiple_of(3);
+        let [client, edge, server] = match v6 {
+            true => [CLIENT_V6, EDGE_V6, SERVER_V6],
+            false => [CLIENT_V4, EDGE_V4, SERVER_V4],
+        };
+        let socket = bind(&self.topology.client, client)?;
+        let peer = bind(&self.topology.server, server)?;
+        peer.set_read_timeout(Some(PATIENCE))?;
+        let relay = SocketAddr::new(edge.parse::<IpAddr>()?, 3478);
+        let mut client = TurnClient::allocate(socket, relay, self.user, PASSWORD)?;
+        let talked = self.talk(&mut client, &peer);
+        leave(&mut client)?;
+        talked
+    }
+
+    fn talk(&mut self, client: &mut TurnClient, peer: &UdpSocket) -> Result<bool> {
+        let to = peer.local_addr()?;
+        let channel = 0x4000 + (self.session % 0x3000) as u16;
+        let by_channel = self.session.is_multiple_of(2);
+        match by_channel {
+            true => client.bind(channel, to)?,
+            false => client.permit(to)?,
+        }
+        let mut arrived = 0;
+        for number in 0..PACKETS {
+            let tag = Tag {
+                session: self.session,
+                number,
+            };
+            match by_channel {
+                true => client.send(channel, &tag.bytes())?,
+                false => client.send_indication(to, &tag.bytes())?,
+            }
+            self.churned.packets += 1;
+            let mut buffer = [0; 256];
+            let Ok((length, from)) = peer.recv_from(&mut buffer) else {
+                continue;
+            };
+            if !self.is_ours(&buffer[..length]) || from != client.relayed {
+                self.churned.strangers += 1;
+                eprintln!("{} hears {:?} from {from}", self.session, &buffer[..length]);
+                continue;
+            }
+            peer.send_to(&tag.bytes(), client.relayed)?;
+            match client.receive(PATIENCE)? {
+                None | Some(FromPeer::Icmp { .. }) => {}
+                Some(heard) => {
+                    let data = heard.clone().into_data();
+                    arrived += u32::from(self.is_ours(&data));
+                    if !self.is_ours(&data) {
+                        self.churned.strangers += 1;
+                        eprintln!("{} hears {heard:?}", self.session);
+                    }
+                }
+            }
+        }
+        Ok(arrived == PACKETS)
+    }
+
+    fn is_ours(&self, packet: &[u8]) -> bool {
+        Tag::read(packet).is_some_and(|tag| tag.session == self.session)
+    }
+}
+
+/// Until the relay says so, or does not know the allocation: a kill may cost any answer.
+fn leave(client: &mut TurnClient) -> Result<()> {
+    loop {
+        match client.refresh(0) {
+            Ok(_) => return Ok(()),
+            Err(error) if error.is::<Refused>() => return Err(error),
+            Err(_) => {}
+        }
+    }
+}
+
+fn bind(namespace: &NetNs, address: &str) -> Result<UdpSocket> {
+    let address: IpAddr = address.parse()?;
+    namespace.enter(|| Ok(UdpSocket::bind((address, 0))?))
+}
