@@ -3,6 +3,7 @@
 pub mod control;
 pub mod flood;
 pub mod latency;
+pub mod machine;
 pub mod packet;
 pub mod report;
 pub mod survive;

@@ -3,6 +3,7 @@
 //! A case lists every counter it moves and every leg it charges; an engine that moves another one fails.
 
 mod completed;
+mod limited;
 mod shield;
 mod world;
 
@@ -26,7 +27,7 @@ pub fn cases() -> Vec<Case> {
     let w = world(crate::kernel::TEST_RUN_INGRESS);
     let mut cases = relayed(&w);
     cases.extend(across_families(&w));
-    cases.extend(limited(&w));
+    cases.extend(limited::limited(&w));
     cases.extend(completed::completed(&w));
     cases.extend(passed(&w));
     cases
@@ -74,36 +75,6 @@ fn across_families(w: &World) -> Vec<Case> {
             }
         }
     }
-    cases
-}
-
-/// What comes from whoever has a limit and what goes to it are counted apart.
-fn limited(w: &World) -> Vec<Case> {
-    let mut cases = Vec::new();
-    for (name, pair) in [("spent limit", &w.spent), ("limit", &w.limited)] {
-        let (client, server) = (pair.client, pair.server);
-        let up = udp(client, server, &channel_data(0x4001, b"up", 0));
-        let down = udp(pair.peer, pair.relayed, b"down");
-        let framed = channel_data(0x4001, b"down", 0);
-        let upward = onward(udp(pair.relayed, pair.peer, b"up"));
-        cases.push(sent(
-            named(&[name, ", down"]),
-            down,
-            onward(udp(server, client, &framed)),
-            pair.slot,
-            1,
-            4,
-        ));
-        cases.push(sent(named(&[name, ", up"]), up, upward, pair.slot, 0, 2));
-    }
-    let over = &mut cases[1];
-    over.outcome = Outcome {
-        verdict: Verdict::Drop,
-        frame: over.packet.clone(),
-        counters: vec![(Counter::RateLimited, 1)],
-        charged: vec![],
-        refused: vec![(w.spent.slot, 0)],
-    };
     cases
 }
 

@@ -6,9 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use relay_common::{
-    HashKey, Match, OWN_PORT, PORT_IS_CONTROL, PORT_IS_FLOW, PORT_IS_OPEN, Streams,
-};
+use relay_common::{HashKey, Match, OWN_PORT, PORT_IS_CONTROL, PORT_IS_FLOW, PORT_IS_OPEN};
 
 use super::clock::Clock;
 use super::hairpin::{self, Pairs};
@@ -18,12 +16,13 @@ use super::memory::Memory;
 use super::next_hop::{Cards, Network, Obstacle, RouteKey};
 use super::reconcile::{KernelSession, Op, Unit, diff};
 use super::table::TableFault;
-use super::{LegTraffic, Placement, SessionId, SessionSpec};
+use super::{LegTraffic, SessionId, SessionSpec};
 use crate::api::Traffic;
-use crate::meter::{Meter, Reading};
+use crate::meter::Meter;
 use crate::police::MeterClock;
 
 mod adopt;
+mod look;
 mod network;
 mod sweep;
 
@@ -170,56 +169,6 @@ impl<M: Memory> Mirror<M> {
         let entry = self.sessions.remove(&id)?;
         self.refresh(partner);
         Some(entry.carried)
-    }
-
-    pub fn session(&self, id: SessionId) -> Placement {
-        let Some(entry) = self.sessions.get(&id) else {
-            return Placement::default();
-        };
-        let mut placement = Placement {
-            in_kernel: false,
-            reason: entry.reason.clone(),
-            traffic: entry.carried,
-        };
-        for unit in self.units_of(id).into_iter().filter(|unit| unit.has(id)) {
-            if self.kernel.get(unit).is_none() {
-                continue;
-            }
-            let (traffic, refused) = (self.kernel.traffic(unit), self.kernel.refused(unit));
-            credit(&mut placement.traffic, unit, id, traffic, refused);
-            let waiting = self.kernel.waiting_for(unit);
-            placement.in_kernel = waiting.is_none();
-            placement.reason = waiting.map(|hop| {
-                let card = self.network.name(hop.oif);
-                format!("the neighbour {} on {card} is not resolved", hop.neighbour)
-            });
-        }
-        placement
-    }
-
-    /// RTP of `id`, by the leg packets arrive on; `None` where it is not kept.
-    pub fn streams(&self, id: SessionId) -> [Option<Streams>; 2] {
-        let units = self.units_of(id).into_iter();
-        let mut held = units.filter(|unit| unit.has(id) && self.kernel.get(*unit).is_some());
-        let Some(unit) = held.next() else {
-            return [None, None];
-        };
-        let [first, second] = self.kernel.streams(unit);
-        match is_second(unit, id) {
-            false => [first, second],
-            true => [second, first],
-        }
-    }
-
-    /// Looks at what the kernel relayed of `id` since the last look.
-    pub fn observe(&mut self, id: SessionId, now: Instant) -> [Reading; 2] {
-        let LegTraffic { near, far, .. } = self.session(id).traffic;
-        let Some(entry) = self.sessions.get_mut(&id) else {
-            return Default::default();
-        };
-        entry.meters[0].observe(now, near);
-        entry.meters[1].observe(now, far);
-        entry.meters.map(|meter| meter.read(now))
     }
 
     /// Both ends of a forward session are known while it lasts; those of TURN by allocation and permission.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
-use super::packet::{cpu_model, kernel_release};
+use super::machine::{cpu_model, kernel_release};
 use super::veth::subject::{CHANNEL, FIRST_PORT, USER, run_time, start_coturn};
 use super::veth::{OUTER, RELAY};
 use crate::client::TurnClient;

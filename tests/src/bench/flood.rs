@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::packet::{cpu_model, kernel_release};
+use super::machine::{cpu_model, kernel_release};
 use super::veth::generator::Generator;
 use super::veth::subject::{USER, hurry_napi};
 use super::veth::{Lab, OUTER, OUTER_CARD, RELAY};

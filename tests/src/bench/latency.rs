@@ -15,7 +15,7 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 use serde::Serialize;
 
-use super::packet::{cpu_model, kernel_release};
+use super::machine::{cpu_model, kernel_release};
 use super::veth::{Lab, OUTER_CARD};
 use crate::privileged;
 use crate::wire::sending_socket;

@@ -13,6 +13,7 @@ use aya::{Ebpf, EbpfLoader};
 use relay_common::{Counter, Match, Meter, NextHop, Rate, Session, VLAN_NONE};
 use serde::Serialize;
 
+use super::machine::{cpu_model, kernel_release};
 use crate::engine::MemoryTables;
 use crate::kernel::{KernelEngine, TEST_RUN_INGRESS};
 use crate::packet::{channel_data, udp};
@@ -385,22 +386,4 @@ fn address(v6: bool, low: u32, port: u16) -> SocketAddr {
     } else {
         SocketAddr::new(std::net::Ipv4Addr::from(low).into(), port)
     }
-}
-
-/// As `uname -r`.
-pub fn kernel_release() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/osrelease")
-        .map(|s| s.trim().to_owned())
-        .unwrap_or_default()
-}
-
-/// First CPU's model name.
-pub fn cpu_model() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|l| {
-        l.strip_prefix("model name")?
-            .split_once(": ")
-            .map(|m| m.1.to_owned())
-    });
-    model.unwrap_or_default()
 }

@@ -13,7 +13,7 @@ use aya::maps::{Map, MapData, PerCpuArray};
 use relay_common::{Counter, maps};
 use serde::Serialize;
 
-use super::packet::{cpu_model, kernel_release};
+use super::machine::{cpu_model, kernel_release};
 use super::veth::generator::Generator;
 use super::veth::subject::{Subject, hurry_napi};
 use super::veth::{Lab, OUTER_CARD};

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
-use super::packet::{cpu_model, kernel_release};
+use super::machine::{cpu_model, kernel_release};
 use crate::netns::NetNs;
 use crate::topology::attach;
 use generator::Generator;
