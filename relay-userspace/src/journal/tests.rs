@@ -24,6 +24,7 @@ fn allocation(id: u64, lifetime: u32) -> SavedAllocation {
         server: "192.0.2.2:3478".parse().unwrap(),
         username: "alice".to_owned(),
         key_print: u64::MAX,
+        algorithm: Default::default(),
         relayed: "192.0.2.2:50000".parse().unwrap(),
         transaction: [255; 12],
         lifetime,

@@ -69,7 +69,7 @@ impl Server {
             id,
             tuple: from,
             username: user.username,
-            key: user.key.into(),
+            key: user.key,
             place,
             granted: Granted {
                 transaction: message.transaction_id(),
@@ -120,11 +120,8 @@ impl Server {
                 self.counters.bump(Counter::AllocationsCreated);
                 self.changed.insert(allocation);
                 let made = &self.table[slot];
-                let bytes = answer::success(
-                    origin,
-                    &self.allocated(made, relayed),
-                    Some(made.key.expose()),
-                );
+                let bytes =
+                    answer::success(origin, &self.allocated(made, relayed), Some(&made.key));
                 let to = made.tuple;
                 self.send(to, bytes);
             }
@@ -138,7 +135,7 @@ impl Server {
                     BindFault::Refused => Reject::ServerError,
                 };
                 self.counters.bump(reject.counter());
-                let bytes = answer::error(origin, &reject, failed.key.expose());
+                let bytes = answer::error(origin, &reject, &failed.key);
                 self.send(failed.tuple, bytes);
             }
         }

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use stun_types::message::{IntegrityKey, TransactionId};
+use stun_types::message::TransactionId;
 
+use crate::credentials::LongTermKey;
 use crate::fastpath::{Leg, SessionSpec};
-use crate::secret::Secret;
 
 use super::channel::{Channel, Channels};
 use super::command::{Family, ReservationToken};
@@ -25,7 +25,7 @@ pub(super) struct Allocation {
     pub tuple: FiveTuple,
     /// Who made it, expiry included: nobody else may use it.
     pub username: String,
-    pub key: Secret<IntegrityKey>,
+    pub key: LongTermKey,
     /// Its place in the quotas, under the user's name.
     pub place: Place,
     pub granted: Granted,

@@ -3,17 +3,22 @@
 use std::net::SocketAddr;
 
 use stun_types::attribute::{
-    AttributeType, AttributeWrite, ErrorCode, Nonce, Realm, UnknownAttributes, XorMappedAddress,
+    AttributeType, AttributeWrite, ErrorCode, Nonce, PasswordAlgorithmValue, PasswordAlgorithms,
+    Realm, UnknownAttributes, XorMappedAddress,
 };
 use stun_types::message::{
-    IntegrityAlgorithm, IntegrityKey, Message, MessageClass, MessageType, MessageWrite as _,
-    MessageWriteExt as _, MessageWriteVec,
+    Message, MessageClass, MessageType, MessageWrite as _, MessageWriteExt as _, MessageWriteVec,
 };
 use turn_types::attribute::{Lifetime, ReservationToken as TokenAttribute, XorRelayedAddress};
 
 use super::command::ReservationToken;
 use super::counters::Counter;
 use super::message::Origin;
+use crate::credentials::{Integrity, LongTermKey};
+
+/// The password algorithms offered, the preferred one first.
+pub(super) const OFFERED: &[PasswordAlgorithmValue] =
+    &[PasswordAlgorithmValue::SHA256, PasswordAlgorithmValue::MD5];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Success {
@@ -97,7 +102,7 @@ impl Reject {
 }
 
 /// A success; `key` protects it, and only Binding goes without.
-pub(super) fn success(origin: Origin, success: &Success, key: Option<&IntegrityKey>) -> Vec<u8> {
+pub(super) fn success(origin: Origin, success: &Success, key: Option<&LongTermKey>) -> Vec<u8> {
     let mut answer = Answer::new(origin, MessageClass::Success);
     let transaction = origin.transaction;
     match *success {
@@ -122,7 +127,7 @@ pub(super) fn success(origin: Origin, success: &Success, key: Option<&IntegrityK
 }
 
 /// An error to a client that proved who it is.
-pub(super) fn error(origin: Origin, reject: &Reject, key: &IntegrityKey) -> Vec<u8> {
+pub(super) fn error(origin: Origin, reject: &Reject, key: &LongTermKey) -> Vec<u8> {
     let reason = ErrorCode::default_reason_for_code(reject.code());
     let mut answer = Answer::new(origin, MessageClass::Error);
     answer.add_reject(reject, reason);
@@ -139,7 +144,8 @@ pub(super) fn bare_error(
     answer.add_reject(reject, "");
     if let Some(Challenge { realm, nonce }) = challenge {
         answer.add(&Realm::new(realm).expect("the configuration bounds the realm"));
-        answer.add(&Nonce::new(nonce).expect("nonces are 16 characters"));
+        answer.add(&Nonce::new(nonce).expect("nonces are 29 characters"));
+        answer.add(&PasswordAlgorithms::new(OFFERED));
     }
     answer.finish(None)
 }
@@ -147,6 +153,7 @@ pub(super) fn bare_error(
 struct Answer {
     message: MessageWriteVec,
     fingerprint: bool,
+    integrity: Integrity,
 }
 
 impl Answer {
@@ -159,6 +166,7 @@ impl Answer {
                 MessageWriteVec::with_capacity(160),
             ),
             fingerprint: origin.fingerprint,
+            integrity: origin.integrity,
         }
     }
 
@@ -174,12 +182,9 @@ impl Answer {
         }
     }
 
-    fn finish(mut self, key: Option<&IntegrityKey>) -> Vec<u8> {
+    fn finish(mut self, key: Option<&LongTermKey>) -> Vec<u8> {
         if let Some(key) = key {
-            let added = self
-                .message
-                .add_message_integrity_with_key(key, IntegrityAlgorithm::Sha1);
-            debug_assert!(added.is_ok(), "integrity is added once");
+            key.protect(&mut self.message, self.integrity);
         }
         if self.fingerprint {
             let added = self.message.add_fingerprint();

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use stun_types::attribute::{
     Attribute as _, AttributeFromRaw, AttributeStaticType, AttributeType, Fingerprint,
-    MessageIntegrity, MessageIntegritySha256, Nonce, Realm, Username,
+    MessageIntegrity, MessageIntegritySha256, Nonce, PasswordAlgorithm, Realm, Userhash, Username,
 };
 use stun_types::message::{Message, MessageHeader, Method, StunParseError, TransactionId};
 use turn_types::attribute::{
@@ -13,6 +13,7 @@ use turn_types::attribute::{
 };
 
 use super::answer::Reject;
+use crate::credentials::Integrity;
 
 /// The largest payload of a UDP datagram.
 const LARGEST_DATAGRAM: usize = 65_507;
@@ -21,8 +22,9 @@ const LARGEST_DATAGRAM: usize = 65_507;
 const KNOWN: &[AttributeType] = &[
     Username::TYPE,
     MessageIntegrity::TYPE,
-    // Never offered, so never needed; it may still follow MESSAGE-INTEGRITY.
     MessageIntegritySha256::TYPE,
+    Userhash::TYPE,
+    PasswordAlgorithm::TYPE,
     Realm::TYPE,
     Nonce::TYPE,
     ChannelNumber::TYPE,
@@ -57,6 +59,8 @@ pub(super) struct Origin {
     pub transaction: TransactionId,
     /// Answers carry FINGERPRINT exactly when requests do.
     pub fingerprint: bool,
+    /// What protects the answer, as it protected the request (RFC 8489 §9.2.4).
+    pub integrity: Integrity,
 }
 
 impl Origin {
@@ -65,6 +69,7 @@ impl Origin {
             method: message.method(),
             transaction: message.transaction_id(),
             fingerprint: message.has_attribute(Fingerprint::TYPE),
+            integrity: Integrity::of(message).unwrap_or(Integrity::Sha1),
         }
     }
 }

@@ -6,7 +6,7 @@ use super::allocation::{Allocation, Granted, Relay};
 use super::channel::{Channel, Channels};
 use super::command::Command;
 use super::identity::{AllocationId, FiveTuple, Now, Transport};
-use super::saved::{SavedAllocation, SavedChannel, print};
+use super::saved::{SavedAllocation, SavedChannel};
 use super::server::Server;
 use super::table::Slot;
 use super::timer::Timer;
@@ -60,12 +60,13 @@ impl Server {
         if taken {
             return Err(Lapsed::Taken);
         }
-        let user = self.config.credentials.candidates(&saved.username);
+        let credentials = &self.config.credentials;
+        let user = credentials.candidates(&saved.username, saved.algorithm);
         let user = user.ok_or(Lapsed::UnknownUser)?;
         let key = user
             .keys
             .into_iter()
-            .find(|key| print(key) == saved.key_print);
+            .find(|key| key.print() == saved.key_print);
         let key = key.ok_or(Lapsed::UnknownUser)?;
         let place = self.config.shared.admit_allocation(user.name);
         let place = place.map_err(|_| Lapsed::NoRoom)?;
@@ -73,7 +74,7 @@ impl Server {
             id,
             tuple,
             username: saved.username.clone(),
-            key: key.into(),
+            key,
             place,
             granted: Granted {
                 transaction: saved.transaction(),

@@ -4,11 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use stun_types::message::{BINDING, MessageClass, MessageType, TransactionId};
-use stun_types::message::{IntegrityAlgorithm, IntegrityKey, Message, MessageWriteVec};
-use stun_types::prelude::*;
+use stun_types::message::TransactionId;
 
 use super::allocation::Allocation;
+use crate::credentials::Algorithm;
 use crate::monotonic;
 
 /// Of a client over UDP: connections do not outlive the process.
@@ -22,6 +21,8 @@ pub struct SavedAllocation {
     pub username: String,
     /// Which of the user's keys it was made with.
     pub key_print: u64,
+    #[serde(default)]
+    pub algorithm: Algorithm,
     pub relayed: SocketAddr,
     /// What its Allocate request was answered.
     pub transaction: [u8; 12],
@@ -63,7 +64,8 @@ impl SavedAllocation {
             client: allocation.tuple.client,
             server: allocation.tuple.server,
             username: allocation.username.clone(),
-            key_print: print(allocation.key.expose()),
+            key_print: allocation.key.print(),
+            algorithm: allocation.key.algorithm(),
             relayed: allocation.relayed()?,
             transaction: std::array::from_fn(|i| transaction[4 + i]),
             lifetime: allocation.granted.lifetime,
@@ -88,15 +90,4 @@ impl SavedAllocation {
         id.fold(0u128, |id, byte| id << 8 | u128::from(*byte))
             .into()
     }
-}
-
-/// Tells a user's keys apart without giving one away: 64 bits of a MAC over a fixed message.
-pub(super) fn print(key: &IntegrityKey) -> u64 {
-    let kind = MessageType::from_class_method(MessageClass::Indication, BINDING);
-    let mut message = Message::builder(kind, TransactionId::from(1), MessageWriteVec::new());
-    let signed = message.add_message_integrity_with_key(key, IntegrityAlgorithm::Sha1);
-    debug_assert!(signed.is_ok(), "integrity is added once");
-    let bytes = message.finish();
-    let end = bytes.last_chunk().copied();
-    end.map_or(0, u64::from_be_bytes)
 }

@@ -46,7 +46,7 @@ impl Server {
         let hash = Keyed::new(&config.seed);
         Self {
             hash,
-            nonces: Nonces::new(config.nonce_key),
+            nonces: Nonces::new(config.nonce_key, config.credentials.knows_all_names()),
             tokens: Tokens::new(config.seed, config.worker_index),
             ids: IdSource::new(config.worker_index, config.worker_count),
             table: Table::new(hash),

@@ -16,4 +16,5 @@ mod permission;
 mod properties;
 mod refresh;
 mod restore;
+mod sha256;
 mod vectors;

@@ -50,8 +50,8 @@ fn a_challenge_is_small_and_without_a_reason() {
     let Some(Command::Send { bytes, .. }) = s.server.next_command() else {
         panic!("no answer")
     };
-    // Header, ERROR-CODE, the realm's 13 bytes padded, NONCE.
-    assert_eq!(bytes.len(), 20 + 8 + (4 + 16) + (4 + 16));
+    // Header, ERROR-CODE, the realm's 13 bytes padded, NONCE's 29 padded, PASSWORD-ALGORITHMS.
+    assert_eq!(bytes.len(), 20 + 8 + (4 + 16) + (4 + 32) + (4 + 8));
     let message = Message::from_bytes(&bytes).unwrap();
     assert_eq!(message.attribute::<ErrorCode>().unwrap().reason(), "");
 }
