@@ -31,6 +31,7 @@ mod channel;
 mod farewell;
 mod hash;
 mod refusals;
+mod relayed;
 mod restore;
 mod saved;
 mod shared;

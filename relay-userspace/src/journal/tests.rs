@@ -26,6 +26,7 @@ fn allocation(id: u64, lifetime: u32) -> SavedAllocation {
         key_print: u64::MAX,
         algorithm: Default::default(),
         relayed: "192.0.2.2:50000".parse().unwrap(),
+        also_relayed: None,
         transaction: [255; 12],
         lifetime,
         created: now,

@@ -185,7 +185,8 @@ impl Driver {
                     if bound.is_err() {
                         context.stats.add(Stat::RelayBindFailed, 1);
                     }
-                    self.server.relay_bound(context.now, allocation, bound);
+                    self.server
+                        .relay_bound(context.now, allocation, family, bound);
                 }
                 Command::ReleaseRelay { relayed, .. } => self.close(context, relayed),
                 Command::CancelReservation { token } => {
@@ -230,7 +231,7 @@ impl Driver {
         self.remember(context);
         context
             .stats
-            .set(Stat::Allocations, self.ports.len() as u64);
+            .set(Stat::Allocations, self.server.allocation_count() as u64);
         context
             .stats
             .set(Stat::ChannelSessions, self.channels.len() as u64);

@@ -1,5 +1,6 @@
 //! The sessions of one worker as rows for an operator. Reads only.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -12,24 +13,28 @@ use crate::turn::{AllocationView, ChannelView};
 const STREAM: &str = "its client comes by a connection (tcp, tls): the kernel path takes datagrams";
 const NO_CHANNEL: &str = "no channel bound: Send and Data indications run in userspace";
 
-/// One row a channel, one an allocation without channels, one a forward session.
+/// One row a channel, one a relayed address without channels, one a forward session.
 pub fn sessions(worker: &Rc<Worker>) -> Vec<api::Session> {
     let mut rows = worker.with_driver(|driver, context| {
         let (now, fastpath) = (context.now.mono, &context.shared.fastpath);
         let mut rows = Vec::new();
         for allocation in driver.server().allocations() {
             for channel in &allocation.channels {
-                let mut row = of_allocation(&allocation, now);
-                let share = driver.traffic(allocation.relayed, Some(channel.peer));
+                let mut row = of_allocation(&allocation, channel.relayed, now);
+                let share = driver.traffic(channel.relayed, Some(channel.peer));
                 of_channel(&mut row, channel, now);
                 userspace(&mut row, [&share.to_peer, &share.to_client], now);
                 row.age_seconds = seconds(share.since.unwrap_or(allocation.created), now);
                 place(&mut row, fastpath, now);
                 rows.push(row);
             }
-            if allocation.channels.is_empty() {
-                let mut row = of_allocation(&allocation, now);
-                let share = driver.traffic(allocation.relayed, None);
+            for &relayed in &allocation.relayed {
+                let of_it = |channel: &ChannelView| channel.relayed == relayed;
+                if allocation.channels.iter().any(of_it) {
+                    continue;
+                }
+                let mut row = of_allocation(&allocation, relayed, now);
+                let share = driver.traffic(relayed, None);
                 userspace(&mut row, [&share.to_peer, &share.to_client], now);
                 rows.push(row);
             }
@@ -63,13 +68,13 @@ pub fn sessions(worker: &Rc<Worker>) -> Vec<api::Session> {
     rows
 }
 
-fn of_allocation(allocation: &AllocationView, now: Instant) -> api::Session {
+fn of_allocation(allocation: &AllocationView, relayed: SocketAddr, now: Instant) -> api::Session {
     api::Session {
         id: allocation.id.0,
         owner: allocation.user.clone(),
         transport: allocation.tuple.transport,
         server: allocation.tuple.server,
-        relayed: allocation.relayed,
+        relayed,
         reason: Some(NO_CHANNEL.to_string()),
         expires_in_seconds: seconds(now, allocation.expires),
         age_seconds: seconds(allocation.created, now),

@@ -9,11 +9,15 @@ use stun_types::attribute::{
 use stun_types::message::{
     Message, MessageClass, MessageType, MessageWrite as _, MessageWriteExt as _, MessageWriteVec,
 };
-use turn_types::attribute::{Lifetime, ReservationToken as TokenAttribute, XorRelayedAddress};
+use turn_types::AddressFamily;
+use turn_types::attribute::{
+    AddressErrorCode, Lifetime, ReservationToken as TokenAttribute, XorRelayedAddress,
+};
 
-use super::command::ReservationToken;
+use super::command::{Family, ReservationToken};
 use super::counters::Counter;
 use super::message::Origin;
+use super::relayed::Relayed;
 use crate::credentials::{Integrity, LongTermKey};
 
 /// The password algorithms offered, the preferred one first.
@@ -26,10 +30,11 @@ pub(super) enum Success {
         mapped: SocketAddr,
     },
     Allocated {
-        relayed: SocketAddr,
+        relayed: Relayed,
         mapped: SocketAddr,
         lifetime: u32,
         token: Option<ReservationToken>,
+        refused: Option<(Family, u16)>,
     },
     Refreshed {
         lifetime: u32,
@@ -112,8 +117,20 @@ pub(super) fn success(origin: Origin, success: &Success, key: Option<&LongTermKe
             mapped,
             lifetime,
             token,
+            refused,
         } => {
-            answer.add(&XorRelayedAddress::new(relayed, transaction));
+            for relayed in relayed.iter() {
+                answer.add(&XorRelayedAddress::new(relayed, transaction));
+            }
+            if let Some((family, code)) = refused {
+                let family = match family {
+                    Family::V4 => AddressFamily::IPV4,
+                    Family::V6 => AddressFamily::IPV6,
+                };
+                let reason = ErrorCode::default_reason_for_code(code);
+                let error = ErrorCode::new(code, reason).expect("codes are between 300 and 699");
+                answer.add(&AddressErrorCode::new(family, error));
+            }
             answer.add(&Lifetime::new(lifetime));
             if let Some(token) = token {
                 answer.add(&TokenAttribute::new(token.0));

@@ -72,7 +72,7 @@ impl Server {
 
     /// Binds a free number, or one whose quarantine was for this very peer.
     fn begin(&mut self, slot: Slot, number: u16, peer: SocketAddr, expires: Instant) {
-        let Some(relayed) = self.table[slot].relayed() else {
+        let Some(relayed) = self.table[slot].held.facing(peer.ip()) else {
             return;
         };
         let timer = Timer::Channel(slot, number);

@@ -40,10 +40,11 @@ impl Server {
         };
         let bound = self.table.of_client(&from).and_then(|slot| {
             let allocation = &self.table[slot];
+            let peer = allocation.channels.peer(number, now)?;
             Some(ToPeer {
                 allocation: allocation.id,
-                relayed: allocation.relayed_at(now)?,
-                peer: allocation.channels.peer(number, now)?,
+                relayed: allocation.relayed_at(now, peer.ip())?,
+                peer,
                 data,
                 dont_fragment: false,
             })
@@ -87,7 +88,7 @@ impl Server {
             .ok_or(Counter::SendNoAllocation)?;
         let allocation = &self.table[slot];
         let relayed = allocation
-            .relayed_at(now.mono)
+            .relayed_at(now.mono, peer.ip())
             .ok_or(Counter::SendNoAllocation)?;
         if !allocation.permits(peer.ip(), now.mono) {
             return Err(Counter::SendNoPermission);

@@ -1,7 +1,9 @@
 //! How things end: on time, by the client or by the operator. Sessions go first, then the relayed address.
 
+use std::net::IpAddr;
+
 use super::allocation::Allocation;
-use super::command::Command;
+use super::command::{Command, Family};
 use super::counters::Counter;
 use super::identity::{AllocationId, FiveTuple, Now};
 use super::server::Server;
@@ -61,7 +63,7 @@ impl Server {
         for session in sessions {
             self.commands.push_back(Command::RemoveSession { session });
         }
-        if let Some(relayed) = ended.relayed() {
+        for relayed in ended.held.iter() {
             self.commands.push_back(Command::ReleaseRelay {
                 allocation: ended.id,
                 relayed,
@@ -71,6 +73,41 @@ impl Server {
         if let Some(token) = ended.granted.token {
             self.commands
                 .push_back(Command::CancelReservation { token });
+        }
+    }
+
+    /// Ends one relayed address of two, and what passes by it.
+    pub(super) fn end_family(&mut self, slot: Slot, family: Family) {
+        let allocation = &mut self.table[slot];
+        let of_family = |peer: IpAddr| Family::of(peer) == family;
+        let permissions: Vec<_> = allocation
+            .permissions
+            .extract_if(|peer, _| of_family(*peer))
+            .collect();
+        let mut numbers: Vec<_> = allocation
+            .channels
+            .iter()
+            .filter(|(_, channel)| of_family(channel.peer.ip()))
+            .map(|(number, channel)| (number, *channel))
+            .collect();
+        numbers.sort_unstable_by_key(|(number, _)| *number);
+        for (peer, expires) in permissions {
+            self.timers.cancel(expires, Timer::Permission(slot, peer));
+        }
+        for (number, channel) in numbers {
+            self.table[slot].channels.remove(number);
+            self.timers
+                .cancel(channel.due(), Timer::Channel(slot, number));
+            if let Some(session) = channel.session {
+                self.commands.push_back(Command::RemoveSession { session });
+            }
+        }
+        let allocation = self.table[slot].id;
+        if let Some(relayed) = self.table.remove_relayed(slot, family) {
+            self.commands.push_back(Command::ReleaseRelay {
+                allocation,
+                relayed,
+            });
         }
     }
 

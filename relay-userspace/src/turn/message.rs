@@ -8,8 +8,8 @@ use stun_types::attribute::{
 };
 use stun_types::message::{Message, MessageHeader, Method, StunParseError, TransactionId};
 use turn_types::attribute::{
-    ChannelNumber, Data, DontFragment, EvenPort, Lifetime, RequestedAddressFamily,
-    RequestedTransport, ReservationToken, XorPeerAddress,
+    AdditionalAddressFamily, ChannelNumber, Data, DontFragment, EvenPort, Lifetime,
+    RequestedAddressFamily, RequestedTransport, ReservationToken, XorPeerAddress,
 };
 
 use super::answer::Reject;
@@ -32,6 +32,7 @@ const KNOWN: &[AttributeType] = &[
     XorPeerAddress::TYPE,
     Data::TYPE,
     RequestedAddressFamily::TYPE,
+    AdditionalAddressFamily::TYPE,
     EvenPort::TYPE,
     RequestedTransport::TYPE,
     DontFragment::TYPE,

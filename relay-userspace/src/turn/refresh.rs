@@ -8,7 +8,6 @@ use turn_types::attribute::Lifetime;
 use super::allocate::requested_family;
 use super::answer::{Reject, Success};
 use super::auth::User;
-use super::command::Family;
 use super::counters::Counter;
 use super::identity::{FiveTuple, Now};
 use super::message::optional;
@@ -40,10 +39,20 @@ impl Server {
         let Some(relayed) = allocation.relayed() else {
             return Err(Reject::AllocationMismatch);
         };
-        if family.is_some_and(|family| family != Family::of(relayed.ip())) {
+        if family.is_some_and(|family| relayed.of(family).is_none()) {
+            if wanted == Some(0) && allocation.halved == Some(message.transaction_id()) {
+                self.counters.bump(Counter::Retransmissions);
+                return Ok(Success::Refreshed { lifetime: 0 });
+            }
             return Err(Reject::PeerFamilyMismatch);
         }
         if wanted == Some(0) {
+            let one_of_two = family.filter(|_| relayed.iter().count() == 2);
+            if let Some(family) = one_of_two {
+                self.end_family(slot, family);
+                self.table[slot].halved = Some(message.transaction_id());
+                return Ok(Success::Refreshed { lifetime: 0 });
+            }
             self.end_allocation(slot);
             self.counters.bump(Counter::AllocationsDeleted);
             if let Some(until) = self

@@ -1,7 +1,5 @@
 //! Taking an allocation over from an earlier process, as far as it still holds and is still allowed.
 
-use std::net::SocketAddr;
-
 use super::allocation::{Allocation, Granted, Relay};
 use super::channel::{Channel, Channels};
 use super::command::Command;
@@ -55,7 +53,9 @@ impl Server {
         };
         let id = AllocationId(saved.id);
         let taken = self.table.of_client(&tuple).is_some()
-            || self.table.of_relayed(saved.relayed).is_some()
+            || saved
+                .all_relayed()
+                .any(|relayed| self.table.of_relayed(relayed).is_some())
             || self.table.of_id(id).is_some();
         if taken {
             return Err(Lapsed::Taken);
@@ -80,18 +80,23 @@ impl Server {
                 transaction: saved.transaction(),
                 lifetime: saved.lifetime,
                 token: None,
+                refused: None,
             },
-            relay: Relay::Bound(saved.relayed),
+            relay: Relay::Bound,
+            held: Default::default(),
+            halved: None,
             created: saved.created,
             expires: saved.expires,
             permissions: std::collections::HashMap::with_hasher(self.hash),
             channels: Channels::new(self.hash),
         });
-        self.table.set_bound(slot, saved.relayed);
+        for relayed in saved.all_relayed() {
+            self.table.add_relayed(slot, relayed);
+        }
         self.timers.set(saved.expires, Timer::Allocation(slot));
         self.restore_permissions(now, slot, saved);
         for channel in &saved.channels {
-            self.restore_channel(now, slot, saved.relayed, channel);
+            self.restore_channel(now, slot, channel);
         }
         Ok(())
     }
@@ -107,7 +112,7 @@ impl Server {
         }
     }
 
-    fn restore_channel(&mut self, now: Now, slot: Slot, relayed: SocketAddr, saved: &SavedChannel) {
+    fn restore_channel(&mut self, now: Now, slot: Slot, saved: &SavedChannel) {
         let (number, peer, expires) = (saved.number, saved.peer, saved.expires);
         let allowed = self.config.policy.check(peer).is_ok();
         let allocation = &self.table[slot];
@@ -120,6 +125,9 @@ impl Server {
         if !allowed || channel.due() <= now.mono || !allocation.channels.may_bind(number, peer) {
             return;
         }
+        let Some(relayed) = allocation.held.facing(peer.ip()) else {
+            return;
+        };
         if let Some(session) = channel.session {
             self.commands.push_back(Command::InstallSession {
                 session,

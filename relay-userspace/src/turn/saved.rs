@@ -24,6 +24,9 @@ pub struct SavedAllocation {
     #[serde(default)]
     pub algorithm: Algorithm,
     pub relayed: SocketAddr,
+    /// Of the other family.
+    #[serde(default)]
+    pub also_relayed: Option<SocketAddr>,
     /// What its Allocate request was answered.
     pub transaction: [u8; 12],
     pub lifetime: u32,
@@ -55,6 +58,7 @@ pub struct SavedChannel {
 impl SavedAllocation {
     /// `None` while its relayed address is being bound.
     pub(super) fn of(allocation: &Allocation, worker: usize) -> Option<Self> {
+        let mut relayed = allocation.relayed()?.iter();
         let transaction = u128::from(allocation.granted.transaction).to_be_bytes();
         let permissions = allocation.permissions.iter();
         let channels = allocation.channels.iter();
@@ -66,7 +70,8 @@ impl SavedAllocation {
             username: allocation.username.clone(),
             key_print: allocation.key.print(),
             algorithm: allocation.key.algorithm(),
-            relayed: allocation.relayed()?,
+            relayed: relayed.next()?,
+            also_relayed: relayed.next(),
             transaction: std::array::from_fn(|i| transaction[4 + i]),
             lifetime: allocation.granted.lifetime,
             created: allocation.created,
@@ -83,6 +88,10 @@ impl SavedAllocation {
                 })
                 .collect(),
         })
+    }
+
+    pub fn all_relayed(&self) -> impl Iterator<Item = SocketAddr> + use<> {
+        [self.relayed].into_iter().chain(self.also_relayed)
     }
 
     pub(super) fn transaction(&self) -> TransactionId {

@@ -96,6 +96,11 @@ impl Server {
             .filter_map(|(_, allocation)| allocation.view())
     }
 
+    /// Those whose relayed address is still being bound as well.
+    pub fn allocation_count(&self) -> usize {
+        self.table.len()
+    }
+
     pub fn allocation(&self, id: AllocationId) -> Option<AllocationView> {
         self.table[self.table.of_id(id)?].view()
     }

@@ -6,7 +6,8 @@ use std::ops::{Index, IndexMut};
 
 use slab::Slab;
 
-use super::allocation::{Allocation, Relay};
+use super::allocation::Allocation;
+use super::command::Family;
 use super::hash::Keyed;
 use super::identity::{AllocationId, FiveTuple};
 
@@ -52,17 +53,27 @@ impl Table {
         slot
     }
 
-    pub fn set_bound(&mut self, slot: Slot, relayed: SocketAddr) {
-        self[slot].relay = Relay::Bound(relayed);
+    pub fn len(&self) -> usize {
+        self.allocations.len()
+    }
+
+    pub fn add_relayed(&mut self, slot: Slot, relayed: SocketAddr) {
+        self[slot].held.insert(relayed);
         let replaced = self.by_relayed.insert(relayed, slot);
         debug_assert!(replaced.is_none(), "{relayed} was bound twice");
+    }
+
+    pub fn remove_relayed(&mut self, slot: Slot, family: Family) -> Option<SocketAddr> {
+        let relayed = self[slot].held.remove(family)?;
+        self.by_relayed.remove(&relayed);
+        Some(relayed)
     }
 
     pub fn remove(&mut self, slot: Slot) -> Allocation {
         let allocation = self.allocations.remove(slot.0);
         self.by_tuple.remove(&allocation.tuple);
         self.by_id.remove(&allocation.id);
-        if let Some(relayed) = allocation.relayed() {
+        for relayed in allocation.held.iter() {
             self.by_relayed.remove(&relayed);
         }
         allocation

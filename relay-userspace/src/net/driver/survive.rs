@@ -1,5 +1,7 @@
 //! Allocations across processes: what changed goes to the journal, what an earlier process left comes from it.
 
+use std::net::SocketAddr;
+
 use crate::journal::{Entry, Key};
 use crate::net::worker::Context;
 use crate::turn::{AllocationId, BindFault, FiveTuple, SavedAllocation, Transport};
@@ -47,14 +49,33 @@ impl Driver {
         if route_to_client(&self.listeners, tuple).is_none() {
             return Err(format!("nothing listens on {} any more", saved.server));
         }
-        let bound = context.shared.pool.bind_exactly(saved.relayed);
+        let restored = saved
+            .all_relayed()
+            .try_for_each(|relayed| self.reopen(context, AllocationId(saved.id), relayed))
+            .and_then(|()| {
+                let restored = self.server.restore(context.now, saved);
+                restored.map_err(|lapsed| lapsed.to_string())
+            });
+        if restored.is_err() {
+            saved
+                .all_relayed()
+                .for_each(|relayed| self.close(context, relayed));
+        }
+        restored
+    }
+
+    fn reopen(
+        &mut self,
+        context: &mut Context<'_>,
+        allocation: AllocationId,
+        relayed: SocketAddr,
+    ) -> Result<(), String> {
+        let bound = context.shared.pool.bind_exactly(relayed);
         let bound = bound.map_err(|fault| fault.to_string())?;
         let bound = bound.ok_or("another program has its port")?;
-        let opened = self.open(context, AllocationId(saved.id), bound);
-        opened.map_err(|fault: BindFault| fault.to_string())?;
-        self.server.restore(context.now, saved).map_err(|lapsed| {
-            self.close(context, saved.relayed);
-            lapsed.to_string()
-        })
+        let opened = self.open(context, allocation, bound);
+        opened
+            .map(|_| ())
+            .map_err(|fault: BindFault| fault.to_string())
     }
 }

@@ -286,7 +286,8 @@ impl TestServer {
         };
         let relayed = SocketAddr::new(ip.parse().unwrap(), self.next_port);
         self.next_port += 1;
-        self.server.relay_bound(self.now, allocation, Ok(relayed));
+        self.server
+            .relay_bound(self.now, allocation, family, Ok(relayed));
         relayed
     }
 

@@ -6,14 +6,23 @@ use std::time::Instant;
 
 use proptest::prelude::*;
 use stun_types::attribute::AttributeWrite;
-use turn_types::attribute::{ChannelNumber, Lifetime, RequestedTransport};
+use turn_types::AddressFamily;
+use turn_types::attribute::{
+    AdditionalAddressFamily, ChannelNumber, Lifetime, RequestedAddressFamily, RequestedTransport,
+};
 use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH};
 
 use super::harness::*;
 use crate::fastpath::SessionId;
-use crate::turn::{BindFault, Command};
+use crate::turn::{BindFault, Command, Family};
 
-const PEERS: [&str; 4] = ["8.8.8.8:1", "8.8.8.8:2", "9.9.9.9:1", "10.0.0.1:1"];
+const PEERS: [&str; 5] = [
+    "8.8.8.8:1",
+    "8.8.8.8:2",
+    "9.9.9.9:1",
+    "10.0.0.1:1",
+    "[2a00::99]:7",
+];
 
 #[derive(Debug, Clone)]
 enum Op {
@@ -21,10 +30,12 @@ enum Op {
         who: usize,
         lifetime: u32,
         again: bool,
+        dual: bool,
     },
     Refresh {
         who: usize,
         lifetime: u32,
+        family: Option<bool>,
     },
     Permit {
         who: usize,
@@ -63,10 +74,11 @@ fn op() -> impl Strategy<Value = Op> {
     let number = 0x4000..0x4003u16;
     let lifetime = prop_oneof![Just(0), Just(600), Just(1800)];
     prop_oneof![
-        3 => (who.clone(), lifetime.clone(), any::<bool>())
-            .prop_map(|(who, lifetime, again)| Op::Allocate { who, lifetime, again }),
+        3 => (who.clone(), lifetime.clone(), any::<bool>(), any::<bool>())
+            .prop_map(|(who, lifetime, again, dual)| Op::Allocate { who, lifetime, again, dual }),
         4 => any::<bool>().prop_map(|well| Op::AnswerBinds { well }),
-        2 => (who.clone(), lifetime).prop_map(|(who, lifetime)| Op::Refresh { who, lifetime }),
+        2 => (who.clone(), lifetime, any::<Option<bool>>())
+            .prop_map(|(who, lifetime, family)| Op::Refresh { who, lifetime, family }),
         2 => (who.clone(), peer.clone()).prop_map(|(who, peer)| Op::Permit { who, peer }),
         4 => (who.clone(), number.clone(), peer.clone())
             .prop_map(|(who, number, peer)| Op::Bind { who, number, peer }),
@@ -83,7 +95,7 @@ fn op() -> impl Strategy<Value = Op> {
 struct Books {
     sessions: HashMap<SessionId, (Instant, Instant)>,
     relayed: HashSet<SocketAddr>,
-    unbound: Vec<crate::turn::AllocationId>,
+    unbound: Vec<(crate::turn::AllocationId, Family)>,
     next_port: u16,
 }
 
@@ -92,7 +104,9 @@ impl Books {
         while let Some(command) = s.server.next_command() {
             match command {
                 Command::Send { .. } | Command::CancelReservation { .. } => {}
-                Command::BindRelay { allocation, .. } => self.unbound.push(allocation),
+                Command::BindRelay {
+                    allocation, family, ..
+                } => self.unbound.push((allocation, family)),
                 Command::ReleaseRelay { relayed, .. } => assert!(self.relayed.remove(&relayed)),
                 Command::InstallSession { session, spec, .. } => {
                     assert!(self.relayed.contains(&spec.far.local));
@@ -118,16 +132,22 @@ impl Books {
     }
 
     fn answer(&mut self, s: &mut TestServer, well: bool) {
-        for allocation in std::mem::take(&mut self.unbound) {
-            let result = if well {
+        for (nth, (allocation, family)) in std::mem::take(&mut self.unbound).into_iter().enumerate()
+        {
+            // Unwell: every other one fails.
+            let result = if well || nth % 2 == 1 {
                 self.next_port += 1;
-                let relayed = SocketAddr::new("5.6.7.8".parse().unwrap(), 50_000 + self.next_port);
+                let ip = match family {
+                    Family::V4 => "5.6.7.8",
+                    Family::V6 => "2a00::5678",
+                };
+                let relayed = SocketAddr::new(ip.parse().unwrap(), 50_000 + self.next_port);
                 self.relayed.insert(relayed);
                 Ok(relayed)
             } else {
                 Err(BindFault::PortsExhausted)
             };
-            s.server.relay_bound(s.now, allocation, result);
+            s.server.relay_bound(s.now, allocation, family, result);
             self.execute(s);
         }
     }
@@ -137,7 +157,7 @@ impl Books {
         let (mut timers, mut sessions, mut bound) = (s.server.farewells.len(), 0, 0);
         for (_, allocation) in s.server.table.iter() {
             timers += 1 + allocation.permissions.len() + allocation.channels.len();
-            bound += usize::from(allocation.relayed().is_some());
+            bound += allocation.held.iter().count();
             for (number, channel) in allocation.channels.iter() {
                 assert!(allocation.channels.may_bind(number, channel.peer));
                 let Some(session) = channel.session else {
@@ -177,18 +197,31 @@ fn perform(s: &mut TestServer, books: &mut Books, op: &Op) {
             who: index,
             lifetime,
             again,
+            dual,
         } => {
-            let request = ask(
-                s,
-                index,
-                ALLOCATE,
-                &[&RequestedTransport::new(17), &Lifetime::new(lifetime)],
-            );
+            let (udp, lifetime) = (RequestedTransport::new(17), Lifetime::new(lifetime));
+            let both = AdditionalAddressFamily::new(AddressFamily::IPV6);
+            let attributes: [&dyn AttributeWrite; 3] = [&udp, &lifetime, &both];
+            let request = ask(s, index, ALLOCATE, &attributes[..2 + usize::from(dual)]);
             if again {
                 s.receive(&who(index), &request);
             }
         }
-        Op::Refresh { who, lifetime } => drop(ask(s, who, REFRESH, &[&Lifetime::new(lifetime)])),
+        Op::Refresh {
+            who,
+            lifetime,
+            family,
+        } => {
+            let lifetime = Lifetime::new(lifetime);
+            let family = family.map(|v6| match v6 {
+                true => RequestedAddressFamily::new(AddressFamily::IPV6),
+                false => RequestedAddressFamily::new(AddressFamily::IPV4),
+            });
+            match &family {
+                Some(family) => ask(s, who, REFRESH, &[&lifetime, family]),
+                None => ask(s, who, REFRESH, &[&lifetime]),
+            };
+        }
         Op::Permit { who, peer } => {
             let peer = s.peer(PEERS[peer]);
             ask(s, who, CREATE_PERMISSION, &[&peer]);

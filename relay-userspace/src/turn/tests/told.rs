@@ -4,7 +4,9 @@ use std::time::Instant;
 
 use stun_types::attribute::*;
 use stun_types::message::*;
-use turn_types::attribute::{Lifetime, ReservationToken as Token, XorRelayedAddress};
+use turn_types::attribute::{
+    AddressErrorCode, Lifetime, ReservationToken as Token, XorRelayedAddress,
+};
 use turn_types::message::*;
 
 use super::harness::{TestServer, key};
@@ -84,8 +86,13 @@ impl TestServer {
             Ok(error) => told += &format!(" {}", error.code()),
             Err(_) => told += " ok",
         }
-        if let Ok(relayed) = message.attribute::<XorRelayedAddress>() {
-            told += &format!(" relayed {}", relayed.addr(transaction));
+        for (_, raw) in message.iter_attributes() {
+            if let Ok(relayed) = XorRelayedAddress::from_raw_ref(&raw) {
+                told += &format!(" relayed {}", relayed.addr(transaction));
+            }
+        }
+        if let Ok(refused) = message.attribute::<AddressErrorCode>() {
+            told += &format!(" {:?} {}", refused.family(), refused.error().code());
         }
         if let Ok(lifetime) = message.attribute::<Lifetime>() {
             told += &format!(" lifetime {}", lifetime.seconds());
