@@ -8,6 +8,7 @@
 //! | `GET /v1/forwards`, `POST /v1/forwards` | [`api::ForwardView`](crate::api::ForwardView) |
 //! | `DELETE /v1/forwards/{name}` | 204 |
 //! | `POST /v1/credentials` | list of [`api::IceServer`](crate::api::IceServer) |
+//! | `POST /v1/reload` | [`api::Reloaded`](crate::api::Reloaded), or 409 and nothing changed |
 //! | `GET /v1/counters` | list of [`api::Count`](crate::api::Count) |
 //!
 //! Every other answer is an [`api::Fault`](crate::api::Fault) with its status code.
@@ -19,7 +20,7 @@ pub mod request;
 mod routes;
 pub mod socket;
 
-pub use routes::{Office, router, unix_now};
+pub use routes::{Office, Reload, router, unix_now};
 
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,15 @@ pub struct Status {
     pub version: String,
     pub pid: u32,
     pub uptime_seconds: u64,
+    /// TURN over UDP, TCP and TLS.
     pub listen: Vec<SocketAddr>,
+    #[serde(default)]
+    pub listen_tcp: Vec<SocketAddr>,
+    #[serde(default)]
+    pub listen_tls: Vec<SocketAddr>,
+    /// Default ports that could not be had, and why.
+    #[serde(default)]
+    pub not_listening: Vec<String>,
     pub relay_addresses: Vec<IpAddr>,
     /// What a 1:1 NAT makes of local addresses.
     #[serde(default)]
@@ -78,6 +86,9 @@ pub struct Session {
     pub userspace_to_client: Traffic,
     pub to_peer: Pace,
     pub to_client: Pace,
+    /// Datagrams dropped because the client's connection was too slow for them.
+    #[serde(default)]
+    pub stream_dropped: u64,
     /// Of the packets that go now; of all of them when none do.
     pub userspace_percent: u8,
     /// Set where a session of the kernel takes userspace a lot, with the likely reason.
@@ -98,6 +109,22 @@ pub struct Pace {
     pub userspace_packets_per_second: f64,
     /// Exact in userspace; up to ten seconds too small for the kernel. `None`: no packet yet.
     pub last_seen_seconds: Option<u64>,
+}
+
+impl Status {
+    /// Every listener as `protocol/address`.
+    pub fn listeners(&self) -> Vec<String> {
+        let all = [
+            ("udp", &self.listen),
+            ("tcp", &self.listen_tcp),
+            ("tls", &self.listen_tls),
+        ];
+        let texts = |(protocol, addresses): (&str, &Vec<SocketAddr>)| {
+            let text = |address| format!("{protocol}/{address}");
+            addresses.iter().map(text).collect::<Vec<_>>()
+        };
+        all.into_iter().flat_map(texts).collect()
+    }
 }
 
 impl Session {
@@ -124,6 +151,7 @@ impl Session {
             userspace_to_client: none,
             to_peer: Pace::default(),
             to_client: Pace::default(),
+            stream_dropped: 0,
             userspace_percent: 0,
             note: None,
             trouble: None,
@@ -163,6 +191,15 @@ pub struct StatusReport {
     pub metrics: Option<SocketAddr>,
     /// What does not work as configured while the relay runs on.
     pub warnings: Vec<String>,
+}
+
+/// Answer of `POST /v1/reload`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// In use from now on.
+    pub certificates: usize,
+    /// Keys of the configuration that changed and do nothing yet.
+    pub needs_restart: Vec<String>,
 }
 
 /// Body of `POST /v1/forwards`; values are spelled as in the configuration.

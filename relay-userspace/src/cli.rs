@@ -10,6 +10,7 @@ mod flags;
 mod hints;
 mod logging;
 mod output;
+mod reload;
 mod serve;
 mod state;
 mod top;
@@ -33,6 +34,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Serve(flags) => serve::serve(&global, &flags).await,
         Command::Detach(wish) => detach::detach(&global, wish),
         Command::Status(read) => client::status(&global, read).await,
+        Command::Reload(read) => client::reload(&global, read).await,
         Command::Top => top::top(&global).await,
         Command::Session(command) => client::session(&global, command).await,
         Command::Forward(command) => client::forward(&global, command).await,

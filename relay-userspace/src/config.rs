@@ -26,6 +26,7 @@ pub use validate::forward_limits;
 
 use crate::advertise::Advertised;
 use crate::secret::Secret;
+use crate::tls::CertificateFiles;
 
 /// A validated configuration, with what only the process around the relay needs.
 #[derive(Debug, Clone)]
@@ -42,6 +43,8 @@ pub struct Settings {
 #[derive(Debug, Clone)]
 pub struct Config {
     pub listen: Listen,
+    pub tls: Tls,
+    pub stream: Stream,
     pub relay: RelayAddresses,
     pub kernel: Kernel,
     pub auth: Auth,
@@ -60,6 +63,29 @@ pub struct Config {
 pub struct Listen {
     /// TURN over UDP. Default `0.0.0.0:3478` and `[::]:3478`.
     pub udp: Vec<SocketAddr>,
+    /// TURN over TCP. Default as UDP. What speaks TLS there is served as well.
+    pub tcp: Vec<SocketAddr>,
+    /// TURN over TLS. Default port 443 and 5349 of every address. What speaks TURN without TLS there is served as well.
+    pub tls: Vec<SocketAddr>,
+    /// Balancers: their connections begin with a PROXY protocol header, and only theirs.
+    pub proxy_protocol_from: Vec<IpNet>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Tls {
+    /// By the names in them; the first one is shown to whoever asks for another. Empty: one made by the relay.
+    pub certificates: Vec<CertificateFiles>,
+}
+
+/// Of clients on TCP and TLS.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    /// Data that waits for one client; default 512 KiB.
+    pub max_queue_bytes: usize,
+    /// Until when it is worth sending; default 200 ms.
+    pub max_queue_age: Duration,
+    /// Until when a connection must have an allocation; default 15 s.
+    pub setup_timeout: Duration,
 }
 
 #[derive(Debug, Clone)]

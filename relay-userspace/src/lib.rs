@@ -17,6 +17,11 @@ pub mod journal;
 mod monotonic;
 
 pub mod forward;
+pub mod stream;
+
+mod kept;
+pub mod tls;
+
 pub mod net;
 pub mod relay;
 

@@ -23,3 +23,5 @@ pub mod marks;
 pub mod message;
 pub mod outbox;
 pub mod socket;
+
+pub mod stream;

@@ -2,6 +2,7 @@
 
 mod start;
 
+mod doors;
 mod forwards;
 mod heritage;
 mod listen;
@@ -12,7 +13,7 @@ mod likely;
 pub mod sample;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::future::try_join_all;
@@ -29,6 +30,7 @@ use crate::journal::{Entry, Key};
 use crate::net::control::Request;
 use crate::net::shared::Shared;
 use crate::net::stats::{self, Stat};
+use crate::tls::{CertificateFiles, TlsFault};
 
 /// A cheap handle to everything that runs.
 #[derive(Clone)]
@@ -39,11 +41,15 @@ pub struct Relay {
 struct Inner {
     started: Instant,
     listen: Vec<SocketAddr>,
+    listen_tcp: Vec<SocketAddr>,
+    listen_tls: Vec<SocketAddr>,
+    /// Default ports that could not be had, and why.
+    not_listening: Vec<String>,
     cards: Vec<api::Card>,
     shared: Arc<Shared>,
     workers: Arc<Workers>,
     forwards: Forwards,
-    housekeeping: Mutex<Option<AbortHandle>>,
+    tasks: [AbortHandle; 2],
 }
 
 impl Relay {
@@ -84,6 +90,9 @@ impl Relay {
             pid: std::process::id(),
             uptime_seconds: self.inner.started.elapsed().as_secs(),
             listen: self.inner.listen.clone(),
+            listen_tcp: self.inner.listen_tcp.clone(),
+            listen_tls: self.inner.listen_tls.clone(),
+            not_listening: self.inner.not_listening.clone(),
             relay_addresses: shared.addresses.known(),
             advertised: shared.addresses.advertise.pairs().to_vec(),
             cards: self.inner.cards.clone(),
@@ -160,6 +169,16 @@ impl Relay {
         self.inner.forwards.views().await
     }
 
+    /// Reads the certificates' files again. All are good, or nothing changes. Returns how many there are.
+    pub fn reload_certificates(&self) -> Result<usize, TlsFault> {
+        self.inner.shared.streams.tls.reload()
+    }
+
+    /// The same from these files.
+    pub fn replace_certificates(&self, files: &[CertificateFiles]) -> Result<usize, TlsFault> {
+        self.inner.shared.streams.tls.replace(files)
+    }
+
     /// Everything counted, for `/metrics`: the names are described in [`sample::DESCRIPTIONS`], `net::stats`,
     /// `turn::Counter` and `relay_common::Counter`.
     pub async fn counters(&self) -> Vec<Sample> {
@@ -211,15 +230,7 @@ impl Relay {
 
     /// Ends every session in the kernel and in userspace, closes the sockets, joins the threads, leaves the cards.
     pub async fn shutdown(self) {
-        if let Some(task) = self
-            .inner
-            .housekeeping
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-        {
-            task.abort();
-        }
+        self.inner.tasks.iter().for_each(AbortHandle::abort);
         for forward in self.inner.forwards.views().await {
             self.forget(&forward.name);
         }

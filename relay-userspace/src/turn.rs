@@ -47,6 +47,7 @@ pub use restore::Lapsed;
 pub use saved::{SavedAllocation, SavedChannel, SavedPermission};
 pub use server::Server;
 pub use shared::Shared;
+pub use shared::flood::prefix;
 pub use view::{AllocationView, ChannelView, PermissionView, RefusalView};
 
 #[cfg(test)]

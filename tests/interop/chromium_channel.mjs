@@ -1,7 +1,8 @@
 // Headless Chromium, two RTCPeerConnections in one page, iceTransportPolicy "relay": data-channel ping-pongs.
 // Prints one JSON line: how many came back, and what the nominated pair was made of. Needs puppeteer-core.
 //
-// node chromium_channel.mjs --server HOST:PORT --user U --password P [--count 200] [--size 64] [--chromium PATH]
+// node chromium_channel.mjs --server HOST:PORT --user U --password P [--transport udp|tcp|tls] [--count 200] [--size 64]
+//   [--chromium PATH]
 
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -12,6 +13,7 @@ import { parseArgs } from "node:util";
 const { values: wish } = parseArgs({
   options: {
     server: { type: "string" },
+    transport: { type: "string", default: "udp" },
     user: { type: "string" },
     password: { type: "string" },
     count: { type: "string", default: "200" },
@@ -33,13 +35,15 @@ const FLAGS = [
   "--disable-component-update",
   "--disable-sync",
   "--disable-dev-shm-usage",
+  // The relay of the lab has a certificate of its own making.
+  "--ignore-certificate-errors",
 ];
 
 // Runs inside the page.
-async function pingPong({ server, username, credential, count, size }) {
+async function pingPong({ urls, username, credential, count, size }) {
   const configuration = {
     iceTransportPolicy: "relay",
-    iceServers: [{ urls: `turn:${server}?transport=udp`, username, credential }],
+    iceServers: [{ urls, username, credential }],
   };
   const caller = new RTCPeerConnection(configuration);
   const callee = new RTCPeerConnection(configuration);
@@ -121,7 +125,7 @@ async function run() {
     const late = Number(wish.timeout) * 1000;
     return await Promise.race([
       page.evaluate(pingPong, {
-        server: wish.server,
+        urls: wish.transport === "tls" ? `turns:${wish.server}?transport=tcp` : `turn:${wish.server}?transport=${wish.transport}`,
         username: wish.user,
         credential: wish.password,
         count: Number(wish.count),

@@ -7,6 +7,6 @@ pub mod stage;
 pub mod tools;
 
 pub use background::Background;
-pub use client::{Before, Path};
+pub use client::{Before, Path, Transport};
 pub use stage::{Host, Stage, inside};
 pub use tools::Tools;

@@ -1,8 +1,8 @@
 //! aioice and aiortc through the relay: an echo peer behind a channel, ICE and a data channel with relay candidates only.
 
 use anyhow::{Context, Result, ensure};
-use relay_tests::interop::client::{ask, introduce};
-use relay_tests::interop::{Before, Host, Path, Stage, Tools, inside};
+use relay_tests::interop::client::{ask, introduce, introduce_by};
+use relay_tests::interop::{Before, Host, Path, Stage, Tools, Transport, inside};
 use relay_tests::topology::SERVER_V4;
 
 const MESSAGES: u64 = 20;
@@ -13,14 +13,17 @@ fn all_echoes_return(host: Host) -> Result<()> {
     };
     let mut stage = Stage::open(host)?;
     let port = start_echo_peer(&mut stage, &tools)?;
-    let before = Before::read(&stage)?;
-    let mut client = inside(&stage.lab.client, &tools.python())?;
-    client.arg(Tools::script("aioice_echo.py"));
-    introduce(&mut client, MESSAGES);
-    client.args(["--peer", &format!("{SERVER_V4}:{port}")]);
-    let answer = ask(&stage, &client)?;
-    ensure!(answer.echoed == MESSAGES, "{answer:?}");
-    Before::expect(before, &stage, Path::Fastest, MESSAGES * 2)
+    for transport in Transport::ALL {
+        let before = Before::read(&stage)?;
+        let mut client = inside(&stage.lab.client, &tools.python())?;
+        client.arg(Tools::script("aioice_echo.py"));
+        introduce_by(&mut client, MESSAGES, transport);
+        client.args(["--peer", &format!("{SERVER_V4}:{port}")]);
+        let answer = ask(&stage, &client)?;
+        ensure!(answer.echoed == MESSAGES, "{transport:?}: {answer:?}");
+        Before::expect(before, &stage, transport.path(Path::Fastest), MESSAGES * 2)?;
+    }
+    Ok(())
 }
 
 fn start_echo_peer(stage: &mut Stage, tools: &Tools) -> Result<u16> {

@@ -1,10 +1,10 @@
-//! coturn's `turnutils_uclient` through the relay: channels, Send, client to client, mandatory padding.
+//! coturn's `turnutils_uclient` through the relay over UDP, TCP and TLS: channels, Send, client to client, mandatory padding.
 //! Every message must come back, and by the path it belongs to.
 
 use anyhow::{Context, Result, ensure};
 use relay_tests::interop::client::run;
-use relay_tests::interop::stage::{PASSWORD, TURN_PORT, USER};
-use relay_tests::interop::{Before, Host, Path, Stage, Tools};
+use relay_tests::interop::stage::{PASSWORD, USER};
+use relay_tests::interop::{Before, Host, Path, Stage, Tools, Transport};
 use relay_tests::topology::{EDGE_V4, EDGE_V6, SERVER_V4, SERVER_V6};
 
 const MESSAGES: u64 = 100;
@@ -59,18 +59,37 @@ fn every_message_comes_back(host: Host) -> Result<()> {
             .start(peer, &format!("peer-{address}.log"))?
             .wait_for_udp(PEER_PORT)?;
     }
-    for v6 in [false, true] {
-        for wanted in RUNS {
-            one(&stage, wanted, v6).with_context(|| format!("{} (v6: {v6})", wanted.name))?;
+    for transport in Transport::ALL {
+        // Our tests' coturn has no certificate.
+        if transport == Transport::Tls && host == Host::Coturn {
+            continue;
+        }
+        for v6 in [false, true] {
+            for wanted in RUNS {
+                let ran = one(&stage, wanted, transport, v6);
+                ran.with_context(|| format!("{} over {transport:?} (v6: {v6})", wanted.name))?;
+            }
         }
     }
     Ok(())
 }
 
-fn one(stage: &Stage, wanted: &Run, v6: bool) -> Result<()> {
+fn one(stage: &Stage, wanted: &Run, transport: Transport, v6: bool) -> Result<()> {
     let before = Before::read(stage)?;
     let mut client = stage.lab.client.command("turnutils_uclient");
-    client.args(["-u", USER, "-w", PASSWORD, "-p", &TURN_PORT.to_string()]);
+    client.args([
+        "-u",
+        USER,
+        "-w",
+        PASSWORD,
+        "-p",
+        &transport.port().to_string(),
+    ]);
+    client.args(match transport {
+        Transport::Udp => &[][..],
+        Transport::Tcp => &["-t"],
+        Transport::Tls => &["-t", "-S"],
+    });
     client.args(["-n", &MESSAGES.to_string(), "-m", &CLIENTS.to_string()]);
     // 171 bytes need padding; one message a client every 5 ms; no second allocation for RTCP.
     client.args(["-l", "171", "-z", "5", "-c", "-r", &PEER_PORT.to_string()]);
@@ -85,7 +104,12 @@ fn one(stage: &Stage, wanted: &Run, v6: bool) -> Result<()> {
     let counts = format!("tot_send_msgs={all}, tot_recv_msgs={all}");
     ensure!(said.contains(&counts), "not {counts}: {said}");
     ensure!(said.contains("Total lost packets 0 (0.000000%)"), "{said}");
-    Before::expect(before, stage, wanted.path, all * wanted.passes)
+    Before::expect(
+        before,
+        stage,
+        transport.path(wanted.path),
+        all * wanted.passes,
+    )
 }
 
 #[test]

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use crate::advertise::outside;
 use crate::api::{IceServer, Status};
-use crate::config::defaults;
 use crate::credentials::Credentials;
 
 /// Who asks for what, and when.
@@ -16,45 +15,83 @@ pub struct Wish<'a> {
     pub unix_now: u64,
 }
 
+/// Where clients reach the relay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reach {
+    /// An address or a name.
+    pub host: String,
+    pub udp: Option<u16>,
+    pub tcp: Option<u16>,
+    pub tls: Vec<u16>,
+}
+
+impl Reach {
+    /// One port of each: what UDP and TCP listen on first, and every one of TLS.
+    pub fn of(host: String, udp: &[SocketAddr], tcp: &[SocketAddr], tls: &[SocketAddr]) -> Reach {
+        let mut tls: Vec<_> = tls.iter().map(SocketAddr::port).collect();
+        tls.sort_unstable();
+        tls.dedup();
+        Reach {
+            host,
+            udp: udp.first().map(SocketAddr::port),
+            tcp: tcp.first().map(SocketAddr::port),
+            tls,
+        }
+    }
+
+    /// As somebody says who knows better, a port translation for example.
+    pub fn but(self, host: Option<String>, port: Option<u16>) -> Reach {
+        Reach {
+            host: host.unwrap_or(self.host),
+            udp: self.udp.map(|own| port.unwrap_or(own)),
+            tcp: self.tcp.map(|own| port.unwrap_or(own)),
+            tls: self.tls,
+        }
+    }
+
+    fn urls(&self) -> Vec<String> {
+        let host = match self.host.parse::<IpAddr>() {
+            Ok(IpAddr::V6(address)) => format!("[{address}]"),
+            _ => self.host.clone(),
+        };
+        let udp = self.udp.iter().map(|port| ("turn", port, "udp"));
+        let tcp = self.tcp.iter().map(|port| ("turn", port, "tcp"));
+        let tls = self.tls.iter().map(|port| ("turns", port, "tcp"));
+        udp.chain(tcp)
+            .chain(tls)
+            .map(|(scheme, port, transport)| {
+                format!("{scheme}:{host}:{port}?transport={transport}")
+            })
+            .collect()
+    }
+}
+
 /// `None`: no shared secret is configured.
-pub fn servers(
-    credentials: &Credentials,
-    wish: Wish<'_>,
-    host: &str,
-    port: u16,
-) -> Option<Vec<IceServer>> {
+pub fn servers(credentials: &Credentials, wish: Wish<'_>, reach: &Reach) -> Option<Vec<IceServer>> {
     let (username, credential) = credentials.mint(wish.user, wish.ttl, wish.unix_now)?;
-    let host = match host.parse::<IpAddr>() {
-        Ok(IpAddr::V6(address)) => format!("[{address}]"),
-        _ => host.to_owned(),
-    };
     Some(vec![IceServer {
-        urls: vec![format!("turn:{host}:{port}?transport=udp")],
+        urls: reach.urls(),
         username,
         credential,
     }])
 }
 
-/// The host and port clients most likely reach this relay at.
-pub fn advertised(status: &Status) -> (String, u16) {
+/// Where clients most likely reach this relay.
+pub fn advertised(status: &Status) -> Reach {
+    let all = [&status.listen, &status.listen_tcp, &status.listen_tls];
     let concrete = |address: &&SocketAddr| !address.ip().is_unspecified();
-    let listen = status
-        .listen
-        .iter()
+    let address = all
+        .into_iter()
+        .flatten()
         .find(concrete)
-        .or(status.listen.first());
-    let port = listen.map_or(defaults::TURN_PORT, SocketAddr::port);
-    let address = listen
-        .filter(concrete)
         .map(SocketAddr::ip)
         .or_else(|| status.advertised.first().map(|pair| pair.local))
         .or_else(|| status.relay_addresses.first().copied())
         .or_else(default_route_address);
     let address = address.map(|a| outside(a, &status.advertised));
-    (
-        address.map_or("localhost".to_owned(), |a| a.to_string()),
-        port,
-    )
+    let host = address.map_or("localhost".to_owned(), |a| a.to_string());
+    let [udp, tcp, tls] = all;
+    Reach::of(host, udp, tcp, tls)
 }
 
 /// The source address packets to the internet would have. Connecting a UDP socket sends nothing.

@@ -29,6 +29,8 @@ pub enum Refusal {
         "this relay has static users only: add auth.secrets (or --secret) to make time-limited credentials"
     )]
     NoSecret,
+    #[error("nothing is reloaded: {0}")]
+    NotReloaded(String),
     #[error("no such route: see docs/cli.md")]
     NoRoute,
 }
@@ -40,7 +42,7 @@ impl Refusal {
             Self::Wrong { .. } => StatusCode::BAD_REQUEST,
             Self::Body(rejection) => rejection.status(),
             Self::Path(rejection) => rejection.status(),
-            Self::NoSecret => StatusCode::CONFLICT,
+            Self::NoSecret | Self::NotReloaded(_) => StatusCode::CONFLICT,
             Self::Forward(error) => match error {
                 ForwardError::NameTaken { .. } | ForwardError::Listen { .. } => {
                     StatusCode::CONFLICT

@@ -13,8 +13,8 @@ use axum::{Router, response::IntoResponse};
 use super::refusal::Refusal;
 use super::{ice, request};
 use crate::api::{
-    Count, CredentialsRequest, ForwardRequest, ForwardView, IceServer, Session, SessionId,
-    StatusReport,
+    Count, CredentialsRequest, ForwardRequest, ForwardView, IceServer, Reloaded, Session,
+    SessionId, StatusReport,
 };
 use crate::credentials::Credentials;
 use crate::relay::Relay;
@@ -33,7 +33,12 @@ pub struct Office {
     pub admin_socket: String,
     pub metrics: Option<std::net::SocketAddr>,
     pub warnings: Vec<String>,
+    /// Reads again what can change while the relay runs.
+    pub reload: Reload,
 }
+
+/// What changed, or why nothing did.
+pub type Reload = Box<dyn Fn() -> Result<Reloaded, String> + Send + Sync>;
 
 pub fn router(office: Office) -> Router {
     Router::new()
@@ -44,6 +49,7 @@ pub fn router(office: Office) -> Router {
         .route("/v1/forwards/{name}", delete(forward_remove))
         .route("/v1/credentials", post(credentials))
         .route("/v1/counters", get(counters))
+        .route("/v1/reload", post(reload))
         .fallback(async || Refusal::NoRoute)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(Arc::new(office))
@@ -125,15 +131,18 @@ async fn credentials(
 ) -> Answer<Vec<IceServer>> {
     let wish = body?.0;
     let (said_host, said_port) = request::credentials(&wish)?;
-    let (host, port) = ice::advertised(&office.relay.status());
-    let (host, port) = (said_host.unwrap_or(host), said_port.unwrap_or(port));
+    let reach = ice::advertised(&office.relay.status()).but(said_host, said_port);
     let wish = ice::Wish {
         user: &wish.user,
         ttl: Duration::from_secs(wish.ttl_seconds),
         unix_now: unix_now(),
     };
-    let servers = ice::servers(&office.credentials, wish, &host, port);
+    let servers = ice::servers(&office.credentials, wish, &reach);
     servers.map(Json).ok_or(Refusal::NoSecret)
+}
+
+async fn reload(State(office): Asked) -> Answer<Reloaded> {
+    (office.reload)().map(Json).map_err(Refusal::NotReloaded)
 }
 
 async fn counters(State(office): Asked) -> Json<Vec<Count>> {

@@ -8,7 +8,7 @@ use super::client::{AskError, Client};
 use super::socket::{self, SocketError, SocketFile};
 use super::{Office, router};
 use crate::api::{
-    CredentialsRequest, ForwardRequest, ForwardView, IceServer, Session, StatusReport,
+    CredentialsRequest, ForwardRequest, ForwardView, IceServer, Reloaded, Session, StatusReport,
 };
 use crate::config::Config;
 use crate::credentials::Credentials;
@@ -30,6 +30,8 @@ async fn run(secret: Option<&str>) -> Running {
     let (listener, file) = socket::bind(&path).unwrap();
     let mut config = Config::default();
     config.listen.udp = vec!["127.0.0.1:0".parse().unwrap()];
+    config.listen.tcp = Vec::new();
+    config.listen.tls = Vec::new();
     config.peers.allow = vec!["127.0.0.0/8".parse().unwrap()];
     config.workers = 1;
     config.survive = false;
@@ -39,7 +41,12 @@ async fn run(secret: Option<&str>) -> Running {
         .collect();
     let auth = config.auth.clone();
     let relay = Relay::start(config).await.expect("the relay starts");
+    let reloaded = Reloaded {
+        certificates: 1,
+        needs_restart: vec!["workers".to_owned()],
+    };
     let office = Office {
+        reload: Box::new(move || Ok(reloaded.clone())),
         relay: relay.clone(),
         credentials: Credentials::new(&auth),
         admin_socket: path.display().to_string(),
@@ -61,6 +68,14 @@ async fn status_reports_the_relay_and_its_warnings() {
     let report: StatusReport = it.client.get("/v1/status").await.unwrap();
     assert_eq!(report.status.pid, std::process::id());
     assert_eq!(report.warnings, ["no metrics"]);
+    it.relay.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_reload_is_asked_for_and_its_answer_handed_on() {
+    let it = run(None).await;
+    let done: Reloaded = it.client.post("/v1/reload", &()).await.unwrap();
+    assert_eq!((done.certificates, done.needs_restart.len()), (1, 1));
     it.relay.shutdown().await;
 }
 

@@ -53,6 +53,8 @@ pub enum Command {
     Detach(Detach),
     /// What the running relay does and where
     Status(Read),
+    /// Read certificates and configuration again; a bad file changes nothing
+    Reload(Read),
     /// Live view of the sessions, in a terminal
     #[command(
         after_help = "Keys: q quit, / filter, r p b a u order by rate, packets, bytes, age, user; the same again turns it."

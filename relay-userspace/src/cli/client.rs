@@ -2,7 +2,6 @@
 
 mod views;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use crate::admin::client::Client;
 use crate::admin::{ice, request, unix_now};
 use crate::advertise::outside;
 use crate::api::{
-    CredentialsRequest, ForwardRequest, ForwardView, IceServer, Session, StatusReport,
+    CredentialsRequest, ForwardRequest, ForwardView, IceServer, Reloaded, Session, StatusReport,
 };
 use crate::config::{Layers, defaults, load};
 use crate::credentials::Credentials;
@@ -26,6 +25,21 @@ pub async fn status(global: &Global, read: Read) -> Result<(), Failure> {
     match read.json {
         true => output::json(&report),
         false => output::line(&views::status(&report)),
+    }
+}
+
+pub async fn reload(global: &Global, read: Read) -> Result<(), Failure> {
+    let done: Reloaded = client(global).post("/v1/reload", &()).await?;
+    if read.json {
+        return output::json(&done);
+    }
+    output::line(&format!("{} certificates in use", done.certificates))?;
+    match done.needs_restart.is_empty() {
+        true => Ok(()),
+        false => output::line(&format!(
+            "changed, but in use only after a restart: {}",
+            done.needs_restart.join(", ")
+        )),
     }
 }
 
@@ -114,7 +128,7 @@ fn minted(
     wish: Wish,
     asked: &CredentialsRequest,
 ) -> Result<Vec<IceServer>, Failure> {
-    let (host, port) =
+    let (said_host, said_port) =
         request::credentials(asked).map_err(|refusal| Failure::new(Exit::Failed, refusal))?;
     let given = ServeFlags {
         config: wish.config,
@@ -123,19 +137,19 @@ fn minted(
         ..ServeFlags::default()
     };
     let config = flags::settings(global, &given)?.config;
-    let listens = config.listen.udp.first().map(SocketAddr::port);
-    let port = port.or(listens).unwrap_or(defaults::TURN_PORT);
     let own = || {
         let address = ice::default_route_address()?;
         Some(outside(address, &config.relay.advertise).to_string())
     };
-    let host = host.or_else(own).unwrap_or("localhost".to_owned());
+    let host = said_host.or_else(own).unwrap_or("localhost".to_owned());
+    let listen = &config.listen;
+    let reach = ice::Reach::of(host, &listen.udp, &listen.tcp, &listen.tls).but(None, said_port);
     let wish = ice::Wish {
         user: &asked.user,
         ttl: Duration::from_secs(asked.ttl_seconds),
         unix_now: unix_now(),
     };
-    let servers = ice::servers(&Credentials::new(&config.auth), wish, &host, port);
+    let servers = ice::servers(&Credentials::new(&config.auth), wish, &reach);
     servers.ok_or_else(|| {
         Failure::new(
             Exit::Failed,

@@ -7,6 +7,7 @@ use clap::Args;
 use super::args::Global;
 use crate::config::fault::{At, Faults, Origin, Place, Wrong};
 use crate::config::raw::Raw;
+use crate::config::value::Protocol;
 use crate::config::warning::unknown_variables;
 use crate::config::{Forward, Layers, Settings, User, XdpMode, defaults, load, value};
 use crate::secret::Secret;
@@ -34,9 +35,13 @@ pub struct ServeFlags {
     /// End what an earlier relay left running in the kernel instead of taking it over
     #[arg(long)]
     pub fresh: bool,
-    /// Where TURN listens [default: port 3478 of every address]
-    #[arg(long, value_name = "udp/ADDR:PORT")]
+    /// Where TURN listens: udp/, tcp/ or tls/ in front; those not named are not opened [default: udp and tcp 3478, tls 443
+    /// and 5349, of every address]
+    #[arg(long, value_name = "PROTOCOL/ADDR:PORT")]
     pub listen: Vec<String>,
+    /// Certificate chain and key, PEM; shown to those who ask for one of its names
+    #[arg(long, value_name = "CERT:KEY")]
+    pub certificate: Vec<String>,
     /// Local address of relayed transport addresses
     #[arg(long, value_name = "IP")]
     pub relay_address: Vec<String>,
@@ -89,11 +94,20 @@ pub fn settings(global: &Global, flags: &ServeFlags) -> Result<Settings, Faults>
 
 pub fn raw(global: &Global, flags: &ServeFlags, faults: &mut Faults) -> Raw {
     let text = |text: &String| Ok::<_, Wrong>(text.clone());
+    let listen = all("--listen", "listen", &flags.listen, faults, |t| {
+        value::listener(t)
+    });
     Raw {
-        listen_udp: all("--listen", "listen.udp", &flags.listen, faults, |t| {
-            value::listen(t)
-        })
-        .map(value::spread),
+        listen_udp: value::of_protocol(&listen, Protocol::Udp),
+        listen_tcp: value::of_protocol(&listen, Protocol::Tcp),
+        listen_tls: value::of_protocol(&listen, Protocol::Tls),
+        certificates: all(
+            "--certificate",
+            "tls.certificate",
+            &flags.certificate,
+            faults,
+            |t| value::certificate(t),
+        ),
         relay_addresses: all(
             "--relay-address",
             "relay.addresses",

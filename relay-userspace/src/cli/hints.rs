@@ -13,13 +13,20 @@ use super::state::Generated;
 
 /// The one line on stdout that says the relay can be used.
 pub fn ready_line(status: &Status, socket: &Path) -> String {
-    let udp: Vec<_> = status.listen.iter().map(SocketAddr::to_string).collect();
-    format!(
-        "relay ready udp={} admin={} pid={}",
-        udp.join(","),
-        socket.display(),
-        status.pid
-    )
+    let all = [
+        ("udp", &status.listen),
+        ("tcp", &status.listen_tcp),
+        ("tls", &status.listen_tls),
+    ];
+    let mut text = "relay ready".to_owned();
+    for (protocol, addresses) in all {
+        let addresses: Vec<_> = addresses.iter().map(SocketAddr::to_string).collect();
+        if !addresses.is_empty() {
+            let _ = write!(text, " {protocol}={}", addresses.join(","));
+        }
+    }
+    let _ = write!(text, " admin={} pid={}", socket.display(), status.pid);
+    text
 }
 
 pub struct Started<'a> {
@@ -27,6 +34,8 @@ pub struct Started<'a> {
     pub forwards: &'a [ForwardView],
     pub metrics: Option<SocketAddr>,
     pub generated: &'a Generated,
+    /// Where the certificate is that the relay made for itself.
+    pub own_certificate: Option<&'a Path>,
     pub credentials: &'a Credentials,
     pub unix_now: u64,
 }
@@ -34,12 +43,17 @@ pub struct Started<'a> {
 pub fn human(it: &Started<'_>) -> String {
     let mut text = String::new();
     let status = it.status;
-    let listen: Vec<_> = status
-        .listen
-        .iter()
-        .map(|address| format!("udp/{address}"))
-        .collect();
-    put(&mut text, "listening", &listen.join(", "));
+    put(&mut text, "listening", &status.listeners().join(", "));
+    for closed in &status.not_listening {
+        put(&mut text, "warning", closed);
+    }
+    if let Some(path) = it.own_certificate {
+        let value = format!(
+            "{} (self-signed: clients refuse it unless told otherwise; name a real one with --certificate)",
+            path.display()
+        );
+        put(&mut text, "certificate", &value);
+    }
     for forward in it.forwards {
         let fault = forward
             .fault
@@ -92,13 +106,13 @@ pub fn human(it: &Started<'_>) -> String {
         ),
     }
     if *it.generated != Generated::No {
-        let (host, port) = ice::advertised(status);
+        let reach = ice::advertised(status);
         let wish = ice::Wish {
             user: "demo",
             ttl: Duration::from_secs(86_400),
             unix_now: it.unix_now,
         };
-        let servers = ice::servers(it.credentials, wish, &host, port);
+        let servers = ice::servers(it.credentials, wish, &reach);
         let json = servers.and_then(|servers| serde_json::to_string(&servers).ok());
         put(
             &mut text,

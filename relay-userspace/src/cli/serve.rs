@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -12,6 +13,7 @@ use super::detach;
 use super::exit::{Exit, Failure};
 use super::flags::{self, ServeFlags};
 use super::hints;
+use super::reload::Reload;
 use super::state::{self, Generated};
 use super::{logging, output};
 use crate::admin::{self, Office};
@@ -22,12 +24,20 @@ use crate::relay::{ForwardError, Relay, StartError};
 pub async fn serve(global: &Global, flags: &ServeFlags) -> Result<(), Failure> {
     let settings = flags::settings(global, flags)?;
     logging::start(&settings.log);
-    let mut config = settings.config;
+    let mut config = settings.config.clone();
     let generated = state::ensure_secret(&mut config.auth).map_err(system)?;
     let mut warnings: Vec<_> = settings.warnings.iter().map(ToString::to_string).collect();
     if let Generated::InMemory(why) = &generated {
         warnings.push(format!("the generated secret is not kept: {why}"));
     }
+
+    let own_certificate = match state::ensure_certificate(&mut config) {
+        Ok(path) => path,
+        Err(why) => {
+            warnings.push(format!("the self-signed certificate is not kept: {why}"));
+            None
+        }
+    };
 
     // Before any port is bound: sharing ports with a live relay would take its packets away.
     let (admin_listener, socket) = admin::socket::bind(&config.admin.socket).map_err(system)?;
@@ -50,7 +60,10 @@ pub async fn serve(global: &Global, flags: &ServeFlags) -> Result<(), Failure> {
         }
         None => None,
     };
+    let reload = Reload::new(&relay, global, flags, &settings);
+    let asked = Arc::clone(&reload);
     let office = Office {
+        reload: Box::new(move || asked.run()),
         relay: relay.clone(),
         credentials: Credentials::new(&config.auth),
         admin_socket: socket.path().display().to_string(),
@@ -69,6 +82,7 @@ pub async fn serve(global: &Global, flags: &ServeFlags) -> Result<(), Failure> {
         forwards: &relay.forwards().await,
         metrics,
         generated: &generated,
+        own_certificate: own_certificate.as_deref(),
         credentials: &credentials,
         unix_now: admin::unix_now(),
     };
@@ -80,7 +94,7 @@ pub async fn serve(global: &Global, flags: &ServeFlags) -> Result<(), Failure> {
     let _ = output::line(&hints::ready_line(&status, socket.path()));
     notify(NotifyState::Ready);
 
-    let end = signals.wait_for_end().await;
+    let end = signals.wait_for_end(&reload).await;
     notify(NotifyState::Stopping);
     readiness.stopping();
     if end == End::Leave && survives {
@@ -91,7 +105,7 @@ pub async fn serve(global: &Global, flags: &ServeFlags) -> Result<(), Failure> {
     tracing::info!("stopping");
     tokio::select! {
         () = relay.shutdown() => Ok(()),
-        _ = signals.wait_for_end() => Err(Failure::new(Exit::Failed, "stopped at once by a second signal: sessions were not ended cleanly")),
+        _ = signals.wait_for_end(&reload) => Err(Failure::new(Exit::Failed, "stopped at once by a second signal: sessions were not ended cleanly")),
     }
 }
 
@@ -176,13 +190,17 @@ impl Signals {
         })
     }
 
-    async fn wait_for_end(&mut self) -> End {
+    async fn wait_for_end(&mut self, reload: &Reload) -> End {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return End::Stop,
                 _ = self.interrupt.recv() => return End::Stop,
                 _ = self.leave.recv() => return End::Leave,
-                _ = self.hangup.recv() => tracing::warn!("SIGHUP: the configuration cannot be reloaded yet: restart to apply changes"),
+                _ = self.hangup.recv() => {
+                    if let Err(fault) = reload.run() {
+                        tracing::error!("SIGHUP: nothing is reloaded: {fault}");
+                    }
+                }
             }
         }
     }

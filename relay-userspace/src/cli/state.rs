@@ -1,13 +1,14 @@
 //! The generated secret of a relay nobody configured: made once, kept private in the state directory.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 use crate::config::warning::in_words;
-use crate::config::{Auth, defaults};
+use crate::config::{Auth, Config, defaults};
+use crate::kept;
 use crate::secret::Secret;
+use crate::tls::{CertificateFiles, own};
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Generated {
@@ -50,38 +51,28 @@ fn ensure_secret_in(auth: &mut Auth, directory: Option<&Path>) -> io::Result<Gen
     Ok(generated)
 }
 
-fn kept_secret(directory: &Path) -> io::Result<String> {
-    let path = directory.join("secret");
-    match read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        read => return read,
+/// Gives a relay that speaks TLS a certificate when none is configured. Where it is, or why it cannot be kept.
+pub fn ensure_certificate(config: &mut Config) -> Result<Option<PathBuf>, String> {
+    let listen = &config.listen;
+    let unused = listen.tcp.is_empty() && listen.tls.is_empty();
+    if unused || !config.tls.certificates.is_empty() {
+        return Ok(None);
     }
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)?;
-    let draft = directory.join(format!(".secret.{}", std::process::id()));
-    let result = write(&draft).and_then(|()| {
-        // Linking fails when another relay was faster; its secret counts.
-        match std::fs::hard_link(&draft, &path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-            _ => read(&path),
-        }
+    let directory = defaults::state_directory();
+    let directory = directory.ok_or("no state directory: set STATE_DIRECTORY")?;
+    let path = own::kept_in(&directory)
+        .map_err(|error| format!("{}: {}", directory.display(), in_words(&error)))?;
+    config.tls.certificates.push(CertificateFiles {
+        cert: path.clone(),
+        key: path.clone(),
     });
-    let _ = std::fs::remove_file(&draft);
-    result
+    Ok(Some(path))
 }
 
-fn write(draft: &Path) -> io::Result<()> {
-    let _ = std::fs::remove_file(draft);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(draft)?;
-    file.write_all(fresh()?.as_bytes())?;
-    file.write_all(b"\n")?;
-    file.sync_all()
+fn kept_secret(directory: &Path) -> io::Result<String> {
+    let path = directory.join("secret");
+    kept::ensure(&path, || Ok(format!("{}\n", fresh()?).into_bytes()))?;
+    read(&path)
 }
 
 fn read(path: &Path) -> io::Result<String> {

@@ -77,7 +77,7 @@ async fn credentials_made_offline_have_the_limits_of_a_running_relay() {
 #[test]
 fn serve_flags_become_the_configuration() {
     let (global, given) = serve(
-        "relay serve --interface eth0 --interface eth1 --xdp generic --listen udp/127.0.0.1:0 --relay-address 192.0.2.1 \
+        "relay serve --interface eth0 --interface eth1 --xdp generic --listen udp/127.0.0.1:0 --listen tls/443 --certificate a:b --relay-address 192.0.2.1 \
          --relay-ports 2000-3000 --allow-peer 10.0.0.0/8 --user a:b:c --secret s --realm r --admin-socket /tmp/a.sock \
          --metrics off --forward udp/5004=media.example.org:5006 --workers 3",
     );
@@ -85,6 +85,9 @@ fn serve_flags_become_the_configuration() {
     let raw = flags::raw(&global, &given, &mut faults);
     assert!(faults.is_empty(), "{faults}");
     assert_eq!(raw.interfaces.unwrap().len(), 2);
+    let listen = [raw.listen_udp, raw.listen_tcp, raw.listen_tls];
+    assert_eq!(listen.map(|all| all.unwrap().len()), [1, 0, 2]);
+    assert_eq!(raw.certificates.unwrap().len(), 1);
     assert_eq!(raw.xdp.unwrap().value, XdpMode::Generic);
     assert_eq!(raw.relay_ports.unwrap().value, 2000..=3000);
     assert_eq!(raw.users.unwrap()[0].value.password.expose(), "b:c");
@@ -194,6 +197,7 @@ fn credentials_are_hinted_at_only_when_they_can_be_made() {
             forwards: &[],
             metrics: None,
             generated: &Generated::No,
+            own_certificate: None,
             credentials: &Credentials::new(&auth(secrets)),
             unix_now: 0,
         });

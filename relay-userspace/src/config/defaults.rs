@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use super::{
     Admin, Auth, Config, Kernel, Limits, Listen, Log, LogFormat, Metrics, Peers, RelayAddresses,
-    XdpMode,
+    Stream, Tls, XdpMode,
 };
 
 /// Read when it exists and `--config` is not given.
 pub const CONFIG_FILE: &str = "/etc/relay/relay.toml";
 pub const PIN_DIRECTORY: &str = "/sys/fs/bpf/relay";
 pub const TURN_PORT: u16 = 3478;
+/// The one firewalls let through, and that of RFC 7065 §3.1.
+pub const TLS_PORTS: [u16; 2] = [443, 5349];
 pub const METRICS_PORT: u16 = 9478;
 pub const REALM: &str = "relay";
 pub const FORWARD_IDLE: Duration = Duration::from_secs(60);
@@ -22,11 +24,13 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: Listen {
-                udp: vec![
-                    (Ipv4Addr::UNSPECIFIED, TURN_PORT).into(),
-                    (Ipv6Addr::UNSPECIFIED, TURN_PORT).into(),
-                ],
+                udp: everywhere(TURN_PORT).to_vec(),
+                tcp: everywhere(TURN_PORT).to_vec(),
+                tls: TLS_PORTS.map(everywhere).concat(),
+                proxy_protocol_from: Vec::new(),
             },
+            tls: Tls::default(),
+            stream: Stream::default(),
             relay: RelayAddresses {
                 addresses: Vec::new(),
                 advertise: Vec::new(),
@@ -58,6 +62,16 @@ impl Default for Config {
     }
 }
 
+impl Default for Stream {
+    fn default() -> Self {
+        Self {
+            max_queue_bytes: 512 << 10,
+            max_queue_age: Duration::from_millis(200),
+            setup_timeout: Duration::from_secs(15),
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -78,6 +92,14 @@ impl Default for Log {
             format: LogFormat::Text,
         }
     }
+}
+
+/// A port of every address.
+pub fn everywhere(port: u16) -> [SocketAddr; 2] {
+    [
+        (Ipv4Addr::UNSPECIFIED, port).into(),
+        (Ipv6Addr::UNSPECIFIED, port).into(),
+    ]
 }
 
 /// `udp-5004`, or `udp-192.0.2.1-5004` when it listens on one address only.

@@ -4,16 +4,18 @@ use std::path::PathBuf;
 
 use super::fault::{At, Faults, Origin, Place, Wrong};
 use super::raw::Raw;
-use super::value;
+use super::value::{self, Protocol};
 use crate::secret::Secret;
 
 /// Names the environment; a test gives its own.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Every variable that is read here.
-pub const NAMES: [&str; 19] = [
+pub const NAMES: [&str; 21] = [
     "RELAY_ADVERTISE",
     "RELAY_LISTEN",
+    "RELAY_PROXY_PROTOCOL_FROM",
+    "RELAY_CERTIFICATES",
     "RELAY_ADDRESSES",
     "RELAY_PORTS",
     "RELAY_PIN_DIRECTORY",
@@ -38,8 +40,17 @@ pub fn read(environment: Environment<'_>, faults: &mut Faults) -> Raw {
         environment,
         faults,
     };
+    let listen = layer.list("RELAY_LISTEN", "listen", value::listener);
     Raw {
-        listen_udp: layer.listens("RELAY_LISTEN", "listen.udp"),
+        listen_udp: value::of_protocol(&listen, Protocol::Udp),
+        listen_tcp: value::of_protocol(&listen, Protocol::Tcp),
+        listen_tls: value::of_protocol(&listen, Protocol::Tls),
+        proxy_protocol_from: layer.list(
+            "RELAY_PROXY_PROTOCOL_FROM",
+            "listen.proxy_protocol_from",
+            value::network,
+        ),
+        certificates: layer.list("RELAY_CERTIFICATES", "tls.certificate", value::certificate),
         relay_addresses: layer.list("RELAY_ADDRESSES", "relay.addresses", value::ip),
         advertise: layer.list("RELAY_ADVERTISE", "relay.advertise", value::advertised),
         relay_ports: layer.one("RELAY_PORTS", "relay.ports", value::ports),
@@ -113,9 +124,5 @@ impl Layer<'_, '_> {
                 .filter_map(|item| faults.keep(place.clone(), read(item)))
                 .collect(),
         )
-    }
-
-    fn listens(&mut self, name: &'static str, key: &str) -> Option<Vec<At<std::net::SocketAddr>>> {
-        self.list(name, key, value::listen).map(value::spread)
     }
 }

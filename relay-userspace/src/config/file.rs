@@ -8,8 +8,10 @@ use toml_edit::Document;
 use super::fault::{At, Faults, Wrong};
 use super::raw::Raw;
 use super::reader::{Section, Source};
+use super::value::Protocol;
 use super::{Forward, User, defaults, value};
 use crate::secret::Secret;
+use crate::tls::CertificateFiles;
 
 pub fn read(path: &Path, text: &str, faults: &mut Faults) -> Raw {
     let source = Source { path, text };
@@ -26,10 +28,31 @@ pub fn read(path: &Path, text: &str, faults: &mut Faults) -> Raw {
     let mut raw = Raw::default();
 
     let mut listen = root.section("listen", faults);
-    raw.listen_udp = listen
-        .texts("udp", faults, value::listen)
-        .map(value::spread);
+    let mut addresses = |protocol: Protocol| {
+        let texts = listen.texts(protocol.name(), faults, |text| {
+            value::listen(text, protocol)
+        });
+        texts.map(value::spread)
+    };
+    raw.listen_udp = addresses(Protocol::Udp);
+    raw.listen_tcp = addresses(Protocol::Tcp);
+    raw.listen_tls = addresses(Protocol::Tls);
+    raw.proxy_protocol_from = listen.texts("proxy_protocol_from", faults, value::network);
     listen.finish(faults);
+
+    let mut tls = root.section("tls", faults);
+    raw.certificates = tls.sections("certificate", faults).map(|all| {
+        all.into_iter()
+            .filter_map(|one| certificate(one, faults))
+            .collect()
+    });
+    tls.finish(faults);
+
+    let mut stream = root.section("stream", faults);
+    raw.max_queue_bytes = stream.number("max_queue_bytes", faults);
+    raw.max_queue_age = stream.text("max_queue_age", faults, value::duration);
+    raw.setup_timeout = stream.text("setup_timeout", faults, value::duration);
+    stream.finish(faults);
 
     let mut relay = root.section("relay", faults);
     raw.relay_addresses = relay.texts("addresses", faults, value::ip);
@@ -108,6 +131,17 @@ fn auth(root: &mut Section<'_>, raw: &mut Raw, faults: &mut Faults) {
             .collect()
     });
     auth.finish(faults);
+}
+
+fn certificate(mut one: Section<'_>, faults: &mut Faults) -> Option<At<CertificateFiles>> {
+    let place = one.place().clone();
+    let cert = one.text("cert", faults, path_of);
+    let key = one.text("key", faults, path_of);
+    one.needs("cert", "write cert = \"FILE\", a PEM chain", faults);
+    one.needs("key", "write key = \"FILE\", a PEM key", faults);
+    one.finish(faults);
+    let (cert, key) = (cert?.value, key?.value);
+    Some(place.of(CertificateFiles { cert, key }))
 }
 
 fn forward(mut one: Section<'_>, faults: &mut Faults) -> Option<At<Forward>> {

@@ -11,6 +11,7 @@ use super::fault::At;
 use super::{Forward, LogFormat, User, XdpMode};
 use crate::advertise::Advertised;
 use crate::secret::Secret;
+use crate::tls::CertificateFiles;
 
 type Key<T> = Option<At<T>>;
 type Keys<T> = Option<Vec<At<T>>>;
@@ -37,6 +38,13 @@ macro_rules! layer {
 
 layer! {
     listen_udp: Keys<SocketAddr>,
+    listen_tcp: Keys<SocketAddr>,
+    listen_tls: Keys<SocketAddr>,
+    proxy_protocol_from: Keys<IpNet>,
+    certificates: Keys<CertificateFiles>,
+    max_queue_bytes: Key<usize>,
+    max_queue_age: Key<Duration>,
+    setup_timeout: Key<Duration>,
     relay_addresses: Keys<IpAddr>,
     advertise: Keys<Advertised>,
     relay_ports: Key<RangeInclusive<u16>>,

@@ -13,7 +13,28 @@ pub fn toml(settings: &Settings) -> DocumentMut {
     let mut root = DocumentMut::new();
     root["workers"] = number(config.workers);
     root["survive"] = value(config.survive);
-    root["listen"] = section([("udp", list(&config.listen.udp))]);
+    root["listen"] = section([
+        ("udp", list(&config.listen.udp)),
+        ("tcp", list(&config.listen.tcp)),
+        ("tls", list(&config.listen.tls)),
+        (
+            "proxy_protocol_from",
+            list(&config.listen.proxy_protocol_from),
+        ),
+    ]);
+    let certificates = config.tls.certificates.iter().map(|one| {
+        let path = |path: &std::path::Path| value(path.display().to_string());
+        [("cert", path(&one.cert)), ("key", path(&one.key))]
+            .into_iter()
+            .collect()
+    });
+    root["tls"] = section([("certificate", tables(certificates))]);
+    let stream = &config.stream;
+    root["stream"] = section([
+        ("max_queue_bytes", number(stream.max_queue_bytes)),
+        ("max_queue_age", value(duration_text(stream.max_queue_age))),
+        ("setup_timeout", value(duration_text(stream.setup_timeout))),
+    ]);
     root["relay"] = section([
         ("addresses", list(&config.relay.addresses)),
         ("advertise", list(&config.relay.advertise)),

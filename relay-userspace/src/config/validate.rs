@@ -1,7 +1,9 @@
 //! Merged layers to one `Config`: fills in the defaults and checks the rules that need more than one key.
 
+mod listeners;
+
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -18,6 +20,14 @@ pub fn validate(raw: Raw, faults: &mut Faults) -> (Config, Log) {
     let mut config = Config::default();
     let mut log = Log::default();
     set_all(&mut config.listen.udp, raw.listen_udp);
+    set_all(&mut config.listen.tcp, raw.listen_tcp);
+    set_all(&mut config.listen.tls, raw.listen_tls);
+    let proxies = &mut config.listen.proxy_protocol_from;
+    set_all(proxies, raw.proxy_protocol_from);
+    set_all(&mut config.tls.certificates, raw.certificates);
+    set(&mut config.stream.max_queue_bytes, raw.max_queue_bytes);
+    set(&mut config.stream.max_queue_age, raw.max_queue_age);
+    set(&mut config.stream.setup_timeout, raw.setup_timeout);
     set_all(&mut config.relay.addresses, raw.relay_addresses);
     set_all(&mut config.relay.advertise, raw.advertise);
     set(&mut config.relay.ports, raw.relay_ports);
@@ -98,12 +108,13 @@ fn rules(raw: &Raw, faults: &mut Faults) {
             Wrong::new("is not a realm", "write 1 to 127 characters"),
         );
     }
+    listeners::streams(raw, faults);
     metrics_are_private(raw, faults);
     secrets(raw, faults);
     users(raw.users.as_deref().unwrap_or_default(), faults);
     forwards(raw.forwards.as_deref().unwrap_or_default(), faults);
     destinations(raw, faults);
-    listen_clashes(raw, faults);
+    listeners::clashes(raw, faults);
     one_address_a_family(raw, faults);
     advertised_once(raw.advertise.as_deref().unwrap_or_default(), faults);
     cards(raw.interfaces.as_deref().unwrap_or_default(), faults);
@@ -254,44 +265,6 @@ pub fn forward_limits(forward: &Forward) -> Result<(), Wrong> {
         ));
     }
     Ok(())
-}
-
-/// Two sockets that cannot both be bound: same family and port, and the same address or a wildcard.
-fn listen_clashes(raw: &Raw, faults: &mut Faults) {
-    let default = Config::default().listen.udp;
-    let mut taken: Vec<(SocketAddr, String)> = Vec::new();
-    if raw.listen_udp.is_none() {
-        taken.extend(
-            default
-                .into_iter()
-                .map(|address| (address, "listen.udp (default)".to_owned())),
-        );
-    }
-    let listens = raw
-        .listen_udp
-        .iter()
-        .flatten()
-        .map(|at| (at.value, &at.place));
-    let forwards = raw
-        .forwards
-        .iter()
-        .flatten()
-        .map(|at| (at.value.listen, &at.place));
-    for (address, place) in listens.chain(forwards) {
-        if let Some((_, other)) = taken.iter().find(|(other, _)| clash(address, *other)) {
-            let problem = format!("udp/{address} is already taken by {other}");
-            faults.add(place, Wrong::new(problem, "choose another port or address"));
-        }
-        taken.push((address, format!("{} ({})", place.key, place.origin)));
-    }
-}
-
-fn clash(a: SocketAddr, b: SocketAddr) -> bool {
-    let wildcard = a.ip().is_unspecified() || b.ip().is_unspecified();
-    a.port() != 0
-        && a.port() == b.port()
-        && a.is_ipv4() == b.is_ipv4()
-        && (wildcard || a.ip() == b.ip())
 }
 
 fn one_address_a_family(raw: &Raw, faults: &mut Faults) {

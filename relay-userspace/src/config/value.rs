@@ -13,6 +13,9 @@ use super::fault::{At, Wrong};
 use super::{Destination, LogFormat, XdpMode};
 use crate::advertise::Advertised;
 
+mod listener;
+pub use listener::{Protocol, certificate, listen, listener, of_protocol};
+
 type Read<T> = Result<T, Wrong>;
 
 fn wrong<T>(problem: impl Into<String>, remedy: impl Into<String>) -> Read<T> {
@@ -95,18 +98,6 @@ pub fn ports(text: &str) -> Read<RangeInclusive<u16>> {
     }
 }
 
-/// `ADDR:PORT` or a bare port, which means every address of both families. `udp/` in front is welcome.
-pub fn listen(text: &str) -> Read<Vec<SocketAddr>> {
-    let address = without_protocol(text)?;
-    if let Ok(port) = address.parse::<u16>() {
-        return Ok(vec![
-            (Ipv4Addr::UNSPECIFIED, port).into(),
-            (Ipv6Addr::UNSPECIFIED, port).into(),
-        ]);
-    }
-    socket_address(address).map(|one| vec![one])
-}
-
 /// A forward's public port: `udp/5004` (every IPv4 address) or `udp/IP:5004`.
 pub fn forward_listen(text: &str) -> Read<SocketAddr> {
     const REMEDY: &str =
@@ -114,7 +105,7 @@ pub fn forward_listen(text: &str) -> Read<SocketAddr> {
     if !text.contains('/') {
         return wrong(format!("{text:?} does not name a protocol"), REMEDY);
     }
-    let address = without_protocol(text)?;
+    let address = without_protocol(text, Protocol::Udp)?;
     if let Ok(port) = address.parse::<u16>() {
         return Ok((Ipv4Addr::UNSPECIFIED, port).into());
     }
@@ -123,13 +114,13 @@ pub fn forward_listen(text: &str) -> Read<SocketAddr> {
         .or_else(|_| wrong(format!("{text:?} is not a port to listen on"), REMEDY))
 }
 
-fn without_protocol(text: &str) -> Read<&str> {
+fn without_protocol(text: &str, wanted: Protocol) -> Read<&str> {
     match text.trim().split_once('/') {
         None => Ok(text.trim()),
-        Some(("udp", address)) => Ok(address),
+        Some((name, address)) if name == wanted.name() => Ok(address),
         Some((other, _)) => wrong(
-            format!("{other:?} is not a protocol the relay listens with"),
-            "write udp/…",
+            format!("{other:?} is not a protocol the relay listens with here"),
+            format!("write {}/…", wanted.name()),
         ),
     }
 }

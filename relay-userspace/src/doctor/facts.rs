@@ -97,14 +97,27 @@ pub struct Clock {
 pub struct Ports {
     /// Where TURN and forwards listen, and what for.
     pub listen: Vec<(String, SocketAddr)>,
+    pub doors: Vec<Door>,
     pub relay: Option<RangeInclusive<u16>>,
     /// UDP sockets of this network namespace.
     pub bound: Vec<Bound>,
+    /// TCP sockets that listen here.
+    pub bound_tcp: Vec<Bound>,
     /// The relay that runs here, by its admin socket.
     pub relay_pid: Option<u32>,
     pub ephemeral: Option<RangeInclusive<u16>>,
     /// `ip_local_reserved_ports`.
     pub reserved: Vec<RangeInclusive<u16>>,
+}
+
+/// A TCP port that is wanted.
+#[derive(Debug, Clone)]
+pub struct Door {
+    /// `tcp` or `tls`.
+    pub protocol: &'static str,
+    pub address: SocketAddr,
+    /// Without it the relay does not start.
+    pub needed: bool,
 }
 
 #[derive(Debug, Clone)]

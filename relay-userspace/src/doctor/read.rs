@@ -16,8 +16,8 @@ use aya::programs::ProgramType;
 use nix::sys::resource::{Resource, getrlimit};
 
 use super::Finding;
-use super::facts::{Clock, Forwarding, Host, Kernel, Limits, Ports, Privileges};
-use crate::config::Config;
+use super::facts::{Clock, Door, Forwarding, Host, Kernel, Limits, Ports, Privileges};
+use crate::config::{self, Config};
 
 /// What the relay is going to be, or is.
 pub struct Plan {
@@ -124,8 +124,11 @@ fn ports(config: &Config, relay_pid: Option<u32>) -> Ports {
         config.relay.ports.contains(&port)
             || listen.iter().any(|(_, address)| address.port() == port)
     };
+    let doors = doors(&config.listen);
+    let door = |port: u16| doors.iter().any(|door| door.address.port() == port);
     Ports {
-        bound: sockets::read(wanted),
+        bound: sockets::read(sockets::UDP, wanted),
+        bound_tcp: sockets::read(sockets::LISTENING, door),
         relay: Some(config.relay.ports.clone()),
         relay_pid,
         ephemeral: text("/proc/sys/net/ipv4/ip_local_port_range").and_then(|text| {
@@ -134,7 +137,26 @@ fn ports(config: &Config, relay_pid: Option<u32>) -> Ports {
         }),
         reserved: ranges(&text("/proc/sys/net/ipv4/ip_local_reserved_ports").unwrap_or_default()),
         listen,
+        doors,
     }
+}
+
+fn doors(listen: &config::Listen) -> Vec<Door> {
+    let default = Config::default().listen;
+    let all = [
+        ("tcp", &listen.tcp, default.tcp),
+        ("tls", &listen.tls, default.tls),
+    ];
+    let of = |(protocol, wanted, default): (&'static str, &Vec<SocketAddr>, Vec<SocketAddr>)| {
+        let needed = *wanted != default;
+        let door = |address: &SocketAddr| Door {
+            protocol,
+            address: *address,
+            needed,
+        };
+        wanted.iter().map(door).collect::<Vec<_>>()
+    };
+    all.into_iter().flat_map(of).collect()
 }
 
 /// `3478,49152-65535`.

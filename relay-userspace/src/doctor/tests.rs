@@ -213,6 +213,18 @@ fn a_port_of_a_stranger_fails_and_one_of_the_running_relay_does_not() {
         after(|host| host.ports.bound = vec![held("[::]:3478", 8)]),
         [""; 0]
     );
+    let door = |needed| {
+        after(move |host| {
+            host.ports.bound_tcp = vec![held("0.0.0.0:443", 8)];
+            host.ports.doors = vec![facts::Door {
+                protocol: "tls",
+                address: "0.0.0.0:443".parse().unwrap(),
+                needed,
+            }];
+        })
+    };
+    assert_eq!(door(true), ["ports tls/0.0.0.0:443 fail"]);
+    assert_eq!(door(false), ["ports tls/0.0.0.0:443 warn"]);
     assert_eq!(
         after(|host| host.ports.bound = vec![held("0.0.0.0:50000", 8)]),
         ["ports udp/49152-65535 warn"]

@@ -93,6 +93,8 @@ fn samples_of_one_name_stand_together_under_one_help() {
 fn loopback() -> Config {
     let mut config = Config::default();
     config.listen.udp = vec!["127.0.0.1:0".parse().unwrap()];
+    config.listen.tcp = Vec::new();
+    config.listen.tls = Vec::new();
     config.metrics.listen = None;
     config.workers = 1;
     config.survive = false;

@@ -2,7 +2,9 @@
 //! Decides nothing; orders are carried out strictly in order, so that a session is gone from the kernel before the
 //! answer that says so leaves.
 
+mod clients;
 mod relay_port;
+mod stream;
 mod survive;
 
 use std::collections::HashMap;
@@ -10,6 +12,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
+use clients::Clients;
 use relay_port::RelayPort;
 
 use super::batch::Batch;
@@ -23,12 +26,12 @@ use super::worker::Context;
 use crate::api;
 use crate::fastpath::SessionId;
 use crate::turn::{
-    self, AllocationId, BindFault, Command, Family, FiveTuple, PortWish, Server, Transport,
+    AllocationId, BindFault, Command, Family, FiveTuple, PortWish, Server, Transport,
 };
 
 pub struct Driver {
     server: Server,
-    listeners: Vec<Rc<Socket>>,
+    clients: Clients,
     ports: HashMap<SocketAddr, RelayPort>,
     /// The relayed address and the peer of each channel.
     channels: HashMap<SessionId, (SocketAddr, SocketAddr)>,
@@ -39,7 +42,7 @@ impl Driver {
     pub fn new(server: Server, listeners: Vec<Rc<Socket>>) -> Driver {
         Driver {
             server,
-            listeners,
+            clients: Clients::new(listeners),
             ports: HashMap::new(),
             channels: HashMap::new(),
             framed: Vec::new(),
@@ -57,60 +60,55 @@ impl Driver {
                 server,
                 transport: Transport::Udp,
             };
-            let Some(relay) = self
-                .server
-                .handle_client(context.now, tuple, datagram.bytes)
-            else {
-                self.carry_out(context);
-                continue;
-            };
-            let Some(port) = self.ports.get_mut(&relay.relayed) else {
-                context.stats.add(Stat::DroppedNoSocket, 1);
-                continue;
-            };
-            let Some(marks) = datagram.marks.onward() else {
-                context.stats.add(Stat::DroppedHopLimit, 1);
-                continue;
-            };
-            let route = Route {
-                to: relay.peer,
-                from: None,
-                marks,
-                dont_fragment: relay.dont_fragment,
-            };
-            context.outbox.push(&port.socket, route, relay.data);
-            port.count_to_peer(context.now.mono, relay.peer, relay.data.len());
-            context.stats.add(Stat::PacketsToPeer, 1);
-            context
-                .stats
-                .add(Stat::BytesToPeer, relay.data.len() as u64);
+            self.take_message(context, tuple, datagram.marks.onward(), datagram.bytes);
         }
+    }
+
+    /// One message of a client. `marks` are what its data goes on with; `None`: it must not.
+    fn take_message(
+        &mut self,
+        context: &mut Context<'_>,
+        from: FiveTuple,
+        marks: Option<Marks>,
+        message: &[u8],
+    ) {
+        let Some(relay) = self.server.handle_client(context.now, from, message) else {
+            return self.carry_out(context);
+        };
+        let Some(port) = self.ports.get_mut(&relay.relayed) else {
+            return context.stats.add(Stat::DroppedNoSocket, 1);
+        };
+        let Some(marks) = marks else {
+            return context.stats.add(Stat::DroppedHopLimit, 1);
+        };
+        let route = Route {
+            to: relay.peer,
+            from: None,
+            marks,
+            dont_fragment: relay.dont_fragment,
+        };
+        context.outbox.push(&port.socket, route, relay.data);
+        port.count_to_peer(context.now.mono, relay.peer, relay.data.len());
+        let length = relay.data.len() as u64;
+        context.stats.add(Stat::PacketsToPeer, 1);
+        context.stats.add(Stat::BytesToPeer, length);
     }
 
     pub fn from_peers(&mut self, context: &mut Context<'_>, relayed: SocketAddr, batch: &Batch) {
         for datagram in batch.datagrams() {
-            let Some(marks) = datagram.marks.onward() else {
-                context.stats.add(Stat::DroppedHopLimit, 1);
-                continue;
-            };
-            self.framed.clear();
-            let (from, bytes) = (datagram.from, datagram.bytes);
-            let Some(to) =
-                self.server
-                    .handle_peer(context.now, relayed, from, bytes, &mut self.framed)
-            else {
+            let (now, from, bytes) = (context.now, datagram.from, datagram.bytes);
+            let framed = &mut self.framed;
+            let Some(to) = self.server.handle_peer(now, relayed, from, bytes, framed) else {
                 context.stats.add(Stat::DroppedNotPermitted, 1);
                 continue;
             };
-            let Some((socket, route)) = route_to_client(&self.listeners, to) else {
-                context.stats.add(Stat::DroppedNoSocket, 1);
+            let marks = datagram.marks.onward();
+            if let Err(dropped) = self.clients.data(context, to, marks, &self.framed) {
+                context.stats.add(dropped, 1);
                 continue;
-            };
-            context
-                .outbox
-                .push(socket, Route { marks, ..route }, &self.framed);
+            }
             if let Some(port) = self.ports.get_mut(&relayed) {
-                port.count_to_client(context.now.mono, from, bytes.len());
+                port.count_to_client(now.mono, from, bytes.len());
             }
             context.stats.add(Stat::PacketsToClient, 1);
             context.stats.add(Stat::BytesToClient, bytes.len() as u64);
@@ -126,9 +124,9 @@ impl Driver {
             let Some(to) = self.server.handle_icmp(now, relayed, about, error, framed) else {
                 continue;
             };
-            match route_to_client(&self.listeners, to) {
-                Some((socket, route)) => context.outbox.push(socket, route, &self.framed),
-                None => context.stats.add(Stat::DroppedNoSocket, 1),
+            let marks = Some(Marks::default());
+            if let Err(dropped) = self.clients.data(context, to, marks, &self.framed) {
+                context.stats.add(dropped, 1);
             }
         }
     }
@@ -170,10 +168,7 @@ impl Driver {
     fn carry_out(&mut self, context: &mut Context<'_>) {
         while let Some(command) = self.server.next_command() {
             match command {
-                Command::Send { to, bytes } => match route_to_client(&self.listeners, to) {
-                    Some((socket, route)) => context.outbox.push(socket, route, &bytes),
-                    None => context.stats.add(Stat::DroppedNoSocket, 1),
-                },
+                Command::Send { to, bytes } => self.clients.answer(context, to, &bytes),
                 Command::BindRelay {
                     allocation,
                     family,
@@ -258,6 +253,12 @@ impl Driver {
         }
     }
 
+    /// Datagrams for a channel, or (0) for none, that its client's connection was too slow for.
+    pub fn dropped(&self, client: &FiveTuple, channel: u16) -> u64 {
+        let connection = self.clients.connection(client);
+        connection.map_or(0, |connection| connection.dropped_of(channel))
+    }
+
     /// What userspace relayed of a channel, or (no peer) of an allocation outside its channels.
     pub fn traffic(&self, relayed: SocketAddr, peer: Option<SocketAddr>) -> relay_port::Share {
         self.ports
@@ -293,25 +294,4 @@ fn bind(
             PortFault::UnknownToken => BindFault::UnknownReservation,
         }
     })
-}
-
-/// The listening socket a client talks to, and the way back from the address it contacted.
-fn route_to_client(listeners: &[Rc<Socket>], to: turn::FiveTuple) -> Option<(&Rc<Socket>, Route)> {
-    let wildcard = |local: SocketAddr| {
-        local.ip().is_unspecified()
-            && local.port() == to.server.port()
-            && local.is_ipv4() == to.server.is_ipv4()
-    };
-    let exact = listeners.iter().find(|socket| socket.local() == to.server);
-    let socket = exact.or_else(|| listeners.iter().find(|socket| wildcard(socket.local())))?;
-    let from = socket.local().ip().is_unspecified().then(|| to.server.ip());
-    Some((
-        socket,
-        Route {
-            to: to.client,
-            from,
-            marks: Marks::default(),
-            dont_fragment: false,
-        },
-    ))
 }

@@ -3,9 +3,11 @@
 
 use std::io;
 use std::rc::Rc;
+use std::time::Instant;
 
 use super::socket::{Route, Socket};
 use super::stats::{Stat, Stats};
+use super::stream::connection::Connection;
 
 /// Segments this small fit the smallest MTU IPv6 allows (1280 − 48), so segmenting is never refused for size.
 const LARGEST_SEGMENT: usize = 1232;
@@ -19,6 +21,8 @@ const LOOK_BACK: usize = 16;
 pub struct Outbox {
     runs: Vec<Run>,
     used: usize,
+    /// Connections with something to write.
+    streams: Vec<Rc<Connection>>,
 }
 
 struct Run {
@@ -83,6 +87,13 @@ impl Outbox {
         self.used += 1;
     }
 
+    /// What was queued for this connection leaves with the rest.
+    pub fn schedule(&mut self, connection: &Rc<Connection>) {
+        if connection.schedule() {
+            self.streams.push(Rc::clone(connection));
+        }
+    }
+
     /// Sends everything. Errors are counted by kind and end nothing.
     pub fn flush(&mut self, stats: &Stats) {
         for run in &mut self.runs[..self.used] {
@@ -91,6 +102,12 @@ impl Outbox {
             }
         }
         self.used = 0;
+        if !self.streams.is_empty() {
+            let now = Instant::now();
+            for connection in self.streams.drain(..) {
+                connection.flush(now, stats);
+            }
+        }
     }
 }
 

@@ -55,6 +55,20 @@ stats! {
     DroppedNotPermitted = Counter "userspace_dropped", reason = "not_permitted";
     DroppedHopLimit = Counter "userspace_dropped", reason = "hop_limit";
     DroppedNoSocket = Counter "userspace_dropped", reason = "no_socket";
+    DroppedStreamQueue = Counter "userspace_dropped", reason = "stream_queue";
+    StreamTcp = Counter "stream_accepted", protocol = "turn_tcp";
+    StreamTls = Counter "stream_accepted", protocol = "turn_tls";
+    StreamHttp = Counter "stream_accepted", protocol = "http";
+    StreamRefusedTotal = Counter "stream_refused", reason = "half_open_total";
+    StreamRefusedPrefix = Counter "stream_refused", reason = "half_open_prefix";
+    StreamRefusedProxyHeader = Counter "stream_refused", reason = "proxy_header";
+    StreamRefusedHandshake = Counter "stream_refused", reason = "tls_handshake";
+    StreamRefusedUnknown = Counter "stream_refused", reason = "unknown_protocol";
+    StreamRefusedSlow = Counter "stream_refused", reason = "too_slow";
+    StreamEndedByClient = Counter "stream_ended", reason = "client";
+    StreamEndedMalformed = Counter "stream_ended", reason = "malformed";
+    StreamEndedIdle = Counter "stream_ended", reason = "no_allocation";
+    StreamEndedBroken = Counter "stream_ended", reason = "broken";
     Panics = Counter "worker_panics";
     RelayBindFailed = Counter "relay_bind_failures";
     ForwardOpened = Counter "forward_sessions_opened";
@@ -64,6 +78,7 @@ stats! {
     ForwardRefusedRate = Counter "forward_refused", reason = "rate";
     ForwardRefusedNoPort = Counter "forward_refused", reason = "no_port";
     ForwardRefusedNoTarget = Counter "forward_refused", reason = "no_address";
+    StreamConnections = Gauge "stream_connections";
     Allocations = Gauge "allocations";
     ForwardSessions = Gauge "forward_sessions";
     ChannelSessions = Gauge "channel_sessions";
@@ -100,6 +115,18 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
         "Received datagrams userspace did not relay, by reason; TURN refusals are counted by the TURN server.",
     ),
     (
+        "stream_accepted",
+        "Connections by what they turned out to speak.",
+    ),
+    (
+        "stream_refused",
+        "Connections closed before they spoke any protocol, by reason.",
+    ),
+    (
+        "stream_ended",
+        "TURN connections ended, by reason. broken: a fault of the network, or answers nobody read.",
+    ),
+    (
         "worker_panics",
         "Faults of the program itself, survived by dropping what was being handled. Any is worth a report.",
     ),
@@ -115,6 +142,10 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
     (
         "forward_refused",
         "First packets of clients that got no forward session, by reason.",
+    ),
+    (
+        "stream_connections",
+        "TURN connections over TCP and TLS now.",
     ),
     ("allocations", "TURN allocations now."),
     ("forward_sessions", "Sessions of forwards now."),

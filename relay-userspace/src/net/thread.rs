@@ -1,7 +1,7 @@
 //! The thread and the runtime around a worker. Knows nothing of what the worker does.
 
 use std::io;
-use std::net::UdpSocket;
+use std::net::{TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -23,6 +23,7 @@ pub struct Plan {
     /// Ids of its forward sessions: the first, and the distance to the next.
     pub forward_ids: (u64, u64),
     pub listeners: Vec<UdpSocket>,
+    pub doors: Vec<TcpListener>,
     /// Of an earlier process's worker of the same index.
     pub restored: Vec<SavedAllocation>,
 }
@@ -74,7 +75,8 @@ async fn run(
 ) {
     let (first, stride) = plan.forward_ids;
     let (server, forwarding) = (Server::new(plan.turn), Forwarding::new(first, stride));
-    match Worker::start(plan.shared, stats, server, forwarding, plan.listeners) {
+    let (listeners, doors) = (plan.listeners, plan.doors);
+    match Worker::start(plan.shared, stats, server, forwarding, listeners, doors) {
         Ok(worker) => {
             worker.with_driver(|driver, context| driver.restore(context, &plan.restored));
             // Whoever waited may have given up: then the inbox is closed, too.

@@ -23,6 +23,7 @@ pub fn sessions(worker: &Rc<Worker>) -> Vec<api::Session> {
                 let mut row = of_allocation(&allocation, channel.relayed, now);
                 let share = driver.traffic(channel.relayed, Some(channel.peer));
                 of_channel(&mut row, channel, now);
+                row.stream_dropped = driver.dropped(&allocation.tuple, channel.number);
                 userspace(&mut row, [&share.to_peer, &share.to_client], now);
                 row.age_seconds = seconds(share.since.unwrap_or(allocation.created), now);
                 place(&mut row, fastpath, now);
@@ -34,6 +35,7 @@ pub fn sessions(worker: &Rc<Worker>) -> Vec<api::Session> {
                     continue;
                 }
                 let mut row = of_allocation(&allocation, relayed, now);
+                row.stream_dropped = driver.dropped(&allocation.tuple, 0);
                 let share = driver.traffic(relayed, None);
                 userspace(&mut row, [&share.to_peer, &share.to_client], now);
                 rows.push(row);

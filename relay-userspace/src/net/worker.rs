@@ -15,9 +15,10 @@ use super::forwarding::Forwarding;
 use super::icmp::queue::Reports;
 use super::outbox::Outbox;
 use super::receive::{self, Role};
-use super::shared::Shared;
+use super::shared::{Shared, Streams};
 use super::socket::Socket;
 use super::stats::{Stat, Stats};
+use super::stream::{self, connection::Connection, inbox::Inbox};
 use crate::turn::{self, Now};
 
 const AFTER_A_PANIC: Duration = Duration::from_secs(1);
@@ -36,6 +37,7 @@ pub struct Worker {
     shared: Arc<Shared>,
     stats: Arc<Stats>,
     batch: RefCell<Batch>,
+    inbox: RefCell<Inbox>,
     reports: RefCell<Reports>,
     outbox: RefCell<Outbox>,
     driver: RefCell<Driver>,
@@ -46,13 +48,14 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Inside the worker's runtime. `listeners` speak TURN.
+    /// Inside the worker's runtime. `listeners` speak TURN, `doors` whatever their connections do.
     pub fn start(
         shared: Arc<Shared>,
         stats: Arc<Stats>,
         server: turn::Server,
         forwarding: Forwarding,
         listeners: Vec<std::net::UdpSocket>,
+        doors: Vec<std::net::TcpListener>,
     ) -> io::Result<Rc<Worker>> {
         let listeners = listeners
             .into_iter()
@@ -62,6 +65,7 @@ impl Worker {
             shared,
             stats,
             batch: RefCell::default(),
+            inbox: RefCell::default(),
             reports: RefCell::default(),
             outbox: RefCell::default(),
             driver: RefCell::new(Driver::new(server, listeners.clone())),
@@ -71,6 +75,9 @@ impl Worker {
         });
         for socket in listeners {
             receive::spawn(&worker, socket, Role::TurnListener);
+        }
+        for door in doors {
+            stream::listen::spawn(&worker, door)?;
         }
         tokio::task::spawn_local(Rc::clone(&worker).timer());
         Ok(worker)
@@ -103,6 +110,19 @@ impl Worker {
             }
         }
         Ok(())
+    }
+
+    /// What holds for connections of TCP and TLS.
+    pub fn streams(&self) -> &Streams {
+        &self.shared.streams
+    }
+
+    /// Reads once from a connection and does everything that follows from it.
+    pub fn read_stream(self: &Rc<Self>, connection: &Rc<Connection>) -> io::Result<()> {
+        let mut inbox = self.inbox.borrow_mut();
+        connection.read(&mut inbox, |bytes| {
+            self.with_driver(|driver, context| driver.from_stream(context, connection, bytes))
+        })
     }
 
     /// Takes one batch of ICMP errors from `socket` and tells whom they concern.

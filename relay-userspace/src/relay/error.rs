@@ -3,6 +3,8 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
+use crate::tls::TlsFault;
+
 /// Nothing runs when this is returned: what was bound is closed again.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -11,6 +13,14 @@ pub enum StartError {
         address: SocketAddr,
         source: io::Error,
     },
+    #[error("listen on {protocol}/{address}: {source}{}", advice(source))]
+    Door {
+        protocol: &'static str,
+        address: SocketAddr,
+        source: io::Error,
+    },
+    #[error("{0}")]
+    Tls(#[from] TlsFault),
     #[error(
         "use {address} as relay address: {source}; it must be an address of this host (relay.addresses, relay.advertise)"
     )]
@@ -61,10 +71,10 @@ impl ForwardError {
     }
 }
 
-fn advice(source: &io::Error) -> &'static str {
+pub fn advice(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::AddrInUse => {
-            "; another program has that port: `ss -lunp` shows it, or choose another port"
+            "; another program has that port: `ss -lunp` or `ss -ltnp` shows it, or choose another port"
         }
         io::ErrorKind::PermissionDenied => "; ports below 1024 need root or CAP_NET_BIND_SERVICE",
         io::ErrorKind::AddrNotAvailable => "; that address is not one of this host",

@@ -3,11 +3,12 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::num::NonZero;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use super::doors::Doors;
 use super::error::StartError;
 use super::forwards::Forwards;
 use super::heritage::Heritage;
@@ -20,9 +21,11 @@ use crate::credentials::Credentials;
 use crate::fastpath::FastPath;
 use crate::net::addresses::{RelayAddresses, local_addresses};
 use crate::net::ports::PortPool;
-use crate::net::shared::Shared;
+use crate::net::shared::{Shared, Streams};
 use crate::net::thread::{Plan, WorkerThread};
 use crate::policy::PeerPolicy;
+use crate::stream::queue::Limits;
+use crate::tls::Certificates;
 use crate::turn::{self, RelayFamilies, ServerConfig};
 
 /// How often ports of reservations nobody came for are looked for, and new addresses of the host.
@@ -37,8 +40,15 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
     raise_open_files();
     let addresses = relay_addresses(config)?;
     let (listen, listeners) = bind_listeners(config, count)?;
+    let doors = Doors::open(&config.listen, count)?;
+    let tls = Certificates::open(&config.tls.certificates)?;
     let pool = PortPool::new(config.relay.ports.clone());
-    let policy = Arc::new(policy(config, &listen, &pool));
+    let all: Vec<_> = [&listen, &doors.tcp, &doors.tls]
+        .into_iter()
+        .flatten()
+        .copied()
+        .collect();
+    let policy = Arc::new(policy(config, &all, &pool));
     let seed = random()?;
     let mut heritage = Heritage::open(config, count, random()?);
 
@@ -57,6 +67,7 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
         pool,
         addresses,
         journal: heritage.journal,
+        streams: streams(config, tls),
     });
     let turn = ServerConfig {
         credentials: Arc::new(Credentials::new(&config.auth)),
@@ -64,7 +75,7 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
         limits: config.limits.clone(),
         shared: turn::Shared::new(&config.limits, seed),
         advertise: shared.addresses.advertise.clone(),
-        relay_families: families(&shared.addresses, &listen),
+        relay_families: families(&shared.addresses, &all),
         nonce_key: heritage.remembered.nonce_key,
         seed,
         worker_index: 0,
@@ -73,7 +84,8 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
     };
     let mut restored = heritage.remembered.allocations_by_worker(count);
     let mut threads = Vec::with_capacity(count);
-    for (index, listeners) in listeners.into_iter().enumerate() {
+    let sockets = listeners.into_iter().zip(doors.listeners);
+    for (index, (listeners, doors)) in sockets.enumerate() {
         let turn = ServerConfig {
             worker_index: index,
             seed: random()?,
@@ -86,6 +98,7 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
             turn,
             forward_ids,
             listeners,
+            doors,
             restored: std::mem::take(&mut restored[index]),
         };
         match WorkerThread::start(plan).await {
@@ -104,20 +117,40 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
         heritage.remembered.sessions,
     );
     let keeping = housekeeping(Arc::clone(&shared.pool), policy);
-    let housekeeping = Mutex::new(Some(tokio::spawn(keeping).abort_handle()));
+    let watching = shared.streams.tls.clone().watch();
+    let tasks = [
+        tokio::spawn(keeping).abort_handle(),
+        tokio::spawn(watching).abort_handle(),
+    ];
     let inner = Inner {
         started: Instant::now(),
         listen,
+        listen_tcp: doors.tcp,
+        listen_tls: doors.tls,
+        not_listening: doors.closed,
         cards,
         shared,
         workers,
         forwards,
-        housekeeping,
+        tasks,
     };
     let relay = Relay {
         inner: Arc::new(inner),
     };
     Ok((relay, heritage.remembered.forwards))
+}
+
+fn streams(config: &Config, tls: Certificates) -> Streams {
+    Streams {
+        queue: Limits {
+            bytes: config.stream.max_queue_bytes,
+            age: config.stream.max_queue_age,
+        },
+        patience: config.stream.setup_timeout,
+        gate: Arc::default(),
+        tls,
+        proxies: config.listen.proxy_protocol_from.clone(),
+    }
 }
 
 /// Every allocation and every forward session is a socket; the usual soft limit of 1024 is for programs that `select`.

@@ -101,6 +101,11 @@ impl Server {
         self.table.len()
     }
 
+    /// Whether this client has an allocation.
+    pub fn serves(&self, client: &FiveTuple) -> bool {
+        self.table.of_client(client).is_some()
+    }
+
     pub fn allocation(&self, id: AllocationId) -> Option<AllocationView> {
         self.table[self.table.of_id(id)?].view()
     }

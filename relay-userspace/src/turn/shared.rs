@@ -1,6 +1,6 @@
 //! What the workers' servers share: quotas and flood limits. Touched by control messages only, never by relayed data.
 
-mod flood;
+pub(super) mod flood;
 mod quota;
 
 use std::sync::Arc;

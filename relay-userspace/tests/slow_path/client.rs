@@ -14,7 +14,8 @@ use turn_types::attribute::{
 };
 use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, DATA, REFRESH, SEND};
 
-use crate::setup::{Endpoint, PASSWORD, USER};
+use crate::endpoint::Endpoint;
+use crate::setup::{PASSWORD, USER};
 
 /// The code of an error response.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,6 +50,17 @@ impl TurnClient {
             password,
             realm,
             nonce,
+        }
+    }
+
+    /// Over a connection.
+    pub fn over(endpoint: Endpoint, server: SocketAddr) -> TurnClient {
+        TurnClient {
+            endpoint,
+            server,
+            password: PASSWORD,
+            realm: String::new(),
+            nonce: None,
         }
     }
 

@@ -2,8 +2,9 @@
 
 use relay_userspace::relay::{ForwardError, Relay, StartError};
 
+use crate::endpoint::Endpoint;
 use crate::forwards::forwarder;
-use crate::setup::{Endpoint, addr, config, eventually, forward, metric, relay};
+use crate::setup::{addr, config, eventually, forward, metric, relay};
 
 #[tokio::test]
 async fn clients_outside_the_allow_list_get_nothing() {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use relay_userspace::relay::Relay;
 
-use crate::setup::{Endpoint, addr, config, eventually, forward, metric, relay};
+use crate::endpoint::Endpoint;
+use crate::setup::{addr, config, eventually, forward, metric, relay};
 
 /// A relay that only forwards.
 pub async fn forwarder() -> Relay {

@@ -1,8 +1,12 @@
 //! The slow path on real loopback sockets: unprivileged, no fixed ports, no kernel program.
 
 mod client;
+mod endpoint;
 mod setup;
 
+mod certificates;
 mod forward_refusals;
 mod forwards;
+mod stream;
+mod trust;
 mod turn;

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use relay_userspace::config::{
     Admin, Auth, Config, Destination, Forward, Kernel, Limits, Listen, Metrics, Peers,
-    RelayAddresses, User, XdpMode,
+    RelayAddresses, Stream, Tls, User, XdpMode,
 };
 use relay_userspace::relay::Relay;
 use relay_userspace::secret::Secret;
-use tokio::net::UdpSocket;
 
 /// Far beyond what loopback takes, even on a loaded machine.
 pub const DEADLINE: Duration = Duration::from_secs(20);
@@ -22,7 +21,12 @@ pub fn config() -> Config {
     Config {
         listen: Listen {
             udp: vec![addr("127.0.0.1:0")],
+            tcp: vec![addr("127.0.0.1:0")],
+            tls: vec![addr("127.0.0.1:0")],
+            proxy_protocol_from: Vec::new(),
         },
+        tls: Tls::default(),
+        stream: Stream::default(),
         relay: RelayAddresses {
             addresses: Vec::new(),
             advertise: Vec::new(),
@@ -86,44 +90,6 @@ pub fn forward(name: &str, to: SocketAddr) -> Forward {
 
 pub fn addr(text: &str) -> SocketAddr {
     text.parse().expect("an address")
-}
-
-/// One end of a conversation.
-pub struct Endpoint {
-    socket: UdpSocket,
-}
-
-impl Endpoint {
-    pub async fn new() -> Endpoint {
-        Endpoint::at("127.0.0.1:0").await
-    }
-
-    pub async fn at(address: &str) -> Endpoint {
-        let socket = UdpSocket::bind(address).await.expect("a socket");
-        Endpoint { socket }
-    }
-
-    pub fn address(&self) -> SocketAddr {
-        self.socket.local_addr().expect("bound")
-    }
-
-    pub async fn send(&self, to: SocketAddr, bytes: &[u8]) {
-        self.socket.send_to(bytes, to).await.expect("sent");
-    }
-
-    /// The next datagram and who sent it.
-    pub async fn receive(&self) -> (Vec<u8>, SocketAddr) {
-        let mut buffer = vec![0; 1 << 16];
-        let received = tokio::time::timeout(DEADLINE, self.socket.recv_from(&mut buffer)).await;
-        let (len, from) = received.expect("a datagram in time").expect("received");
-        buffer.truncate(len);
-        (buffer, from)
-    }
-
-    /// Whether a datagram waits. Only after something that proves that it would be here by now.
-    pub fn is_empty(&self) -> bool {
-        self.socket.try_recv_from(&mut [0; 1]).is_err()
-    }
 }
 
 /// Asks until the answer is yes.

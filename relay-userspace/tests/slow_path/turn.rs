@@ -3,7 +3,8 @@
 use relay_userspace::relay::{Relay, StartError};
 
 use crate::client::{Refused, TurnClient};
-use crate::setup::{Endpoint, config, eventually, metric, relay};
+use crate::endpoint::Endpoint;
+use crate::setup::{config, eventually, metric, relay};
 
 const CHANNEL: u16 = 0x4001;
 

@@ -25,9 +25,53 @@ pub struct Answer {
     pub relay_protocol: Option<String>,
 }
 
+/// What a client reaches the relay by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    Udp,
+    Tcp,
+    Tls,
+}
+
+impl Transport {
+    pub const ALL: [Transport; 3] = [Transport::Udp, Transport::Tcp, Transport::Tls];
+
+    /// As browsers name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Transport::Udp => "udp",
+            Transport::Tcp => "tcp",
+            Transport::Tls => "tls",
+        }
+    }
+
+    pub fn port(self) -> u16 {
+        match self {
+            Transport::Udp | Transport::Tcp => stage::TURN_PORT,
+            Transport::Tls => stage::TLS_PORT,
+        }
+    }
+
+    /// Where what such a client sends should be relayed, if it goes by `path` over UDP.
+    pub fn path(self, path: Path) -> Path {
+        match self {
+            Transport::Udp => path,
+            Transport::Tcp | Transport::Tls => Path::Userspace,
+        }
+    }
+}
+
 /// Adds the arguments that every client of `tests/interop` knows.
 pub fn introduce(command: &mut Command, count: u64) {
-    command.args(["--server", &format!("{EDGE_V4}:{}", stage::TURN_PORT)]);
+    introduce_by(command, count, Transport::Udp);
+}
+
+/// The same for those that know other transports.
+pub fn introduce_by(command: &mut Command, count: u64, transport: Transport) {
+    command.args(["--server", &format!("{EDGE_V4}:{}", transport.port())]);
+    if transport != Transport::Udp {
+        command.args(["--transport", transport.name()]);
+    }
     command.args(["--user", stage::USER, "--password", stage::PASSWORD]);
     command.args(["--count", &count.to_string()]);
 }

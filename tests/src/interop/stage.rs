@@ -21,6 +21,8 @@ pub const USER: &str = "interop";
 pub const PASSWORD: &str = "relay-only";
 pub const REALM: &str = "relay.test";
 pub const TURN_PORT: u16 = 3478;
+/// One that nobody needs to be root for.
+pub const TLS_PORT: u16 = 5349;
 
 /// Who relays on the edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -23,12 +23,7 @@ pub fn status(report: &StatusReport) -> String {
             status.version, status.pid, status.uptime_seconds, status.workers
         ),
     );
-    let listen: Vec<_> = status
-        .listen
-        .iter()
-        .map(|address| format!("udp/{address}"))
-        .collect();
-    put("listening", listen.join(", "));
+    put("listening", status.listeners().join(", "));
     let addresses: Vec<_> = status
         .relay_addresses
         .iter()
@@ -68,7 +63,7 @@ pub fn status(report: &StatusReport) -> String {
             format!("http://{address}/metrics")
         }),
     );
-    for warning in &report.warnings {
+    for warning in status.not_listening.iter().chain(&report.warnings) {
         put("warning", warning.clone());
     }
     text.trim_end().to_owned()

@@ -34,18 +34,18 @@ fn durations_add_up_and_print_back() {
 #[test]
 fn a_bare_listen_port_means_both_families() {
     assert_eq!(
-        listen("3478").unwrap(),
+        listen("3478", Protocol::Udp).unwrap(),
         [
             "0.0.0.0:3478".parse().unwrap(),
             "[::]:3478".parse().unwrap()
         ]
     );
     assert_eq!(
-        listen("udp/192.0.2.1:0").unwrap(),
+        listen("udp/192.0.2.1:0", Protocol::Udp).unwrap(),
         ["192.0.2.1:0".parse().unwrap()]
     );
     assert!(
-        listen("tcp/192.0.2.1:1")
+        listen("tcp/192.0.2.1:1", Protocol::Udp)
             .unwrap_err()
             .problem
             .contains("tcp")

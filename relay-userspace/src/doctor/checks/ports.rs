@@ -1,9 +1,9 @@
-//! UDP ports: who holds those the relay wants, and whether other programs are given ports of the relay's range.
+//! Ports: who holds those the relay wants, and whether other programs are given ports of the relay's range.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
-use super::super::facts::{Bound, Ports};
+use super::super::facts::{Bound, Door, Ports};
 use super::Finding;
 
 pub fn check(ports: &Ports) -> Vec<Finding> {
@@ -12,6 +12,7 @@ pub fn check(ports: &Ports) -> Vec<Finding> {
         .iter()
         .map(|(what, address)| listener(ports, what, *address))
         .collect();
+    findings.extend(ports.doors.iter().map(|wanted| door(ports, wanted)));
     if let Some(range) = &ports.relay {
         findings.push(held(ports, range));
         findings.extend(
@@ -43,6 +44,25 @@ fn listener(ports: &Ports, what: &str, address: SocketAddr) -> Finding {
             format!("wanted for {what}, held by {}", owner(bound)),
             "stop that program (`ss -lunp` shows it), or choose another port",
         ),
+    }
+}
+
+fn door(ports: &Ports, wanted: &Door) -> Finding {
+    let subject = format!("{}/{}", wanted.protocol, wanted.address);
+    let mut holders = ports.bound_tcp.iter();
+    match holders.find(|bound| collides(bound.address, wanted.address)) {
+        None => Finding::ok("ports", subject, "free for TURN"),
+        Some(bound) if is_ours(ports, bound) => {
+            Finding::ok("ports", subject, "held by the running relay for TURN")
+        }
+        Some(bound) => {
+            let found = format!("wanted for TURN, held by {}", owner(bound));
+            let remedy = "stop that program (`ss -ltnp` shows it), or name other ports in listen.tcp and listen.tls";
+            match wanted.needed {
+                true => Finding::fail("ports", subject, found, remedy),
+                false => Finding::warn("ports", subject, found, remedy),
+            }
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! UDP sockets of this network namespace from /proc, with the processes that hold them.
+//! Sockets of this network namespace from /proc, with the processes that hold them.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -6,11 +6,18 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use super::super::facts::Bound;
 use super::text;
 
+/// Tables of one protocol, and the state of sockets that count, if not all do.
+pub type Tables = ([&'static str; 2], Option<&'static str>);
+
+pub const UDP: Tables = (["/proc/net/udp", "/proc/net/udp6"], None);
+/// TCP_LISTEN of the kernel.
+pub const LISTENING: Tables = (["/proc/net/tcp", "/proc/net/tcp6"], Some("0A"));
+
 /// Those whose port is `wanted`.
-pub fn read(wanted: impl Fn(u16) -> bool) -> Vec<Bound> {
+pub fn read((tables, state): Tables, wanted: impl Fn(u16) -> bool) -> Vec<Bound> {
     let mut sockets = Vec::new();
-    for path in ["/proc/net/udp", "/proc/net/udp6"] {
-        sockets.extend(parse(&text(path).unwrap_or_default()));
+    for path in tables {
+        sockets.extend(parse(&text(path).unwrap_or_default(), state));
     }
     sockets.retain(|(address, _)| wanted(address.port()));
     if sockets.is_empty() {
@@ -25,9 +32,12 @@ pub fn read(wanted: impl Fn(u16) -> bool) -> Vec<Bound> {
 }
 
 /// Address and inode of each line; addresses are hexadecimal words of the host's byte order.
-fn parse(table: &str) -> Vec<(SocketAddr, u64)> {
+fn parse(table: &str, state: Option<&str>) -> Vec<(SocketAddr, u64)> {
     let line = |line: &str| {
         let fields: Vec<_> = line.split_whitespace().collect();
+        if state.is_some_and(|state| fields.get(3) != Some(&state)) {
+            return None;
+        }
         let (ip, port) = fields.get(1)?.split_once(':')?;
         let port = u16::from_str_radix(port, 16).ok()?;
         Some((
@@ -96,8 +106,9 @@ mod tests {
                      8: 00000000000000000000000001000000:0D96 0:0 07 0:0 0:0 0     0        0 4712 2 0 0\n";
         let expected = [("127.0.0.1:3478", 4711), ("[::1]:3478", 4712)];
         assert_eq!(
-            parse(table),
+            parse(table, None),
             expected.map(|(address, inode)| (address.parse().unwrap(), inode))
         );
+        assert_eq!(parse(table, Some("07")).len(), 1);
     }
 }

@@ -6,7 +6,7 @@ use crate::journal::{Entry, Key};
 use crate::net::worker::Context;
 use crate::turn::{AllocationId, BindFault, FiveTuple, SavedAllocation, Transport};
 
-use super::{Driver, route_to_client};
+use super::Driver;
 
 impl Driver {
     /// Leaves what changed in the journal's mailbox.
@@ -46,7 +46,7 @@ impl Driver {
             server: saved.server,
             transport: Transport::Udp,
         };
-        if route_to_client(&self.listeners, tuple).is_none() {
+        if !self.clients.reaches(tuple) {
             return Err(format!("nothing listens on {} any more", saved.server));
         }
         let restored = saved

@@ -66,7 +66,7 @@ impl Flood {
 }
 
 /// /24 of IPv4, /48 of IPv6: what one site can spoof or own cheaply.
-fn prefix(source: IpAddr) -> u64 {
+pub fn prefix(source: IpAddr) -> u64 {
     match source.to_canonical() {
         IpAddr::V4(v4) => u64::from(v4.to_bits() >> 8),
         IpAddr::V6(v6) => (v6.to_bits() >> 80) as u64 | 1 << 63,

@@ -77,6 +77,10 @@ pub fn session(s: &Session) -> String {
     if let Some(note) = &s.note {
         put("but", note.clone());
     }
+    if s.stream_dropped > 0 {
+        let text = format!("{} datagrams: its connection is too slow", s.stream_dropped);
+        put("client missed", text);
+    }
     if let Some(trouble) = &s.trouble {
         put("destination", trouble.clone());
     }

@@ -1,0 +1,317 @@
+//! One client's connection once it speaks TURN: what is read of it, what waits to leave by it. Never waits itself, and
+//! knows messages only by their frames.
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, Read, Write};
+use std::time::Instant;
+
+use rustls::ServerConnection;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+use super::gate::Place;
+use super::inbox::Inbox;
+use crate::net::stats::{Stat, Stats};
+use crate::stream::queue::{Limits, Owner, Queue};
+use crate::turn::FiveTuple;
+
+/// Plaintext handed to TLS at a time: what is encrypted cannot be dropped any more. Little while the client reads slowly.
+const SMALLEST_BURST: usize = 2 << 10;
+/// As many records as one call writes.
+const LARGEST_BURST: usize = 64 << 10;
+/// One call takes no more, and a slow link never so much.
+const LARGEST_WRITE: usize = 1 << 20;
+
+pub struct Connection {
+    tuple: FiveTuple,
+    tcp: TcpStream,
+    state: RefCell<State>,
+    /// The kernel takes no more now.
+    blocked: Cell<bool>,
+    broken: Cell<bool>,
+    /// Waits in an outbox to be flushed.
+    scheduled: Cell<bool>,
+    /// Held until there is an allocation.
+    place: RefCell<Option<Place>>,
+    changed: Notify,
+}
+
+struct State {
+    tls: Option<Box<ServerConnection>>,
+    queue: Queue,
+    burst: usize,
+    /// The beginning of a message whose rest is to come.
+    begun: Vec<u8>,
+    drops_told: u64,
+}
+
+impl Connection {
+    /// `begun` was read already.
+    pub fn new(
+        tuple: FiveTuple,
+        tcp: TcpStream,
+        tls: Option<ServerConnection>,
+        begun: Vec<u8>,
+        limits: Limits,
+        place: Place,
+    ) -> Connection {
+        let mut tls = tls;
+        if let Some(tls) = &mut tls {
+            // `burst` bounds what it holds; its own limit would cut messages in two.
+            tls.set_buffer_limit(None);
+        }
+        Connection {
+            tuple,
+            tcp,
+            state: RefCell::new(State {
+                tls: tls.map(Box::new),
+                queue: Queue::new(limits),
+                burst: SMALLEST_BURST,
+                begun,
+                drops_told: 0,
+            }),
+            blocked: Cell::new(false),
+            broken: Cell::new(false),
+            scheduled: Cell::new(false),
+            place: RefCell::new(Some(place)),
+            changed: Notify::new(),
+        }
+    }
+
+    pub fn tuple(&self) -> FiveTuple {
+        self.tuple
+    }
+
+    /// Queues a STUN answer.
+    pub fn push_control(&self, message: &[u8]) {
+        if self.state.borrow_mut().queue.push_control(message).is_err() {
+            self.end();
+        }
+    }
+
+    /// Queues framed data of `owner`.
+    pub fn push_data(&self, now: Instant, owner: Owner, message: &[u8]) {
+        let mut state = self.state.borrow_mut();
+        state.queue.push_data(now, owner, message);
+    }
+
+    /// Datagrams of `owner` that were dropped for want of a client that reads.
+    pub fn dropped_of(&self, owner: Owner) -> u64 {
+        self.state.borrow().queue.dropped_of(owner)
+    }
+
+    /// True once, until `flush`.
+    pub fn schedule(&self) -> bool {
+        !self.scheduled.replace(true)
+    }
+
+    /// Writes what the kernel takes. A fault ends the connection.
+    pub fn flush(&self, now: Instant, stats: &Stats) {
+        self.scheduled.set(false);
+        let mut state = self.state.borrow_mut();
+        if !self.blocked.get() && state.write(&self.tcp, &self.blocked, now).is_err() {
+            self.end();
+        } else if self.blocked.get() {
+            self.changed.notify_one();
+        }
+        let dropped = state.queue.dropped();
+        let news = dropped - std::mem::replace(&mut state.drops_told, dropped);
+        stats.add(Stat::DroppedStreamQueue, news);
+    }
+
+    /// The kernel takes more again.
+    pub fn unblock(&self) {
+        self.blocked.set(false);
+    }
+
+    /// Waits for something to read, for room to write if that was wanting, or for `end`.
+    pub async fn ready(&self) -> io::Result<tokio::io::Ready> {
+        loop {
+            let interest = match self.blocked.get() {
+                true => Interest::READABLE | Interest::WRITABLE,
+                false => Interest::READABLE,
+            };
+            if self.broken.get() {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            tokio::select! {
+                ready = self.tcp.ready(interest) => return ready,
+                () = self.changed.notified() => {}
+            }
+        }
+    }
+
+    /// Reads once. What has come is given to `take`, which says how much of it were whole messages. `WouldBlock`: nothing
+    /// is there; `UnexpectedEof`: nothing more will be.
+    pub fn read(
+        &self,
+        inbox: &mut Inbox,
+        take: impl FnOnce(&[u8]) -> io::Result<usize>,
+    ) -> io::Result<()> {
+        let Inbox { wire, plain } = inbox;
+        let mut state = self.state.borrow_mut();
+        let begun = state.begun.len();
+        plain[..begun].copy_from_slice(&state.begun);
+        let read = match &mut state.tls {
+            None => self.tcp.try_read(&mut plain[begun..])?,
+            Some(tls) => read_tls(&self.tcp, tls, wire, &mut plain[begun..])?,
+        };
+        drop(state);
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let taken = take(&plain[..begun + read])?;
+        let mut state = self.state.borrow_mut();
+        state.begun.clear();
+        state.begun.extend_from_slice(&plain[taken..begun + read]);
+        if state.begun.is_empty() {
+            state.begun = Vec::new();
+        }
+        Ok(())
+    }
+
+    /// Whether it has had no allocation yet.
+    pub fn is_new(&self) -> bool {
+        self.place.borrow().is_some()
+    }
+
+    /// It has an allocation.
+    pub fn established(&self) {
+        self.place.take();
+    }
+
+    /// Has its task end it.
+    pub fn end(&self) {
+        self.broken.set(true);
+        self.changed.notify_one();
+    }
+
+    /// Says farewell, as far as the kernel takes it.
+    pub fn close(&self) {
+        let mut state = self.state.borrow_mut();
+        if let Some(tls) = &mut state.tls {
+            tls.send_close_notify();
+            let _ = tls.write_tls(&mut Sink(&self.tcp));
+        }
+    }
+}
+
+impl State {
+    fn write(&mut self, tcp: &TcpStream, blocked: &Cell<bool>, now: Instant) -> io::Result<()> {
+        self.queue.drop_aged(now);
+        let written = match &mut self.tls {
+            None => write_plain(tcp, &mut self.queue),
+            Some(tls) => write_tls(tcp, tls, &mut self.queue, &mut self.burst),
+        };
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.burst = SMALLEST_BURST;
+                blocked.set(true);
+                Ok(())
+            }
+            written => written,
+        }
+    }
+}
+
+fn write_plain(tcp: &TcpStream, queue: &mut Queue) -> io::Result<()> {
+    while !queue.is_empty() {
+        let written = tcp.try_write_vectored(&queue.slices(LARGEST_WRITE))?;
+        queue.advance(written);
+    }
+    Ok(())
+}
+
+fn write_tls(
+    tcp: &TcpStream,
+    tls: &mut ServerConnection,
+    queue: &mut Queue,
+    burst: &mut usize,
+) -> io::Result<()> {
+    loop {
+        while tls.wants_write() {
+            tls.write_tls(&mut Sink(tcp))?;
+        }
+        if queue.is_empty() {
+            return Ok(());
+        }
+        let mut given = 0;
+        while given < *burst && !queue.is_empty() {
+            // A record each: it can be read as soon as it is there, and some clients (turnutils_uclient) take a record
+            // for a message.
+            let taken = match queue.next_message() {
+                (whole, []) => tls.writer().write(whole)?,
+                (first, second) => {
+                    let pieces = [io::IoSlice::new(first), io::IoSlice::new(second)];
+                    tls.writer().write_vectored(&pieces)?
+                }
+            };
+            queue.advance(taken);
+            given += taken;
+        }
+        *burst = (2 * *burst).min(LARGEST_BURST);
+    }
+}
+
+/// Decrypts what is there, at least a byte of it.
+fn read_tls(
+    tcp: &TcpStream,
+    tls: &mut ServerConnection,
+    wire: &mut [u8],
+    plain: &mut [u8],
+) -> io::Result<usize> {
+    // What the handshake brought along.
+    let mut filled = drain(tls, plain)?;
+    if filled > 0 {
+        return Ok(filled);
+    }
+    while filled == 0 {
+        let read = tcp.try_read(wire)?;
+        if read == 0 {
+            return Ok(0);
+        }
+        let mut rest = &wire[..read];
+        while !rest.is_empty() {
+            if tls.read_tls(&mut rest)? == 0 {
+                return Ok(filled);
+            }
+            let state = tls.process_new_packets().map_err(io::Error::other)?;
+            filled += drain(tls, &mut plain[filled..])?;
+            if state.peer_has_closed() {
+                return Ok(filled);
+            }
+        }
+    }
+    Ok(filled)
+}
+
+fn drain(tls: &mut ServerConnection, plain: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < plain.len() {
+        match tls.reader().read(&mut plain[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// The connection as a writer that never waits.
+struct Sink<'a>(&'a TcpStream);
+
+impl Write for Sink<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        self.0.try_write_vectored(slices)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
