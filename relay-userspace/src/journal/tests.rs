@@ -31,6 +31,7 @@ fn allocation(id: u64, lifetime: u32) -> SavedAllocation {
         lifetime,
         created: now,
         expires: now + Duration::from_secs(600),
+        mobility: None,
         permissions: Vec::new(),
         channels: Vec::new(),
     }

@@ -3,9 +3,11 @@
 //! answer that says so leaves.
 
 mod clients;
+pub mod moving;
 mod relay_port;
 mod stream;
 mod survive;
+mod tcp;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -36,6 +38,7 @@ pub struct Driver {
     /// The relayed address and the peer of each channel.
     channels: HashMap<SessionId, (SocketAddr, SocketAddr)>,
     framed: Vec<u8>,
+    tcp: tcp::TcpRelay,
 }
 
 impl Driver {
@@ -46,6 +49,7 @@ impl Driver {
             ports: HashMap::new(),
             channels: HashMap::new(),
             framed: Vec::new(),
+            tcp: tcp::TcpRelay::default(),
         }
     }
 
@@ -172,17 +176,41 @@ impl Driver {
                 Command::BindRelay {
                     allocation,
                     family,
+                    tcp,
                     local_hint,
                     port,
                 } => {
-                    let bound = bind(context, family, local_hint, port);
-                    let bound = bound.and_then(|bound| self.open(context, allocation, bound));
+                    let bound = match tcp {
+                        true => self.tcp.open(context, family, local_hint),
+                        false => bind(context, family, local_hint, port)
+                            .and_then(|bound| self.open(context, allocation, bound)),
+                    };
                     if bound.is_err() {
                         context.stats.add(Stat::RelayBindFailed, 1);
                     }
                     self.server
                         .relay_bound(context.now, allocation, family, bound);
                 }
+                Command::FetchAllocation {
+                    allocation,
+                    serial,
+                    home,
+                    from,
+                    request,
+                } => self.fetch(context, home, allocation, serial, from, request),
+                Command::OpenPeerConnection {
+                    connection,
+                    relayed,
+                    peer,
+                } => self.open_peer(context, connection, relayed, peer),
+                Command::ClosePeerConnection { connection } => self.tcp.close_peer(connection),
+                Command::JoinConnections {
+                    connection,
+                    home,
+                    username,
+                    from,
+                    origin,
+                } => self.join(context, connection, home, username, from, origin),
                 Command::ReleaseRelay { relayed, .. } => self.close(context, relayed),
                 Command::CancelReservation { token } => {
                     context.shared.pool.cancel_reservation(token);
@@ -248,7 +276,7 @@ impl Driver {
     }
 
     fn close(&mut self, context: &mut Context<'_>, relayed: SocketAddr) {
-        if self.ports.remove(&relayed).is_some() {
+        if !self.tcp.close(relayed) && self.ports.remove(&relayed).is_some() {
             context.shared.fastpath.close_port(relayed);
         }
     }

@@ -3,7 +3,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::num::NonZero;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -68,6 +68,7 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
         addresses,
         journal: heritage.journal,
         streams: streams(config, tls),
+        workers: OnceLock::new(),
     });
     let turn = ServerConfig {
         credentials: Arc::new(Credentials::new(&config.auth)),
@@ -76,6 +77,8 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
         shared: turn::Shared::new(&config.limits, seed),
         advertise: shared.addresses.advertise.clone(),
         relay_families: families(&shared.addresses, &all),
+        mobility: true,
+        ids_after: heritage.remembered.last_id(),
         nonce_key: heritage.remembered.nonce_key,
         seed,
         worker_index: 0,
@@ -109,6 +112,9 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
             }
         }
     }
+    let inboxes = threads.iter().map(|thread| thread.requests.downgrade());
+    let set = shared.workers.set(inboxes.collect());
+    debug_assert!(set.is_ok(), "set once");
     let workers = Arc::new(Workers::new(threads));
     let forwards = Forwards::new(
         Arc::clone(&workers),

@@ -7,8 +7,8 @@ use stun_types::attribute::{AttributeStaticType as _, ErrorCode};
 use stun_types::message::{Message, StunParseError};
 use turn_types::AddressFamily;
 use turn_types::attribute::{
-    AdditionalAddressFamily, EvenPort, Lifetime, RequestedAddressFamily, RequestedTransport,
-    ReservationToken as TokenAttribute,
+    AdditionalAddressFamily, DontFragment, EvenPort, Lifetime, RequestedAddressFamily,
+    RequestedTransport, ReservationToken as TokenAttribute,
 };
 
 use super::allocation::{Allocation, Binding, Granted, Relay};
@@ -19,6 +19,7 @@ use super::command::{BindFault, Command, Family, PortWish, ReservationToken};
 use super::counters::Counter;
 use super::identity::{AllocationId, FiveTuple, Now};
 use super::message::{Origin, optional, required};
+use super::mobility::Mobility;
 use super::relayed::Relayed;
 use super::server::Server;
 use super::shared::Full;
@@ -27,8 +28,6 @@ use super::timer::Timer;
 
 /// RFC 8656 §3.2.
 const DEFAULT_LIFETIME: u32 = 600;
-/// IANA's number of UDP, the one transport there is for relayed data here.
-const UDP: u8 = 17;
 
 impl Server {
     pub(super) fn allocate(
@@ -48,13 +47,20 @@ impl Server {
                 self.counters.bump(Counter::PendingDropped);
                 return Ok(None);
             }
-            let allocated = self.allocated(existing);
+            let allocated = self.allocated(now, slot);
             self.counters.bump(Counter::Retransmissions);
             return Ok(Some(allocated));
         }
-        if required::<RequestedTransport>(message)?.protocol() != UDP {
-            return Err(Reject::TransportUnsupported);
+        let tcp = match required::<RequestedTransport>(message)?.protocol() {
+            RequestedTransport::UDP => false,
+            RequestedTransport::TCP => true,
+            _ => return Err(Reject::TransportUnsupported),
+        };
+        if tcp && !fits_tcp(from, message) {
+            return Err(Reject::BadRequest);
         }
+        // A TCP allocation stays with its control connection: it gets no ticket.
+        let mobile = self.wants_mobility(message)? && !tcp;
         let Wanted { families, port } = self.wanted(message)?;
         let (wanted, refused): (Vec<_>, Vec<_>) = families
             .into_iter()
@@ -95,6 +101,8 @@ impl Server {
             }),
             held: Relayed::default(),
             halved: None,
+            tcp,
+            mobility: mobile.then(Mobility::default),
             created: now.mono,
             expires,
             permissions: std::collections::HashMap::with_hasher(self.hash),
@@ -102,10 +110,12 @@ impl Server {
         });
         self.timers.set(expires, Timer::Allocation(slot));
         self.forget_farewell(from);
+        self.forget_former_at(from);
         for family in wanted {
             self.commands.push_back(Command::BindRelay {
                 allocation: id,
                 family,
+                tcp,
                 local_hint: from.server.ip(),
                 port,
             });
@@ -116,7 +126,7 @@ impl Server {
     /// The driver's answer to [`Command::BindRelay`].
     pub fn relay_bound(
         &mut self,
-        _now: Now,
+        now: Now,
         allocation: AllocationId,
         family: Family,
         result: Result<SocketAddr, BindFault>,
@@ -142,12 +152,12 @@ impl Server {
         }
         self.table[slot].relay = Relay::Binding(binding);
         if binding.waiting == 0 {
-            self.finish_allocation(slot, binding);
+            self.finish_allocation(now, slot, binding);
         }
     }
 
     /// One of two addresses is enough (RFC 8656 §7.2).
-    fn finish_allocation(&mut self, slot: Slot, binding: Binding) {
+    fn finish_allocation(&mut self, now: Now, slot: Slot, binding: Binding) {
         let Binding { origin, fault, .. } = binding;
         let fault = fault.map(|(family, fault)| (family, reject_for(fault)));
         let made = &mut self.table[slot];
@@ -162,14 +172,17 @@ impl Server {
         }
         made.relay = Relay::Bound;
         self.counters.bump(Counter::AllocationsCreated);
+        let allocated = self.allocated(now, slot);
         let made = &self.table[slot];
         self.changed.insert(made.id);
-        let bytes = answer::success(origin, &self.allocated(made), Some(&made.key));
+        let bytes = answer::success(origin, &allocated, Some(&made.key));
         let to = made.tuple;
         self.send(to, bytes);
     }
 
-    fn allocated(&self, allocation: &Allocation) -> Success {
+    fn allocated(&mut self, now: Now, slot: Slot) -> Success {
+        let ticket = self.issue_ticket(now, slot);
+        let allocation = &self.table[slot];
         Success::Allocated {
             relayed: allocation
                 .held
@@ -178,6 +191,7 @@ impl Server {
             lifetime: allocation.granted.lifetime,
             token: allocation.granted.token,
             refused: allocation.granted.refused,
+            ticket,
         }
     }
 
@@ -220,6 +234,12 @@ impl Server {
         let longest = u32::try_from(self.config.limits.max_lifetime.as_secs()).unwrap_or(u32::MAX);
         wanted.unwrap_or(0).max(DEFAULT_LIFETIME).min(longest)
     }
+}
+
+/// RFC 6062 §5.1.
+fn fits_tcp(from: FiveTuple, message: &Message<'_>) -> bool {
+    let of_datagrams = [DontFragment::TYPE, EvenPort::TYPE, TokenAttribute::TYPE];
+    from.transport.is_stream() && !of_datagrams.iter().any(|kind| message.has_attribute(*kind))
 }
 
 struct Wanted {

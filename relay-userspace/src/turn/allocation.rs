@@ -13,6 +13,7 @@ use super::channel::{Channel, Channels};
 use super::command::{BindFault, Family, ReservationToken};
 use super::identity::{AllocationId, FiveTuple};
 use super::message::Origin;
+use super::mobility::Mobility;
 use super::relayed::Relayed;
 use super::shared::Place;
 use super::view::{AllocationView, ChannelView, PermissionView};
@@ -35,6 +36,9 @@ pub(super) struct Allocation {
     pub held: Relayed,
     /// The request that ended one of two relayed addresses, to answer its repetitions alike.
     pub halved: Option<TransactionId>,
+    pub mobility: Option<Mobility>,
+    /// It relays connections, not datagrams (RFC 6062).
+    pub tcp: bool,
     pub created: Instant,
     pub expires: Instant,
     pub permissions: HashMap<IpAddr, Instant, super::hash::Keyed>,

@@ -4,20 +4,24 @@ use std::net::SocketAddr;
 
 use stun_types::attribute::{
     AttributeType, AttributeWrite, ErrorCode, Nonce, PasswordAlgorithmValue, PasswordAlgorithms,
-    Realm, UnknownAttributes, XorMappedAddress,
+    RawAttribute, Realm, UnknownAttributes, XorMappedAddress,
 };
 use stun_types::message::{
     Message, MessageClass, MessageType, MessageWrite as _, MessageWriteExt as _, MessageWriteVec,
 };
 use turn_types::AddressFamily;
 use turn_types::attribute::{
-    AddressErrorCode, Lifetime, ReservationToken as TokenAttribute, XorRelayedAddress,
+    AddressErrorCode, ConnectionId as ConnectionAttribute, Lifetime,
+    ReservationToken as TokenAttribute, XorRelayedAddress,
 };
 
 use super::command::{Family, ReservationToken};
 use super::counters::Counter;
 use super::message::Origin;
+use super::mobility::MOBILITY_TICKET;
 use super::relayed::Relayed;
+use super::tcp::ConnectionId;
+use super::ticket::Sealed;
 use crate::credentials::{Integrity, LongTermKey};
 
 /// The password algorithms offered, the preferred one first.
@@ -35,12 +39,20 @@ pub(super) enum Success {
         lifetime: u32,
         token: Option<ReservationToken>,
         refused: Option<(Family, u16)>,
+        ticket: Option<Sealed>,
     },
     Refreshed {
         lifetime: u32,
+        ticket: Option<Sealed>,
     },
     Permitted,
     Bound,
+    Connected {
+        connection: ConnectionId,
+    },
+    Joined {
+        connection: ConnectionId,
+    },
 }
 
 /// The error responses of RFC 8489 §14.8 and RFC 8656 §19 a UDP server gives.
@@ -49,6 +61,7 @@ pub(super) enum Reject {
     BadRequest,
     Unauthenticated,
     Forbidden,
+    MobilityForbidden,
     UnknownAttributes(Vec<AttributeType>),
     AllocationMismatch,
     StaleNonce,
@@ -56,6 +69,8 @@ pub(super) enum Reject {
     WrongCredentials,
     TransportUnsupported,
     PeerFamilyMismatch,
+    ConnectionExists,
+    ConnectionFailed,
     QuotaReached,
     ServerError,
     InsufficientCapacity,
@@ -74,6 +89,8 @@ impl Reject {
             Self::BadRequest => ErrorCode::BAD_REQUEST,
             Self::Unauthenticated => ErrorCode::UNAUTHORIZED,
             Self::Forbidden => ErrorCode::FORBIDDEN,
+            // RFC 8016 §5; the codec has no name for it.
+            Self::MobilityForbidden => 405,
             Self::UnknownAttributes(_) => ErrorCode::UNKNOWN_ATTRIBUTE,
             Self::AllocationMismatch => ErrorCode::ALLOCATION_MISMATCH,
             Self::StaleNonce => ErrorCode::STALE_NONCE,
@@ -81,6 +98,9 @@ impl Reject {
             Self::WrongCredentials => ErrorCode::WRONG_CREDENTIALS,
             Self::TransportUnsupported => ErrorCode::UNSUPPORTED_TRANSPORT_PROTOCOL,
             Self::PeerFamilyMismatch => ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH,
+            // RFC 6062 §6.3; the codec has no names for them.
+            Self::ConnectionExists => 446,
+            Self::ConnectionFailed => 447,
             Self::QuotaReached => ErrorCode::ALLOCATION_QUOTA_REACHED,
             Self::ServerError => ErrorCode::SERVER_ERROR,
             Self::InsufficientCapacity => ErrorCode::INSUFFICIENT_CAPACITY,
@@ -92,6 +112,7 @@ impl Reject {
             Self::BadRequest => Counter::Answered400,
             Self::Unauthenticated => Counter::Answered401,
             Self::Forbidden => Counter::Answered403,
+            Self::MobilityForbidden => Counter::Answered405,
             Self::UnknownAttributes(_) => Counter::Answered420,
             Self::AllocationMismatch => Counter::Answered437,
             Self::StaleNonce => Counter::Answered438,
@@ -99,6 +120,8 @@ impl Reject {
             Self::WrongCredentials => Counter::Answered441,
             Self::TransportUnsupported => Counter::Answered442,
             Self::PeerFamilyMismatch => Counter::Answered443,
+            Self::ConnectionExists => Counter::Answered446,
+            Self::ConnectionFailed => Counter::Answered447,
             Self::QuotaReached => Counter::Answered486,
             Self::ServerError => Counter::Answered500,
             Self::InsufficientCapacity => Counter::Answered508,
@@ -118,7 +141,9 @@ pub(super) fn success(origin: Origin, success: &Success, key: Option<&LongTermKe
             lifetime,
             token,
             refused,
+            ticket,
         } => {
+            answer.add_ticket(ticket);
             for relayed in relayed.iter() {
                 answer.add(&XorRelayedAddress::new(relayed, transaction));
             }
@@ -137,15 +162,25 @@ pub(super) fn success(origin: Origin, success: &Success, key: Option<&LongTermKe
             }
             answer.add(&XorMappedAddress::new(mapped, transaction));
         }
-        Success::Refreshed { lifetime } => answer.add(&Lifetime::new(lifetime)),
-        Success::Permitted | Success::Bound => {}
+        Success::Refreshed { lifetime, ticket } => {
+            answer.add(&Lifetime::new(lifetime));
+            answer.add_ticket(ticket);
+        }
+        Success::Connected { connection } => answer.add(&ConnectionAttribute::new(connection.0)),
+        // The connection is named by the request.
+        Success::Permitted | Success::Bound | Success::Joined { .. } => {}
     }
     answer.finish(key)
 }
 
 /// An error to a client that proved who it is.
 pub(super) fn error(origin: Origin, reject: &Reject, key: &LongTermKey) -> Vec<u8> {
-    let reason = ErrorCode::default_reason_for_code(reject.code());
+    let reason = match reject {
+        Reject::MobilityForbidden => "Mobility Forbidden",
+        Reject::ConnectionExists => "Connection Already Exists",
+        Reject::ConnectionFailed => "Connection Timeout or Failure",
+        reject => ErrorCode::default_reason_for_code(reject.code()),
+    };
     let mut answer = Answer::new(origin, MessageClass::Error);
     answer.add_reject(reject, reason);
     answer.finish(Some(key))
@@ -190,6 +225,12 @@ impl Answer {
     fn add(&mut self, attribute: &dyn AttributeWrite) {
         let added = self.message.add_attribute(attribute);
         debug_assert!(added.is_ok(), "nothing precedes integrity but attributes");
+    }
+
+    fn add_ticket(&mut self, ticket: Option<Sealed>) {
+        if let Some(ticket) = ticket {
+            self.add(&RawAttribute::new(MOBILITY_TICKET, &ticket));
+        }
     }
 
     fn add_reject(&mut self, reject: &Reject, reason: &str) {

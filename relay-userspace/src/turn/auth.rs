@@ -4,6 +4,7 @@ use stun_types::attribute::{
     Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, Userhash, Username,
 };
 use stun_types::message::Message;
+use turn_types::message::REFRESH;
 
 use super::answer::{OFFERED, Reject};
 use super::identity::{FiveTuple, Now};
@@ -118,9 +119,10 @@ impl Server {
         let expired = candidates
             .expires
             .is_some_and(|expires| expires <= now.unix);
+        let owner = || message.has_method(REFRESH) && self.owns_ticket(now, message, username);
         let mut keys = candidates.keys.into_iter();
         let key = keys.find(|key| key.proves(message))?;
-        (!expired).then(|| User {
+        (!expired || owner()).then(|| User {
             username: username.to_owned(),
             name: candidates.name.to_owned(),
             key,

@@ -26,6 +26,9 @@ impl Server {
         user: &User,
     ) -> Result<Option<Success>, Reject> {
         let slot = self.own_allocation(from, user)?;
+        if self.table[slot].tcp {
+            return Err(Reject::BadRequest);
+        }
         let number = required::<ChannelNumber>(message)?.channel();
         let named = required::<XorPeerAddress>(message)?.addr(message.transaction_id());
         let peer = self.config.advertise.inward(named);

@@ -25,6 +25,10 @@ impl Server {
                     self.table[slot].permissions.remove(&peer);
                 }
                 Timer::Channel(slot, number) => self.end_channel(slot, number),
+                Timer::Connection(connection) => self.connection_due(connection),
+                Timer::Former(slot) => {
+                    self.table.take_former(slot);
+                }
                 Timer::Farewell(tuple) => {
                     self.farewells.forget(tuple);
                 }
@@ -42,16 +46,20 @@ impl Server {
         true
     }
 
-    /// The client's connection is gone, and with it its allocation (RFC 8656 §3.1).
+    /// The client's connection is gone, and with it its allocation (RFC 8656 §3.1), unless that is mobile.
     pub fn client_gone(&mut self, tuple: FiveTuple) {
         self.forget_farewell(tuple);
-        if let Some(slot) = self.table.of_client(&tuple) {
+        self.forget_former_at(tuple);
+        let slot = self.table.of_client(&tuple);
+        // A mobile one waits for its client to come back by another path (RFC 8016), as long as its lifetime.
+        if let Some(slot) = slot.filter(|slot| self.table[*slot].mobility.is_none()) {
             self.end_allocation(slot);
             self.counters.bump(Counter::AllocationsDisconnected);
         }
     }
 
     pub(super) fn end_allocation(&mut self, slot: Slot) {
+        self.end_connections(slot);
         let ended = self.drop_allocation(slot);
         self.changed.insert(ended.id);
         let mut sessions: Vec<_> = ended
@@ -113,7 +121,9 @@ impl Server {
 
     /// Takes an allocation and its timers out, and orders nothing.
     pub(super) fn drop_allocation(&mut self, slot: Slot) -> Allocation {
+        self.forget_former(slot);
         let dropped = self.table.remove(slot);
+        self.config.shared.left(dropped.id);
         self.timers.cancel(dropped.expires, Timer::Allocation(slot));
         for (peer, expires) in &dropped.permissions {
             self.timers.cancel(*expires, Timer::Permission(slot, *peer));

@@ -8,7 +8,7 @@ use stun_types::attribute::{
 };
 use stun_types::message::{Message, MessageHeader, Method, StunParseError, TransactionId};
 use turn_types::attribute::{
-    AdditionalAddressFamily, ChannelNumber, Data, DontFragment, EvenPort, Lifetime,
+    AdditionalAddressFamily, ChannelNumber, ConnectionId, Data, DontFragment, EvenPort, Lifetime,
     RequestedAddressFamily, RequestedTransport, ReservationToken, XorPeerAddress,
 };
 
@@ -37,6 +37,7 @@ const KNOWN: &[AttributeType] = &[
     RequestedTransport::TYPE,
     DontFragment::TYPE,
     ReservationToken::TYPE,
+    ConnectionId::TYPE,
 ];
 
 /// `None` for what must be dropped without an answer (RFC 8489 §6.3).
@@ -54,7 +55,7 @@ pub(super) fn parse(payload: &[u8]) -> Option<Message<'_>> {
 }
 
 /// What an answer must repeat of its request.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Origin {
     pub method: Method,
     pub transaction: TransactionId,

@@ -11,8 +11,14 @@ use super::auth::User;
 use super::counters::Counter;
 use super::identity::{FiveTuple, Now};
 use super::message::optional;
+use super::mobility::presented;
 use super::server::Server;
 use super::timer::Timer;
+
+const GONE: Success = Success::Refreshed {
+    lifetime: 0,
+    ticket: None,
+};
 
 impl Server {
     pub(super) fn refresh(
@@ -21,16 +27,22 @@ impl Server {
         from: FiveTuple,
         message: &Message<'_>,
         user: &User,
-    ) -> Result<Success, Reject> {
+    ) -> Result<Option<Success>, Reject> {
         let wanted = optional::<Lifetime>(message)?.map(|lifetime| lifetime.seconds());
         let family = requested_family(message)?;
-        let Some(slot) = self.table.of_client(&from) else {
-            return if self.farewells.knows(from, message.transaction_id()) {
+        let slot = match (self.table.of_client(&from), presented(message)) {
+            (Some(slot), _) => slot,
+            (None, _) if self.farewells.knows(from, message.transaction_id()) => {
                 self.counters.bump(Counter::Retransmissions);
-                Ok(Success::Refreshed { lifetime: 0 })
-            } else {
-                Err(Reject::AllocationMismatch)
-            };
+                return Ok(Some(GONE));
+            }
+            (None, None) => return Err(Reject::AllocationMismatch),
+            (None, Some(ticket)) => {
+                match self.come_over(now, from, message, user, &ticket.value)? {
+                    Some(slot) => slot,
+                    None => return Ok(None),
+                }
+            }
         };
         let allocation = &self.table[slot];
         if allocation.username != user.username {
@@ -42,7 +54,7 @@ impl Server {
         if family.is_some_and(|family| relayed.of(family).is_none()) {
             if wanted == Some(0) && allocation.halved == Some(message.transaction_id()) {
                 self.counters.bump(Counter::Retransmissions);
-                return Ok(Success::Refreshed { lifetime: 0 });
+                return Ok(Some(GONE));
             }
             return Err(Reject::PeerFamilyMismatch);
         }
@@ -51,7 +63,7 @@ impl Server {
             if let Some(family) = one_of_two {
                 self.end_family(slot, family);
                 self.table[slot].halved = Some(message.transaction_id());
-                return Ok(Success::Refreshed { lifetime: 0 });
+                return Ok(Some(GONE));
             }
             self.end_allocation(slot);
             self.counters.bump(Counter::AllocationsDeleted);
@@ -61,7 +73,7 @@ impl Server {
             {
                 self.timers.set(until, Timer::Farewell(from));
             }
-            return Ok(Success::Refreshed { lifetime: 0 });
+            return Ok(Some(GONE));
         }
         let lifetime = self.lifetime(wanted);
         let expires = now.mono + Duration::from_secs(lifetime.into());
@@ -69,7 +81,7 @@ impl Server {
         self.timers.reset(before, expires, Timer::Allocation(slot));
         self.tell_deadlines(slot);
         self.counters.bump(Counter::Refreshed);
-        Ok(Success::Refreshed { lifetime })
+        Ok(Some(self.refreshed(now, slot, lifetime)))
     }
 
     pub(super) fn forget_farewell(&mut self, tuple: FiveTuple) {

@@ -4,6 +4,7 @@ use super::allocation::{Allocation, Granted, Relay};
 use super::channel::{Channel, Channels};
 use super::command::Command;
 use super::identity::{AllocationId, FiveTuple, Now, Transport};
+use super::mobility::Mobility;
 use super::saved::{SavedAllocation, SavedChannel};
 use super::server::Server;
 use super::table::Slot;
@@ -85,6 +86,12 @@ impl Server {
             relay: Relay::Bound,
             held: Default::default(),
             halved: None,
+            tcp: false,
+            mobility: saved.mobility.map(|(issued, presented)| Mobility {
+                issued,
+                presented,
+                former: None,
+            }),
             created: saved.created,
             expires: saved.expires,
             permissions: std::collections::HashMap::with_hasher(self.hash),

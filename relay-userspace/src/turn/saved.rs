@@ -34,6 +34,9 @@ pub struct SavedAllocation {
     pub created: Instant,
     #[serde(with = "monotonic")]
     pub expires: Instant,
+    /// The serials of the last ticket issued and of the last presented.
+    #[serde(default)]
+    pub mobility: Option<(u32, u32)>,
     pub permissions: Vec<SavedPermission>,
     pub channels: Vec<SavedChannel>,
 }
@@ -76,6 +79,7 @@ impl SavedAllocation {
             lifetime: allocation.granted.lifetime,
             created: allocation.created,
             expires: allocation.expires,
+            mobility: allocation.mobility.map(|m| (m.issued, m.presented)),
             permissions: permissions
                 .map(|(&peer, &expires)| SavedPermission { peer, expires })
                 .collect(),

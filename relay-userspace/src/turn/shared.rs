@@ -3,7 +3,10 @@
 pub(super) mod flood;
 mod quota;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::identity::AllocationId;
 
 use crate::config::Limits;
 
@@ -14,6 +17,8 @@ pub struct Shared {
     quota: Arc<quota::Quota>,
     flood: flood::Flood,
     guesses: flood::Flood,
+    /// Allocations that moved to another worker than their id says.
+    moved: Mutex<HashMap<AllocationId, usize>>,
 }
 
 impl Shared {
@@ -26,12 +31,31 @@ impl Shared {
             )),
             flood: flood::Flood::new(limits.unauthenticated_per_second, seed),
             guesses: flood::Flood::new(limits.unauthenticated_per_second, seed),
+            moved: Mutex::default(),
         })
     }
 
     /// Allocations alive, over all workers.
     pub fn allocations(&self) -> usize {
         self.quota.total()
+    }
+
+    /// The worker an allocation moved to.
+    pub(super) fn home(&self, allocation: AllocationId) -> Option<usize> {
+        self.lock_moved().get(&allocation).copied()
+    }
+
+    pub(super) fn moved(&self, allocation: AllocationId, to: usize) {
+        self.lock_moved().insert(allocation, to);
+    }
+
+    /// It ended, or is between two workers.
+    pub(super) fn left(&self, allocation: AllocationId) {
+        self.lock_moved().remove(&allocation);
+    }
+
+    fn lock_moved(&self) -> MutexGuard<'_, HashMap<AllocationId, usize>> {
+        self.moved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A place for one more allocation of `user`, given back when dropped.

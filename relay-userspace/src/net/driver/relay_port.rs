@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use tokio::task::AbortHandle;
 
+use super::super::ports::Bound;
 use super::super::socket::Socket;
 use crate::meter::Meter;
 use crate::turn::AllocationId;
@@ -25,6 +26,12 @@ pub struct RelayPort {
     pub allocation: AllocationId,
     pub socket: Rc<Socket>,
     task: AbortHandle,
+    books: Books,
+}
+
+/// What userspace relayed by one relayed address.
+#[derive(Debug, Default)]
+pub struct Books {
     /// Peers with a channel: bounded by the channels of the allocation.
     channels: HashMap<SocketAddr, Share>,
     other: Share,
@@ -32,17 +39,32 @@ pub struct RelayPort {
 
 impl RelayPort {
     pub fn new(allocation: AllocationId, socket: Rc<Socket>, task: AbortHandle) -> RelayPort {
+        Self::with_books(allocation, socket, task, Books::default())
+    }
+
+    /// Of a port that was another worker's.
+    pub fn with_books(
+        allocation: AllocationId,
+        socket: Rc<Socket>,
+        task: AbortHandle,
+        books: Books,
+    ) -> RelayPort {
         RelayPort {
             allocation,
             socket,
             task,
-            channels: HashMap::new(),
-            other: Share::default(),
+            books,
         }
     }
 
+    /// For another worker. Nothing is received here any more.
+    pub fn hand_over(mut self) -> std::io::Result<(Bound, Books)> {
+        self.task.abort();
+        Ok((self.socket.hand_over()?, std::mem::take(&mut self.books)))
+    }
+
     pub fn channel_bound(&mut self, peer: SocketAddr, now: Instant) {
-        self.channels.insert(
+        self.books.channels.insert(
             peer,
             Share {
                 since: Some(now),
@@ -52,24 +74,30 @@ impl RelayPort {
     }
 
     pub fn channel_gone(&mut self, peer: SocketAddr) {
-        self.channels.remove(&peer);
+        self.books.channels.remove(&peer);
     }
 
     pub fn count_to_peer(&mut self, now: Instant, peer: SocketAddr, bytes: usize) {
-        let share = self.channels.get_mut(&peer).unwrap_or(&mut self.other);
+        let share = self.books.share_mut(peer);
         share.to_peer.count(now, bytes);
     }
 
     pub fn count_to_client(&mut self, now: Instant, peer: SocketAddr, bytes: usize) {
-        let share = self.channels.get_mut(&peer).unwrap_or(&mut self.other);
+        let share = self.books.share_mut(peer);
         share.to_client.count(now, bytes);
     }
 
     pub fn share(&self, peer: Option<SocketAddr>) -> Share {
         match peer {
-            Some(peer) => self.channels.get(&peer).copied().unwrap_or_default(),
-            None => self.other,
+            Some(peer) => self.books.channels.get(&peer).copied().unwrap_or_default(),
+            None => self.books.other,
         }
+    }
+}
+
+impl Books {
+    fn share_mut(&mut self, peer: SocketAddr) -> &mut Share {
+        self.channels.get_mut(&peer).unwrap_or(&mut self.other)
     }
 }
 

@@ -88,13 +88,13 @@ fn a_second_allocate_of_the_same_client_is_437() {
 }
 
 #[test]
-fn transport_must_be_named_and_udp() {
+fn transport_must_be_named_and_known() {
     let mut s = TestServer::new();
     s.expect(&alice(), ALLOCATE, &[], &["1000 Allocate 400"]);
     s.expect(
         &alice(),
         ALLOCATE,
-        &[&RequestedTransport::new(6)],
+        &[&RequestedTransport::new(33)],
         &["1000 Allocate 442"],
     );
     let short = RawAttribute::new(AttributeType::new(0x0019), &[17]);
@@ -172,7 +172,7 @@ fn a_failed_bind_leaves_nothing_and_says_why() {
         s.server
             .relay_bound(s.now, allocation, Family::V4, Err(fault));
         s.assert_commands(&[&format!("1000 Allocate {code}")]);
-        assert_eq!(s.server.table.index_sizes(), [0; 4]);
+        assert_eq!(s.server.table.index_sizes(), [0; 5]);
         assert_eq!(s.server.poll_timeout(), None);
         assert_eq!(s.server.config.shared.allocations(), 0);
     }

@@ -114,7 +114,7 @@ fn strangers_leave_nothing_behind() {
         let request = s.request(&stranger, ALLOCATE, &[&RequestedTransport::new(17)]);
         s.receive(&stranger, &request);
     }
-    assert_eq!(s.server.table.index_sizes(), [0; 4]);
+    assert_eq!(s.server.table.index_sizes(), [0; 5]);
     assert_eq!(s.server.poll_timeout(), None);
     assert_eq!(s.server.config.shared.allocations(), 0);
 }

@@ -103,7 +103,12 @@ impl Books {
     fn execute(&mut self, s: &mut TestServer) {
         while let Some(command) = s.server.next_command() {
             match command {
-                Command::Send { .. } | Command::CancelReservation { .. } => {}
+                Command::Send { .. }
+                | Command::CancelReservation { .. }
+                | Command::FetchAllocation { .. }
+                | Command::OpenPeerConnection { .. }
+                | Command::ClosePeerConnection { .. }
+                | Command::JoinConnections { .. } => {}
                 Command::BindRelay {
                     allocation, family, ..
                 } => self.unbound.push((allocation, family)),
@@ -155,7 +160,10 @@ impl Books {
     fn agree(&self, s: &TestServer) {
         let now = s.now.mono;
         let (mut timers, mut sessions, mut bound) = (s.server.farewells.len(), 0, 0);
+        let mut formers = 0;
         for (_, allocation) in s.server.table.iter() {
+            let former = allocation.mobility.and_then(|m| m.former);
+            formers += usize::from(former.is_some());
             timers += 1 + allocation.permissions.len() + allocation.channels.len();
             bound += allocation.held.iter().count();
             for (number, channel) in allocation.channels.iter() {
@@ -170,13 +178,13 @@ impl Books {
                 assert!(kept_far == far || (kept_far <= now && far <= now));
             }
         }
-        let [allocations, by_tuple, by_id, by_relayed] = s.server.table.index_sizes();
+        let [allocations, by_tuple, by_id, by_relayed, by_former] = s.server.table.index_sizes();
         assert_eq!(
-            (by_tuple, by_id, by_relayed),
-            (allocations, allocations, bound)
+            (by_tuple, by_id, by_relayed, by_former),
+            (allocations, allocations, bound, formers)
         );
         assert_eq!(s.server.config.shared.allocations(), allocations);
-        assert_eq!(s.server.timers.len(), timers);
+        assert_eq!(s.server.timers.len(), timers + formers);
         assert_eq!(self.sessions.len(), sessions);
         assert_eq!(self.relayed.len(), bound);
     }
@@ -267,7 +275,7 @@ proptest! {
         s.advance(10_000);
         books.execute(&mut s);
         books.agree(&s);
-        prop_assert_eq!(s.server.table.index_sizes(), [0; 4]);
+        prop_assert_eq!(s.server.table.index_sizes(), [0; 5]);
         prop_assert_eq!(s.server.poll_timeout(), None);
     }
 }
