@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use proptest::prelude::*;
-use stun_types::attribute::AttributeWrite;
+use stun_types::attribute::{AttributeWrite, RawAttribute};
+use stun_types::message::Message;
 use turn_types::AddressFamily;
 use turn_types::attribute::{
     AdditionalAddressFamily, ChannelNumber, Lifetime, RequestedAddressFamily, RequestedTransport,
@@ -14,6 +15,7 @@ use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH};
 
 use super::harness::*;
 use crate::fastpath::SessionId;
+use crate::turn::mobility::MOBILITY_TICKET;
 use crate::turn::{BindFault, Command, Family};
 
 const PEERS: [&str; 5] = [
@@ -31,6 +33,15 @@ enum Op {
         lifetime: u32,
         again: bool,
         dual: bool,
+    },
+    /// A client presents a ticket, maybe an old one, from wherever it is.
+    Move {
+        who: usize,
+        ticket: usize,
+        lifetime: u32,
+    },
+    Data {
+        who: usize,
     },
     Refresh {
         who: usize,
@@ -77,6 +88,9 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (who.clone(), lifetime.clone(), any::<bool>(), any::<bool>())
             .prop_map(|(who, lifetime, again, dual)| Op::Allocate { who, lifetime, again, dual }),
         4 => any::<bool>().prop_map(|well| Op::AnswerBinds { well }),
+        4 => (who.clone(), any::<usize>(), lifetime.clone())
+            .prop_map(|(who, ticket, lifetime)| Op::Move { who, ticket, lifetime }),
+        2 => who.clone().prop_map(|who| Op::Data { who }),
         2 => (who.clone(), lifetime, any::<Option<bool>>())
             .prop_map(|(who, lifetime, family)| Op::Refresh { who, lifetime, family }),
         2 => (who.clone(), peer.clone()).prop_map(|(who, peer)| Op::Permit { who, peer }),
@@ -97,14 +111,16 @@ struct Books {
     relayed: HashSet<SocketAddr>,
     unbound: Vec<(crate::turn::AllocationId, Family)>,
     next_port: u16,
+    /// Every one that was issued.
+    tickets: Vec<Vec<u8>>,
 }
 
 impl Books {
     fn execute(&mut self, s: &mut TestServer) {
         while let Some(command) = s.server.next_command() {
             match command {
-                Command::Send { .. }
-                | Command::CancelReservation { .. }
+                Command::Send { bytes, .. } => self.tickets.extend(ticket_in(&bytes)),
+                Command::CancelReservation { .. }
                 | Command::FetchAllocation { .. }
                 | Command::OpenPeerConnection { .. }
                 | Command::ClosePeerConnection { .. }
@@ -190,6 +206,12 @@ impl Books {
     }
 }
 
+fn ticket_in(bytes: &[u8]) -> Option<Vec<u8>> {
+    let message = Message::from_bytes(bytes).unwrap();
+    let ticket = message.raw_attribute(MOBILITY_TICKET)?;
+    Some(ticket.value.to_vec())
+}
+
 fn who(index: usize) -> Client {
     client(index as u16 + 1, "alice", "wonderland")
 }
@@ -209,8 +231,9 @@ fn perform(s: &mut TestServer, books: &mut Books, op: &Op) {
         } => {
             let (udp, lifetime) = (RequestedTransport::new(17), Lifetime::new(lifetime));
             let both = AdditionalAddressFamily::new(AddressFamily::IPV6);
-            let attributes: [&dyn AttributeWrite; 3] = [&udp, &lifetime, &both];
-            let request = ask(s, index, ALLOCATE, &attributes[..2 + usize::from(dual)]);
+            let mobile = RawAttribute::new(MOBILITY_TICKET, &[]);
+            let attributes: [&dyn AttributeWrite; 4] = [&udp, &lifetime, &mobile, &both];
+            let request = ask(s, index, ALLOCATE, &attributes[..3 + usize::from(dual)]);
             if again {
                 s.receive(&who(index), &request);
             }
@@ -229,6 +252,21 @@ fn perform(s: &mut TestServer, books: &mut Books, op: &Op) {
                 Some(family) => ask(s, who, REFRESH, &[&lifetime, family]),
                 None => ask(s, who, REFRESH, &[&lifetime]),
             };
+        }
+        Op::Move {
+            who,
+            ticket,
+            lifetime,
+        } => {
+            if !books.tickets.is_empty() {
+                let ticket = books.tickets[ticket % books.tickets.len()].clone();
+                let ticket = RawAttribute::new(MOBILITY_TICKET, &ticket);
+                ask(s, who, REFRESH, &[&Lifetime::new(lifetime), &ticket]);
+            }
+        }
+        Op::Data { who: index } => {
+            s.server
+                .handle_client(s.now, who(index).tuple, &[0x40, 0, 0, 0]);
         }
         Op::Permit { who, peer } => {
             let peer = s.peer(PEERS[peer]);
