@@ -119,7 +119,7 @@ impl Stream {
         let slow = tick != self.last_tick;
         self.last_tick = tick;
         self.payload_type = header.payload_type;
-        if !self.is_sure() && ahead != 1 || ahead >= MAX_DROPOUT && ahead <= u16::MAX - MAX_MISORDER
+        if !self.is_sure() && ahead != 1 || (MAX_DROPOUT..=u16::MAX - MAX_MISORDER).contains(&ahead)
         {
             self.restart(header, bytes, clock());
             return;

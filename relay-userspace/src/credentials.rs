@@ -1,23 +1,34 @@
 //! Who may allocate: static users, and time-limited users of shared secrets (the "TURN REST" convention).
 //! Knows keys, never packets, allocations or the clock.
 
+mod key;
 mod rest;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use stun_types::message::{IntegrityAlgorithm, IntegrityKey, LongTermKeyCredentials};
+use stun_types::attribute::Userhash;
 
-use crate::config::Auth;
+use crate::config::{Auth, User};
 use crate::secret::Secret;
+
+pub use key::{Algorithm, Integrity, LongTermKey};
 
 /// The long-term credentials (RFC 8489 §9.2) of one realm.
 #[derive(Debug)]
 pub struct Credentials {
     realm: String,
     secrets: Vec<Secret<String>>,
-    users: HashMap<String, Secret<IntegrityKey>>,
-    decoy: Secret<IntegrityKey>,
+    users: HashMap<String, Keys>,
+    /// Static users by USERHASH.
+    hashes: HashMap<[u8; 32], String>,
+    decoy: LongTermKey,
+}
+
+#[derive(Debug)]
+struct Keys {
+    md5: LongTermKey,
+    sha256: LongTermKey,
 }
 
 /// What a username could stand for.
@@ -26,26 +37,29 @@ pub struct Candidates<'a> {
     /// Who it is for quotas and the operator: the username without its expiry.
     pub name: &'a str,
     /// Keys that would prove it; more than one while shared secrets are rotated.
-    pub keys: Vec<IntegrityKey>,
+    pub keys: Vec<LongTermKey>,
     /// Unix seconds after which it may make no new allocation.
     pub expires: Option<u64>,
 }
 
 impl Credentials {
     pub fn new(auth: &Auth) -> Self {
-        let users = auth
-            .users
-            .iter()
-            .map(|user| {
-                let key = long_term_key(&user.name, user.password.expose(), &auth.realm);
-                (user.name.clone(), Secret::new(key))
-            })
-            .collect();
+        let key = |algorithm, user: &User| {
+            LongTermKey::new(algorithm, &user.name, &auth.realm, user.password.expose())
+        };
+        let keys = |user: &User| Keys {
+            md5: key(Algorithm::Md5, user),
+            sha256: key(Algorithm::Sha256, user),
+        };
+        let hash = |user: &User| Userhash::compute(&user.name, &auth.realm);
+        let users = auth.users.iter();
+        let hashes = auth.users.iter();
         Self {
             realm: auth.realm.clone(),
             secrets: auth.secrets.clone(),
-            users,
-            decoy: Secret::new(long_term_key("", "", &auth.realm)),
+            users: users.map(|user| (user.name.clone(), keys(user))).collect(),
+            hashes: hashes.map(|user| (hash(user), user.name.clone())).collect(),
+            decoy: LongTermKey::new(Algorithm::Md5, "", &auth.realm, ""),
         }
     }
 
@@ -54,8 +68,18 @@ impl Credentials {
     }
 
     /// A key of nobody, to spend on an unknown user the time a known one takes.
-    pub(crate) fn decoy(&self) -> &IntegrityKey {
-        self.decoy.expose()
+    pub(crate) fn decoy(&self) -> &LongTermKey {
+        &self.decoy
+    }
+
+    /// Whether every user can be found by USERHASH: those of shared secrets have names nobody here knows beforehand.
+    pub fn knows_all_names(&self) -> bool {
+        self.secrets.is_empty()
+    }
+
+    /// The static user of a USERHASH (RFC 8489 §14.4).
+    pub fn named(&self, hash: &[u8; 32]) -> Option<&str> {
+        self.hashes.get(hash).map(String::as_str)
     }
 
     /// Whether time-limited credentials can be made.
@@ -77,11 +101,19 @@ impl Credentials {
     }
 
     /// What may prove `username`; `None` when nothing can. A static user wins over the convention.
-    pub fn candidates<'a>(&self, username: &'a str) -> Option<Candidates<'a>> {
-        if let Some(key) = self.users.get(username) {
+    pub fn candidates<'a>(
+        &self,
+        username: &'a str,
+        algorithm: Algorithm,
+    ) -> Option<Candidates<'a>> {
+        if let Some(keys) = self.users.get(username) {
+            let key = match algorithm {
+                Algorithm::Md5 => &keys.md5,
+                Algorithm::Sha256 => &keys.sha256,
+            };
             return Some(Candidates {
                 name: username,
-                keys: vec![key.expose().clone()],
+                keys: vec![key.clone()],
                 expires: None,
             });
         }
@@ -91,7 +123,7 @@ impl Credentials {
             .iter()
             .map(|secret| {
                 let password = rest::password(secret.expose(), username);
-                long_term_key(username, &password, &self.realm)
+                LongTermKey::new(algorithm, username, &self.realm, &password)
             })
             .collect();
         (!keys.is_empty()).then_some(Candidates {
@@ -100,12 +132,6 @@ impl Credentials {
             expires: Some(expires),
         })
     }
-}
-
-/// `MD5(username ":" realm ":" password)`, RFC 8489 §9.2.2.
-fn long_term_key(username: &str, password: &str, realm: &str) -> IntegrityKey {
-    LongTermKeyCredentials::new(username.to_owned(), password.to_owned(), realm.to_owned())
-        .make_key(IntegrityAlgorithm::Sha1)
 }
 
 #[cfg(test)]

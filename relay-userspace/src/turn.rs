@@ -23,8 +23,10 @@ mod channel_bind;
 mod data;
 mod expiry;
 mod icmp;
+mod mobility;
 mod permission;
 mod refresh;
+mod tcp;
 
 mod acquaintance;
 mod allocation;
@@ -32,10 +34,12 @@ mod channel;
 mod farewell;
 mod hash;
 mod refusals;
+mod relayed;
 mod restore;
 mod saved;
 mod shared;
 mod table;
+mod ticket;
 mod timer;
 mod token;
 
@@ -44,11 +48,13 @@ pub use command::{BindFault, Command, Family, PortWish, ReservationToken, ToPeer
 pub use config::{RelayFamilies, ServerConfig};
 pub use counters::{Counter, Counters};
 pub use identity::{AllocationId, FiveTuple, Now, Transport};
+pub use mobility::Departed;
 pub use restore::Lapsed;
 pub use saved::{SavedAllocation, SavedChannel, SavedPermission};
 pub use server::Server;
 pub use shared::Shared;
 pub use shared::flood::prefix;
+pub use tcp::{ConnectionId, Pending, Unbindable};
 pub use view::{AllocationView, ChannelView, PermissionView, RefusalView};
 
 #[cfg(test)]

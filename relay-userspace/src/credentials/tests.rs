@@ -1,7 +1,6 @@
 //! Minting and recognising credentials, against vectors made with openssl.
 
 use super::*;
-use crate::config::User;
 
 const NOW: u64 = 1_700_000_000;
 
@@ -35,14 +34,15 @@ fn any_of_the_secrets_proves_a_minted_user() {
         .mint("bob", Duration::from_secs(60), NOW)
         .unwrap();
     let rotated = credentials(&["new", "old"]);
-    let candidates = rotated.candidates(&username).unwrap();
+    let candidates = rotated.candidates(&username, Algorithm::Md5).unwrap();
     assert_eq!(candidates.name, "bob");
     assert_eq!(candidates.expires, Some(NOW + 60));
-    assert!(
-        candidates
-            .keys
-            .contains(&long_term_key(&username, &password, "relay.example"))
-    );
+    assert!(candidates.keys.contains(&LongTermKey::new(
+        Algorithm::Md5,
+        &username,
+        "relay.example",
+        &password
+    )));
 }
 
 #[test]
@@ -51,7 +51,10 @@ fn an_empty_name_mints_a_bare_expiry() {
     let (username, _) = credentials.mint("", Duration::from_secs(60), NOW).unwrap();
     assert_eq!(username, "1700000060");
     assert_eq!(
-        credentials.candidates(&username).unwrap().expires,
+        credentials
+            .candidates(&username, Algorithm::Md5)
+            .unwrap()
+            .expires,
         Some(NOW + 60)
     );
 }
@@ -62,13 +65,17 @@ fn nothing_is_minted_without_a_shared_secret() {
         credentials(&[]).mint("bob", Duration::from_secs(60), NOW),
         None
     );
-    assert!(credentials(&[]).candidates("1700003600:bob").is_none());
+    assert!(
+        credentials(&[])
+            .candidates("1700003600:bob", Algorithm::Md5)
+            .is_none()
+    );
 }
 
 #[test]
 fn a_static_user_never_expires() {
     let credentials = credentials(&["north"]);
-    let alice = credentials.candidates("alice").unwrap();
+    let alice = credentials.candidates("alice", Algorithm::Md5).unwrap();
     assert_eq!(
         (alice.name, alice.expires, alice.keys.len()),
         ("alice", None, 1)
@@ -87,7 +94,10 @@ fn a_username_that_is_neither_known_nor_timed_has_no_key() {
         "12x:bob",
         "99999999999999999999999:bob",
     ] {
-        assert!(credentials.candidates(username).is_none(), "{username:?}");
+        assert!(
+            credentials.candidates(username, Algorithm::Md5).is_none(),
+            "{username:?}"
+        );
     }
 }
 
@@ -98,4 +108,17 @@ fn printing_credentials_shows_no_secret_and_no_key() {
         !printed.contains("north-star") && !printed.contains("bytes"),
         "{printed}"
     );
+}
+
+#[test]
+fn only_static_users_are_found_by_their_hash() {
+    let hash = Userhash::compute("alice", "relay.example");
+    let both = credentials(&["north"]);
+    assert_eq!(both.named(&hash), Some("alice"));
+    assert_eq!(
+        both.named(&Userhash::compute("1700003600:bob", "relay.example")),
+        None
+    );
+    assert!(!both.knows_all_names());
+    assert!(credentials(&[]).knows_all_names());
 }

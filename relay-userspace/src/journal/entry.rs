@@ -31,6 +31,17 @@ pub struct Remembered {
     pub sessions: Vec<SavedSession>,
 }
 
+impl Remembered {
+    /// No allocation and no session of one has a higher id.
+    pub fn last_id(&self) -> u64 {
+        let ids = self.allocations.iter().flat_map(|allocation| {
+            let sessions = allocation.channels.iter().filter_map(|c| c.session);
+            sessions.chain([allocation.id])
+        });
+        ids.max().unwrap_or(0)
+    }
+}
+
 impl Entry {
     pub fn key(&self) -> Key {
         match self {

@@ -7,16 +7,27 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::driver::moving::Handed;
 use super::forwarding::{ForwardKey, NewForward};
+use super::stream::splice::Peer;
 use super::views;
 use super::worker::Worker;
 use crate::api;
 use crate::policy::PeerPolicy;
-use crate::turn::Counters;
+use crate::turn::{AllocationId, ConnectionId, Counters, Unbindable};
 
 pub enum Request {
     Sessions(oneshot::Sender<Vec<api::Session>>),
     Kill(api::SessionId, oneshot::Sender<bool>),
+    /// Of a worker whose client presented this ticket.
+    Depart(AllocationId, u32, oneshot::Sender<Option<Handed>>),
+    /// For a data connection of this user (RFC 6062).
+    TakePeer(
+        ConnectionId,
+        String,
+        oneshot::Sender<Result<Peer, Unbindable>>,
+    ),
+    PeerGone(ConnectionId),
     TurnCounters(oneshot::Sender<Counters>),
     AddForward(NewForward, oneshot::Sender<io::Result<()>>),
     Retarget(ForwardKey, Vec<SocketAddr>, Arc<PeerPolicy>),
@@ -34,6 +45,16 @@ pub async fn serve(worker: Rc<Worker>, mut requests: mpsc::UnboundedReceiver<Req
                     || worker.with_forwarding(|forwarding, context| forwarding.kill(context, id));
                 let _ = reply.send(killed);
             }
+            Request::Depart(id, serial, reply) => {
+                let handed =
+                    worker.with_driver(|driver, context| driver.depart(context, id, serial));
+                let _ = reply.send(handed);
+            }
+            Request::TakePeer(id, username, reply) => {
+                let peer = worker.with_driver(|driver, _| driver.take_peer(id, &username));
+                let _ = reply.send(peer);
+            }
+            Request::PeerGone(id) => worker.with_driver(|driver, _| driver.peer_gone(id)),
             Request::TurnCounters(reply) => {
                 let _ =
                     reply.send(worker.with_driver(|driver, _| driver.server().counters().clone()));

@@ -3,9 +3,11 @@
 //! answer that says so leaves.
 
 mod clients;
+pub mod moving;
 mod relay_port;
 mod stream;
 mod survive;
+mod tcp;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -14,7 +16,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clients::Clients;
-use relay_port::RelayPort;
+use relay_port::{Books, RelayPort};
 
 use super::batch::Batch;
 use super::icmp::queue::Reports;
@@ -38,6 +40,7 @@ pub struct Driver {
     /// The relayed address and the peer of each channel.
     channels: HashMap<SessionId, (SocketAddr, SocketAddr)>,
     framed: Vec<u8>,
+    tcp: tcp::TcpRelay,
 }
 
 impl Driver {
@@ -52,6 +55,7 @@ impl Driver {
             ports: HashMap::new(),
             channels: HashMap::new(),
             framed: Vec::new(),
+            tcp: tcp::TcpRelay::default(),
         }
     }
 
@@ -187,19 +191,43 @@ impl Driver {
                 Command::BindRelay {
                     allocation,
                     family,
+                    tcp,
                     local_hint,
                     port,
                 } => {
-                    let bound = bind(context, family, local_hint, port);
-                    let user = self.server.user_of(allocation).unwrap_or_default();
-                    let user = Arc::from(user);
-                    let bound = bound.and_then(|bound| self.open(context, allocation, user, bound));
+                    let user = Arc::from(self.server.user_of(allocation).unwrap_or_default());
+                    let bound = match tcp {
+                        true => self.tcp.open(context, family, local_hint),
+                        false => bind(context, family, local_hint, port)
+                            .and_then(|bound| self.open(context, allocation, user, bound)),
+                    };
                     if bound.is_err() {
                         context.stats.add(Stat::RelayBindFailed, 1);
                     }
-                    self.server.relay_bound(context.now, allocation, bound);
+                    self.server
+                        .relay_bound(context.now, allocation, family, bound);
                     self.introduce(context);
                 }
+                Command::FetchAllocation {
+                    allocation,
+                    serial,
+                    home,
+                    from,
+                    request,
+                } => self.fetch(context, home, allocation, serial, from, request),
+                Command::OpenPeerConnection {
+                    connection,
+                    relayed,
+                    peer,
+                } => self.open_peer(context, connection, relayed, peer),
+                Command::ClosePeerConnection { connection } => self.tcp.close_peer(connection),
+                Command::JoinConnections {
+                    connection,
+                    home,
+                    username,
+                    from,
+                    origin,
+                } => self.join(context, connection, home, username, from, origin),
                 Command::ReleaseRelay { relayed, .. } => self.close(context, relayed),
                 Command::CancelReservation { token } => {
                     context.shared.pool.cancel_reservation(token);
@@ -216,7 +244,7 @@ impl Driver {
                     let port = self.ports.get_mut(&relayed);
                     let pass = shared
                         .police
-                        .session(session, port.as_ref().map(|port| &*port.user));
+                        .session(session, port.as_ref().map(|port| port.user()));
                     // The kernel knows datagrams: a stream's sessions are relayed here.
                     if transport == Transport::Udp {
                         shared.fastpath.install(session, spec, pass.meters());
@@ -248,7 +276,7 @@ impl Driver {
         self.remember(context);
         context
             .stats
-            .set(Stat::Allocations, self.ports.len() as u64);
+            .set(Stat::Allocations, self.server.allocation_count() as u64);
         context
             .stats
             .set(Stat::ChannelSessions, self.channels.len() as u64);
@@ -282,13 +310,13 @@ impl Driver {
         let task = receive::spawn(context.worker, Rc::clone(&socket), Role::RelayPort(relayed));
         context.shared.fastpath.open_flow_port(relayed);
         let pass = context.shared.police.allocation(&user);
-        let port = RelayPort::new(allocation, user, pass, socket, task);
+        let port = RelayPort::new(allocation, socket, task, Books::new(user, pass));
         self.ports.insert(relayed, port);
         Ok(relayed)
     }
 
     fn close(&mut self, context: &mut Context<'_>, relayed: SocketAddr) {
-        if self.ports.remove(&relayed).is_some() {
+        if !self.tcp.close(relayed) && self.ports.remove(&relayed).is_some() {
             context.shared.fastpath.close_port(relayed);
         }
     }

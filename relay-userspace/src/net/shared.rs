@@ -1,11 +1,14 @@
 //! What every worker reads and none writes per packet.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
 use std::time::Duration;
+use tokio::sync::mpsc;
 
 use ipnet::IpNet;
 
 use super::addresses::RelayAddresses;
+use super::control::Request;
 use super::ports::PortPool;
 use super::stream::gate::Gate;
 use crate::fastpath::FastPath;
@@ -22,6 +25,8 @@ pub struct Shared {
     /// What the next process has to know; `None`: nothing outlives this one.
     pub journal: Option<Journal>,
     pub streams: Streams,
+    /// To each worker, once all of them run.
+    pub workers: OnceLock<Vec<mpsc::WeakUnboundedSender<Request>>>,
 }
 
 /// Of clients on TCP and TLS.
@@ -34,4 +39,11 @@ pub struct Streams {
     pub tls: Certificates,
     /// Balancers, whose connections begin with a PROXY protocol header.
     pub proxies: Vec<IpNet>,
+}
+
+impl Shared {
+    /// `None`: it has ended, or not begun.
+    pub fn worker(&self, index: usize) -> Option<mpsc::UnboundedSender<Request>> {
+        self.workers.get()?.get(index)?.upgrade()
+    }
 }

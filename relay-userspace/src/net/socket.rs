@@ -1,8 +1,9 @@
 //! One UDP socket with batched receiving and segmented sending. Knows no protocol and owns no queue.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
 
 use nix::sys::socket::sockopt;
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
@@ -80,7 +81,7 @@ pub struct Socket {
     /// Where the last datagram should have gone that did not fit and was not to be fragmented.
     too_big_for: Cell<Option<SocketAddr>>,
     /// Given back after the socket is closed: fields drop in order.
-    _lease: Option<Lease>,
+    lease: RefCell<Option<Lease>>,
 }
 
 impl Socket {
@@ -92,6 +93,18 @@ impl Socket {
     /// Inside the worker's runtime. The port is held until the socket is gone.
     pub fn of_pool(bound: Bound) -> io::Result<Socket> {
         Socket::with_lease(bound.socket, Some(bound.lease))
+    }
+
+    /// The port for another worker; what is in its queue goes along. This one is to be dropped.
+    pub fn hand_over(&self) -> io::Result<Bound> {
+        let socket = self.io.as_fd().try_clone_to_owned()?.into();
+        let lease = self.lease.take();
+        let lease = lease.ok_or_else(|| io::Error::other("the port is not of the pool"))?;
+        Ok(Bound {
+            socket,
+            address: self.local,
+            lease,
+        })
     }
 
     fn with_lease(socket: std::net::UdpSocket, lease: Option<Lease>) -> io::Result<Socket> {
@@ -107,7 +120,7 @@ impl Socket {
             local,
             dont_fragment: Cell::new(false),
             too_big_for: Cell::new(None),
-            _lease: lease,
+            lease: RefCell::new(lease),
         })
     }
 

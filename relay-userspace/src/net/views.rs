@@ -2,6 +2,7 @@
 
 mod rtp;
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -14,15 +15,15 @@ use crate::turn::{AllocationView, ChannelView};
 const STREAM: &str = "its client comes by a connection (tcp, tls): the kernel path takes datagrams";
 const NO_CHANNEL: &str = "no channel bound: Send and Data indications run in userspace";
 
-/// One row a channel, one an allocation without channels, one a forward session.
+/// One row a channel, one a relayed address without channels, one a forward session.
 pub fn sessions(worker: &Rc<Worker>) -> Vec<api::Session> {
     let mut rows = worker.with_driver(|driver, context| {
         let (now, fastpath) = (context.now.mono, &context.shared.fastpath);
         let mut rows = Vec::new();
         for allocation in driver.server().allocations() {
             for channel in &allocation.channels {
-                let mut row = of_allocation(&allocation, now);
-                let share = driver.traffic(allocation.relayed, Some(channel.peer));
+                let mut row = of_allocation(&allocation, channel.relayed, now);
+                let share = driver.traffic(channel.relayed, Some(channel.peer));
                 of_channel(&mut row, channel, now);
                 row.stream_dropped = driver.dropped(&allocation.tuple, channel.number);
                 userspace(&mut row, [&share.to_peer, &share.to_client], now);
@@ -32,10 +33,14 @@ pub fn sessions(worker: &Rc<Worker>) -> Vec<api::Session> {
                 place(&mut row, fastpath, now);
                 rows.push(row);
             }
-            if allocation.channels.is_empty() {
-                let mut row = of_allocation(&allocation, now);
+            for &relayed in &allocation.relayed {
+                let of_it = |channel: &ChannelView| channel.relayed == relayed;
+                if allocation.channels.iter().any(of_it) {
+                    continue;
+                }
+                let mut row = of_allocation(&allocation, relayed, now);
                 row.stream_dropped = driver.dropped(&allocation.tuple, 0);
-                let share = driver.traffic(allocation.relayed, None);
+                let share = driver.traffic(relayed, None);
                 row.dropped = share.refused.into();
                 row.limit = context.shared.police.limits().session;
                 userspace(&mut row, [&share.to_peer, &share.to_client], now);
@@ -73,13 +78,13 @@ pub fn sessions(worker: &Rc<Worker>) -> Vec<api::Session> {
     rows
 }
 
-fn of_allocation(allocation: &AllocationView, now: Instant) -> api::Session {
+fn of_allocation(allocation: &AllocationView, relayed: SocketAddr, now: Instant) -> api::Session {
     api::Session {
         id: allocation.id.0,
         owner: allocation.user.clone(),
         transport: allocation.tuple.transport,
         server: allocation.tuple.server,
-        relayed: allocation.relayed,
+        relayed,
         reason: Some(NO_CHANNEL.to_string()),
         expires_in_seconds: seconds(now, allocation.expires),
         age_seconds: seconds(allocation.created, now),

@@ -7,9 +7,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 use super::batch::Batch;
+use super::control::Request;
 use super::driver::Driver;
 use super::forwarding::Forwarding;
 use super::icmp::queue::Reports;
@@ -132,6 +133,20 @@ impl Worker {
         connection.read(&mut inbox, |bytes| {
             self.with_driver(|driver, context| driver.from_stream(context, connection, bytes))
         })
+    }
+
+    /// Reads once from a connection that speaks TURN no more.
+    pub fn read_bytes(
+        &self,
+        connection: &Connection,
+        take: impl FnOnce(&[u8]) -> io::Result<usize>,
+    ) -> io::Result<()> {
+        connection.read(&mut self.inbox.borrow_mut(), take)
+    }
+
+    /// How to reach the worker of this index, maybe this one.
+    pub fn peer_worker(&self, index: usize) -> Option<mpsc::UnboundedSender<Request>> {
+        self.shared.worker(index)
     }
 
     /// Takes one batch of ICMP errors from `socket` and tells whom they concern.

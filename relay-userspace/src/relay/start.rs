@@ -3,7 +3,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::num::NonZero;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -79,6 +79,7 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
         addresses,
         journal: heritage.journal,
         streams: streams(config, tls),
+        workers: OnceLock::new(),
     });
     let turn = ServerConfig {
         credentials: Arc::new(Credentials::new(&config.auth)),
@@ -87,6 +88,8 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
         shared: turn::Shared::new(&config.limits, &config.shield, seed),
         advertise: shared.addresses.advertise.clone(),
         relay_families: families(&shared.addresses, &all),
+        mobility: true,
+        ids_after: heritage.remembered.last_id(),
         nonce_key: heritage.remembered.nonce_key,
         seed,
         worker_index: 0,
@@ -120,6 +123,9 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
             }
         }
     }
+    let inboxes = threads.iter().map(|thread| thread.requests.downgrade());
+    let set = shared.workers.set(inboxes.collect());
+    debug_assert!(set.is_ok(), "set once");
     threads.iter_mut().for_each(WorkerThread::serve);
     let workers = Arc::new(Workers::new(threads));
     let keeping = housekeeping(

@@ -74,6 +74,11 @@ impl Queue {
         Ok(())
     }
 
+    /// Queues bytes as they are, for who waits until the queue is empty before the next.
+    pub fn push_bytes(&mut self, bytes: &[u8]) {
+        self.control.extend(bytes);
+    }
+
     /// Queues a datagram of `owner` in its frame. What is too old, or too much, makes room, oldest first.
     pub fn push_data(&mut self, now: Instant, owner: Owner, message: &[u8]) {
         self.drop_aged(now);

@@ -29,7 +29,18 @@ impl Server {
         self.note_client(client, true);
     }
 
-    pub(super) fn note_peer(&mut self, relayed: Option<SocketAddr>, peer: IpAddr, is_known: bool) {
+    /// The client moved.
+    pub(super) fn follow_client(&mut self, from: SocketAddr, to: SocketAddr) {
+        self.note_client(to, true);
+        self.note_client(from, false);
+    }
+
+    pub(super) fn note_peer(&mut self, slot: Slot, peer: IpAddr, is_known: bool) {
+        let relayed = self.table[slot].held.facing(peer);
+        self.note_peer_of(relayed, peer, is_known);
+    }
+
+    fn note_peer_of(&mut self, relayed: Option<SocketAddr>, peer: IpAddr, is_known: bool) {
         self.acquaintances.push(Acquaintance {
             is_known,
             remote: SocketAddr::new(peer, 0),
@@ -43,7 +54,7 @@ impl Server {
         }
         self.note_client(ended.tuple.client, false);
         for peer in ended.permissions.keys() {
-            self.note_peer(ended.relayed(), *peer, false);
+            self.note_peer_of(ended.held.facing(*peer), *peer, false);
         }
     }
 

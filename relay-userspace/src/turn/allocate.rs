@@ -3,14 +3,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use stun_types::attribute::AttributeStaticType as _;
+use stun_types::attribute::{AttributeStaticType as _, ErrorCode};
 use stun_types::message::{Message, StunParseError};
+use turn_types::AddressFamily;
 use turn_types::attribute::{
-    EvenPort, Lifetime, RequestedAddressFamily, RequestedTransport,
-    ReservationToken as TokenAttribute,
+    AdditionalAddressFamily, DontFragment, EvenPort, Lifetime, RequestedAddressFamily,
+    RequestedTransport, ReservationToken as TokenAttribute,
 };
 
-use super::allocation::{Allocation, Granted, Relay};
+use super::allocation::{Allocation, Binding, Granted, Relay};
 use super::answer::{self, Reject, Success};
 use super::auth::User;
 use super::channel::Channels;
@@ -18,14 +19,15 @@ use super::command::{BindFault, Command, Family, PortWish, ReservationToken};
 use super::counters::Counter;
 use super::identity::{AllocationId, FiveTuple, Now};
 use super::message::{Origin, optional, required};
+use super::mobility::Mobility;
+use super::relayed::Relayed;
 use super::server::Server;
 use super::shared::Full;
+use super::table::Slot;
 use super::timer::Timer;
 
 /// RFC 8656 §3.2.
 const DEFAULT_LIFETIME: u32 = 600;
-/// IANA's number of UDP, the one transport there is for relayed data here.
-const UDP: u8 = 17;
 
 impl Server {
     pub(super) fn allocate(
@@ -41,18 +43,31 @@ impl Server {
             if !repeated || existing.username != user.username {
                 return Err(Reject::AllocationMismatch);
             }
-            let Some(relayed) = existing.relayed() else {
+            if existing.relayed().is_none() {
                 self.counters.bump(Counter::PendingDropped);
                 return Ok(None);
-            };
-            let allocated = self.allocated(existing, relayed);
+            }
+            let allocated = self.allocated(now, slot);
             self.counters.bump(Counter::Retransmissions);
             return Ok(Some(allocated));
         }
-        if required::<RequestedTransport>(message)?.protocol() != UDP {
-            return Err(Reject::TransportUnsupported);
+        let tcp = match required::<RequestedTransport>(message)?.protocol() {
+            RequestedTransport::UDP => false,
+            RequestedTransport::TCP => true,
+            _ => return Err(Reject::TransportUnsupported),
+        };
+        if tcp && !fits_tcp(from, message) {
+            return Err(Reject::BadRequest);
         }
-        let (family, port) = self.wanted(message)?;
+        // A TCP allocation stays with its control connection: it gets no ticket.
+        let mobile = self.wants_mobility(message)? && !tcp;
+        let Wanted { families, port } = self.wanted(message)?;
+        let (wanted, refused): (Vec<_>, Vec<_>) = families
+            .into_iter()
+            .partition(|family| self.config.relay_families.has(*family));
+        if wanted.is_empty() {
+            return Err(Reject::FamilyUnsupported);
+        }
         let lifetime = self.lifetime(optional::<Lifetime>(message)?.map(|wanted| wanted.seconds()));
         let place = match self
             .config
@@ -73,14 +88,25 @@ impl Server {
             id,
             tuple: from,
             username: user.username,
-            key: user.key.into(),
+            key: user.key,
             place,
             granted: Granted {
                 transaction: message.transaction_id(),
                 lifetime,
                 token,
+                refused: refused
+                    .first()
+                    .map(|family| (*family, ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED)),
             },
-            relay: Relay::Binding(Origin::of(message)),
+            relay: Relay::Binding(Binding {
+                origin: Origin::of(message),
+                waiting: wanted.len() as u8,
+                fault: None,
+            }),
+            held: Relayed::default(),
+            halved: None,
+            tcp,
+            mobility: mobile.then(Mobility::default),
             created: now.mono,
             expires,
             permissions: std::collections::HashMap::with_hasher(self.hash),
@@ -88,20 +114,25 @@ impl Server {
         });
         self.timers.set(expires, Timer::Allocation(slot));
         self.forget_farewell(from);
-        self.commands.push_back(Command::BindRelay {
-            allocation: id,
-            family,
-            local_hint: from.server.ip(),
-            port,
-        });
+        self.forget_former_at(from);
+        for family in wanted {
+            self.commands.push_back(Command::BindRelay {
+                allocation: id,
+                family,
+                tcp,
+                local_hint: from.server.ip(),
+                port,
+            });
+        }
         Ok(None)
     }
 
     /// The driver's answer to [`Command::BindRelay`].
     pub fn relay_bound(
         &mut self,
-        _now: Now,
+        now: Now,
         allocation: AllocationId,
+        family: Family,
         result: Result<SocketAddr, BindFault>,
     ) {
         let Some(slot) = self.table.of_id(allocation) else {
@@ -114,73 +145,93 @@ impl Server {
             }
             return;
         };
-        let Relay::Binding(origin) = self.table[slot].relay else {
+        let Relay::Binding(mut binding) = self.table[slot].relay else {
             debug_assert!(false, "one answer to each BindRelay");
             return;
         };
+        binding.waiting -= 1;
         match result {
-            Ok(relayed) => {
-                self.table.set_bound(slot, relayed);
-                self.meet_client(slot);
-                self.counters.bump(Counter::AllocationsCreated);
-                self.changed.insert(allocation);
-                let made = &self.table[slot];
-                let bytes = answer::success(
-                    origin,
-                    &self.allocated(made, relayed),
-                    Some(made.key.expose()),
-                );
-                let to = made.tuple;
-                self.send(to, bytes);
-            }
-            Err(fault) => {
-                let failed = self.drop_allocation(slot);
-                let reject = match fault {
-                    BindFault::PortsExhausted | BindFault::UnknownReservation => {
-                        Reject::InsufficientCapacity
-                    }
-                    BindFault::FamilyUnavailable => Reject::FamilyUnsupported,
-                    BindFault::Refused => Reject::ServerError,
-                };
-                self.counters.bump(reject.counter());
-                let bytes = answer::error(origin, &reject, failed.key.expose());
-                self.send(failed.tuple, bytes);
-            }
+            Ok(relayed) => self.table.add_relayed(slot, relayed),
+            Err(fault) => binding.fault = Some((family, fault)),
+        }
+        self.table[slot].relay = Relay::Binding(binding);
+        if binding.waiting == 0 {
+            self.finish_allocation(now, slot, binding);
         }
     }
 
-    fn allocated(&self, allocation: &Allocation, relayed: SocketAddr) -> Success {
+    /// One of two addresses is enough (RFC 8656 §7.2).
+    fn finish_allocation(&mut self, now: Now, slot: Slot, binding: Binding) {
+        let Binding { origin, fault, .. } = binding;
+        let fault = fault.map(|(family, fault)| (family, reject_for(fault)));
+        let made = &mut self.table[slot];
+        if let Some((_, reject)) = fault.as_ref().filter(|_| made.held.is_empty()) {
+            let failed = self.drop_allocation(slot);
+            self.counters.bump(reject.counter());
+            let bytes = answer::error(origin, reject, &failed.key);
+            return self.send(failed.tuple, bytes);
+        }
+        if let Some((family, reject)) = fault {
+            made.granted.refused = Some((family, reject.code()));
+        }
+        made.relay = Relay::Bound;
+        self.meet_client(slot);
+        self.counters.bump(Counter::AllocationsCreated);
+        let allocated = self.allocated(now, slot);
+        let made = &self.table[slot];
+        self.changed.insert(made.id);
+        let bytes = answer::success(origin, &allocated, Some(&made.key));
+        let to = made.tuple;
+        self.send(to, bytes);
+    }
+
+    fn allocated(&mut self, now: Now, slot: Slot) -> Success {
+        let ticket = self.issue_ticket(now, slot);
+        let allocation = &self.table[slot];
         Success::Allocated {
-            relayed: self.config.advertise.outward(relayed),
+            relayed: allocation
+                .held
+                .map(|relayed| self.config.advertise.outward(relayed)),
             mapped: allocation.tuple.client,
             lifetime: allocation.granted.lifetime,
             token: allocation.granted.token,
+            refused: allocation.granted.refused,
+            ticket,
         }
     }
 
-    fn wanted(&mut self, message: &Message<'_>) -> Result<(Family, PortWish), Reject> {
+    fn wanted(&mut self, message: &Message<'_>) -> Result<Wanted, Reject> {
         let even = optional::<EvenPort>(message)?;
         let reserved = optional::<TokenAttribute>(message)?;
+        let requested = message.has_attribute(RequestedAddressFamily::TYPE);
+        let additional = optional::<AdditionalAddressFamily>(message)?;
         if let Some(token) = reserved {
             // The reservation settled port and family.
-            if even.is_some() || message.has_attribute(RequestedAddressFamily::TYPE) {
+            if even.is_some() || requested || additional.is_some() {
                 return Err(Reject::BadRequest);
             }
-            return Ok((
-                Family::V4,
-                PortWish::Reserved(ReservationToken(token.token())),
-            ));
+            return Ok(Wanted {
+                families: vec![Family::V4],
+                port: PortWish::Reserved(ReservationToken(token.token())),
+            });
         }
-        let family = requested_family(message)?.unwrap_or(Family::V4);
-        if !self.config.relay_families.has(family) {
-            return Err(Reject::FamilyUnsupported);
-        }
+        let families = match additional {
+            None => vec![requested_family(message)?.unwrap_or(Family::V4)],
+            // Of two addresses the next port could be the next of either.
+            Some(_) if requested || even.as_ref().is_some_and(EvenPort::requested) => {
+                return Err(Reject::BadRequest);
+            }
+            Some(additional) if additional.family() != AddressFamily::IPV6 => {
+                return Err(Reject::BadRequest);
+            }
+            Some(_) => vec![Family::V4, Family::V6],
+        };
         let port = match even {
             None => PortWish::Any,
             Some(even) if even.requested() => PortWish::EvenWithNext(self.tokens.reservation()),
             Some(_) => PortWish::Even,
         };
-        Ok((family, port))
+        Ok(Wanted { families, port })
     }
 
     /// The lifetime granted to who wants `wanted` seconds, which are not 0 (RFC 8656 §7.2).
@@ -190,12 +241,31 @@ impl Server {
     }
 }
 
+/// RFC 6062 §5.1.
+fn fits_tcp(from: FiveTuple, message: &Message<'_>) -> bool {
+    let of_datagrams = [DontFragment::TYPE, EvenPort::TYPE, TokenAttribute::TYPE];
+    from.transport.is_stream() && !of_datagrams.iter().any(|kind| message.has_attribute(*kind))
+}
+
+struct Wanted {
+    families: Vec<Family>,
+    port: PortWish,
+}
+
+fn reject_for(fault: BindFault) -> Reject {
+    match fault {
+        BindFault::PortsExhausted | BindFault::UnknownReservation => Reject::InsufficientCapacity,
+        BindFault::FamilyUnavailable => Reject::FamilyUnsupported,
+        BindFault::Refused => Reject::ServerError,
+    }
+}
+
 /// REQUESTED-ADDRESS-FAMILY; one nobody knows is an unsupported one.
 pub(super) fn requested_family(message: &Message<'_>) -> Result<Option<Family>, Reject> {
     match message.attribute::<RequestedAddressFamily>() {
         Ok(requested) => Ok(Some(match requested.family() {
-            turn_types::AddressFamily::IPV4 => Family::V4,
-            turn_types::AddressFamily::IPV6 => Family::V6,
+            AddressFamily::IPV4 => Family::V4,
+            AddressFamily::IPV6 => Family::V6,
         })),
         Err(StunParseError::MissingAttribute(_)) => Ok(None),
         Err(StunParseError::InvalidAttributeData) => Err(Reject::FamilyUnsupported),

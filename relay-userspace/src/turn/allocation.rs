@@ -4,15 +4,17 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use stun_types::message::{IntegrityKey, TransactionId};
+use stun_types::message::TransactionId;
 
+use crate::credentials::LongTermKey;
 use crate::fastpath::{Leg, SessionSpec};
-use crate::secret::Secret;
 
 use super::channel::{Channel, Channels};
-use super::command::{Family, ReservationToken};
+use super::command::{BindFault, Family, ReservationToken};
 use super::identity::{AllocationId, FiveTuple};
 use super::message::Origin;
+use super::mobility::Mobility;
+use super::relayed::Relayed;
 use super::shared::Place;
 use super::view::{AllocationView, ChannelView, PermissionView};
 
@@ -25,11 +27,18 @@ pub(super) struct Allocation {
     pub tuple: FiveTuple,
     /// Who made it, expiry included: nobody else may use it.
     pub username: String,
-    pub key: Secret<IntegrityKey>,
+    pub key: LongTermKey,
     /// Its place in the quotas, under the user's name.
     pub place: Place,
     pub granted: Granted,
     pub relay: Relay,
+    /// Bound, while the request waits as well.
+    pub held: Relayed,
+    /// The request that ended one of two relayed addresses, to answer its repetitions alike.
+    pub halved: Option<TransactionId>,
+    pub mobility: Option<Mobility>,
+    /// It relays connections, not datagrams (RFC 6062).
+    pub tcp: bool,
     pub created: Instant,
     pub expires: Instant,
     pub permissions: HashMap<IpAddr, Instant, super::hash::Keyed>,
@@ -42,26 +51,37 @@ pub(super) struct Granted {
     pub transaction: TransactionId,
     pub lifetime: u32,
     pub token: Option<ReservationToken>,
+    /// The family of two that could not be had, and the error code that says why.
+    pub refused: Option<(Family, u16)>,
 }
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Relay {
     /// The driver is binding; the request waits.
-    Binding(Origin),
-    Bound(SocketAddr),
+    Binding(Binding),
+    Bound,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Binding {
+    pub origin: Origin,
+    /// Addresses the driver has not answered yet.
+    pub waiting: u8,
+    pub fault: Option<(Family, BindFault)>,
 }
 
 impl Allocation {
-    pub fn relayed(&self) -> Option<SocketAddr> {
+    /// What it relays by, once all of it is bound.
+    pub fn relayed(&self) -> Option<Relayed> {
         match self.relay {
             Relay::Binding(_) => None,
-            Relay::Bound(relayed) => Some(relayed),
+            Relay::Bound => Some(self.held),
         }
     }
 
-    /// Where it relays, while it may.
-    pub fn relayed_at(&self, now: Instant) -> Option<SocketAddr> {
-        self.relayed().filter(|_| self.expires > now)
+    /// Where data of `peer` passes, while it may.
+    pub fn relayed_at(&self, now: Instant, peer: IpAddr) -> Option<SocketAddr> {
+        self.relayed().filter(|_| self.expires > now)?.facing(peer)
     }
 
     pub fn permits(&self, peer: IpAddr, now: Instant) -> bool {
@@ -72,7 +92,7 @@ impl Allocation {
 
     pub fn has_family_of(&self, peer: SocketAddr) -> bool {
         self.relayed()
-            .is_some_and(|relayed| Family::of(relayed.ip()) == Family::of(peer.ip()))
+            .is_some_and(|relayed| relayed.facing(peer.ip()).is_some())
     }
 
     /// Until when a channel that `expires` relays to `peer`, and from it.
@@ -111,6 +131,7 @@ impl Allocation {
                     number,
                     peer: channel.peer,
                     session: channel.session?,
+                    relayed: self.held.facing(channel.peer.ip())?,
                     expires: channel.expires,
                 })
             })
@@ -126,7 +147,7 @@ impl Allocation {
             id: self.id,
             user: self.place.user().to_owned(),
             tuple: self.tuple,
-            relayed: self.relayed()?,
+            relayed: self.relayed()?.iter().collect(),
             created: self.created,
             expires: self.expires,
             channels,

@@ -3,17 +3,30 @@
 use std::net::SocketAddr;
 
 use stun_types::attribute::{
-    AttributeType, AttributeWrite, ErrorCode, Nonce, Realm, UnknownAttributes, XorMappedAddress,
+    AttributeType, AttributeWrite, ErrorCode, Nonce, PasswordAlgorithmValue, PasswordAlgorithms,
+    RawAttribute, Realm, UnknownAttributes, XorMappedAddress,
 };
 use stun_types::message::{
-    IntegrityAlgorithm, IntegrityKey, Message, MessageClass, MessageType, MessageWrite as _,
-    MessageWriteExt as _, MessageWriteVec,
+    Message, MessageClass, MessageType, MessageWrite as _, MessageWriteExt as _, MessageWriteVec,
 };
-use turn_types::attribute::{Lifetime, ReservationToken as TokenAttribute, XorRelayedAddress};
+use turn_types::AddressFamily;
+use turn_types::attribute::{
+    AddressErrorCode, ConnectionId as ConnectionAttribute, Lifetime,
+    ReservationToken as TokenAttribute, XorRelayedAddress,
+};
 
-use super::command::ReservationToken;
+use super::command::{Family, ReservationToken};
 use super::counters::Counter;
 use super::message::Origin;
+use super::mobility::MOBILITY_TICKET;
+use super::relayed::Relayed;
+use super::tcp::ConnectionId;
+use super::ticket::Sealed;
+use crate::credentials::{Integrity, LongTermKey};
+
+/// The password algorithms offered, the preferred one first.
+pub(super) const OFFERED: &[PasswordAlgorithmValue] =
+    &[PasswordAlgorithmValue::SHA256, PasswordAlgorithmValue::MD5];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Success {
@@ -21,16 +34,25 @@ pub(super) enum Success {
         mapped: SocketAddr,
     },
     Allocated {
-        relayed: SocketAddr,
+        relayed: Relayed,
         mapped: SocketAddr,
         lifetime: u32,
         token: Option<ReservationToken>,
+        refused: Option<(Family, u16)>,
+        ticket: Option<Sealed>,
     },
     Refreshed {
         lifetime: u32,
+        ticket: Option<Sealed>,
     },
     Permitted,
     Bound,
+    Connected {
+        connection: ConnectionId,
+    },
+    Joined {
+        connection: ConnectionId,
+    },
 }
 
 /// The error responses of RFC 8489 §14.8 and RFC 8656 §19 a UDP server gives.
@@ -39,6 +61,7 @@ pub(super) enum Reject {
     BadRequest,
     Unauthenticated,
     Forbidden,
+    MobilityForbidden,
     UnknownAttributes(Vec<AttributeType>),
     AllocationMismatch,
     StaleNonce,
@@ -46,6 +69,8 @@ pub(super) enum Reject {
     WrongCredentials,
     TransportUnsupported,
     PeerFamilyMismatch,
+    ConnectionExists,
+    ConnectionFailed,
     QuotaReached,
     ServerError,
     InsufficientCapacity,
@@ -64,6 +89,8 @@ impl Reject {
             Self::BadRequest => ErrorCode::BAD_REQUEST,
             Self::Unauthenticated => ErrorCode::UNAUTHORIZED,
             Self::Forbidden => ErrorCode::FORBIDDEN,
+            // RFC 8016 §5; the codec has no name for it.
+            Self::MobilityForbidden => 405,
             Self::UnknownAttributes(_) => ErrorCode::UNKNOWN_ATTRIBUTE,
             Self::AllocationMismatch => ErrorCode::ALLOCATION_MISMATCH,
             Self::StaleNonce => ErrorCode::STALE_NONCE,
@@ -71,6 +98,9 @@ impl Reject {
             Self::WrongCredentials => ErrorCode::WRONG_CREDENTIALS,
             Self::TransportUnsupported => ErrorCode::UNSUPPORTED_TRANSPORT_PROTOCOL,
             Self::PeerFamilyMismatch => ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH,
+            // RFC 6062 §6.3; the codec has no names for them.
+            Self::ConnectionExists => 446,
+            Self::ConnectionFailed => 447,
             Self::QuotaReached => ErrorCode::ALLOCATION_QUOTA_REACHED,
             Self::ServerError => ErrorCode::SERVER_ERROR,
             Self::InsufficientCapacity => ErrorCode::INSUFFICIENT_CAPACITY,
@@ -82,6 +112,7 @@ impl Reject {
             Self::BadRequest => Counter::Answered400,
             Self::Unauthenticated => Counter::Answered401,
             Self::Forbidden => Counter::Answered403,
+            Self::MobilityForbidden => Counter::Answered405,
             Self::UnknownAttributes(_) => Counter::Answered420,
             Self::AllocationMismatch => Counter::Answered437,
             Self::StaleNonce => Counter::Answered438,
@@ -89,6 +120,8 @@ impl Reject {
             Self::WrongCredentials => Counter::Answered441,
             Self::TransportUnsupported => Counter::Answered442,
             Self::PeerFamilyMismatch => Counter::Answered443,
+            Self::ConnectionExists => Counter::Answered446,
+            Self::ConnectionFailed => Counter::Answered447,
             Self::QuotaReached => Counter::Answered486,
             Self::ServerError => Counter::Answered500,
             Self::InsufficientCapacity => Counter::Answered508,
@@ -97,7 +130,7 @@ impl Reject {
 }
 
 /// A success; `key` protects it, and only Binding goes without.
-pub(super) fn success(origin: Origin, success: &Success, key: Option<&IntegrityKey>) -> Vec<u8> {
+pub(super) fn success(origin: Origin, success: &Success, key: Option<&LongTermKey>) -> Vec<u8> {
     let mut answer = Answer::new(origin, MessageClass::Success);
     let transaction = origin.transaction;
     match *success {
@@ -107,23 +140,47 @@ pub(super) fn success(origin: Origin, success: &Success, key: Option<&IntegrityK
             mapped,
             lifetime,
             token,
+            refused,
+            ticket,
         } => {
-            answer.add(&XorRelayedAddress::new(relayed, transaction));
+            answer.add_ticket(ticket);
+            for relayed in relayed.iter() {
+                answer.add(&XorRelayedAddress::new(relayed, transaction));
+            }
+            if let Some((family, code)) = refused {
+                let family = match family {
+                    Family::V4 => AddressFamily::IPV4,
+                    Family::V6 => AddressFamily::IPV6,
+                };
+                let reason = ErrorCode::default_reason_for_code(code);
+                let error = ErrorCode::new(code, reason).expect("codes are between 300 and 699");
+                answer.add(&AddressErrorCode::new(family, error));
+            }
             answer.add(&Lifetime::new(lifetime));
             if let Some(token) = token {
                 answer.add(&TokenAttribute::new(token.0));
             }
             answer.add(&XorMappedAddress::new(mapped, transaction));
         }
-        Success::Refreshed { lifetime } => answer.add(&Lifetime::new(lifetime)),
-        Success::Permitted | Success::Bound => {}
+        Success::Refreshed { lifetime, ticket } => {
+            answer.add(&Lifetime::new(lifetime));
+            answer.add_ticket(ticket);
+        }
+        Success::Connected { connection } => answer.add(&ConnectionAttribute::new(connection.0)),
+        // The connection is named by the request.
+        Success::Permitted | Success::Bound | Success::Joined { .. } => {}
     }
     answer.finish(key)
 }
 
 /// An error to a client that proved who it is.
-pub(super) fn error(origin: Origin, reject: &Reject, key: &IntegrityKey) -> Vec<u8> {
-    let reason = ErrorCode::default_reason_for_code(reject.code());
+pub(super) fn error(origin: Origin, reject: &Reject, key: &LongTermKey) -> Vec<u8> {
+    let reason = match reject {
+        Reject::MobilityForbidden => "Mobility Forbidden",
+        Reject::ConnectionExists => "Connection Already Exists",
+        Reject::ConnectionFailed => "Connection Timeout or Failure",
+        reject => ErrorCode::default_reason_for_code(reject.code()),
+    };
     let mut answer = Answer::new(origin, MessageClass::Error);
     answer.add_reject(reject, reason);
     answer.finish(Some(key))
@@ -139,7 +196,8 @@ pub(super) fn bare_error(
     answer.add_reject(reject, "");
     if let Some(Challenge { realm, nonce }) = challenge {
         answer.add(&Realm::new(realm).expect("the configuration bounds the realm"));
-        answer.add(&Nonce::new(nonce).expect("nonces are 16 characters"));
+        answer.add(&Nonce::new(nonce).expect("nonces are 29 characters"));
+        answer.add(&PasswordAlgorithms::new(OFFERED));
     }
     answer.finish(None)
 }
@@ -147,6 +205,7 @@ pub(super) fn bare_error(
 struct Answer {
     message: MessageWriteVec,
     fingerprint: bool,
+    integrity: Integrity,
 }
 
 impl Answer {
@@ -159,12 +218,19 @@ impl Answer {
                 MessageWriteVec::with_capacity(160),
             ),
             fingerprint: origin.fingerprint,
+            integrity: origin.integrity,
         }
     }
 
     fn add(&mut self, attribute: &dyn AttributeWrite) {
         let added = self.message.add_attribute(attribute);
         debug_assert!(added.is_ok(), "nothing precedes integrity but attributes");
+    }
+
+    fn add_ticket(&mut self, ticket: Option<Sealed>) {
+        if let Some(ticket) = ticket {
+            self.add(&RawAttribute::new(MOBILITY_TICKET, &ticket));
+        }
     }
 
     fn add_reject(&mut self, reject: &Reject, reason: &str) {
@@ -174,12 +240,9 @@ impl Answer {
         }
     }
 
-    fn finish(mut self, key: Option<&IntegrityKey>) -> Vec<u8> {
+    fn finish(mut self, key: Option<&LongTermKey>) -> Vec<u8> {
         if let Some(key) = key {
-            let added = self
-                .message
-                .add_message_integrity_with_key(key, IntegrityAlgorithm::Sha1);
-            debug_assert!(added.is_ok(), "integrity is added once");
+            key.protect(&mut self.message, self.integrity);
         }
         if self.fingerprint {
             let added = self.message.add_fingerprint();

@@ -1,14 +1,16 @@
 //! Who sent a request: the long-term mechanism of RFC 8489 §9.2.4. Nothing is stored here, and nothing before it.
 
-use stun_types::attribute::{MessageIntegrity, Nonce, Realm, Username};
-use stun_types::message::{IntegrityKey, Message};
+use stun_types::attribute::{
+    Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, Userhash, Username,
+};
+use stun_types::message::Message;
+use turn_types::message::REFRESH;
 
-use stun_types::attribute::AttributeStaticType as _;
-
-use super::answer::Reject;
+use super::answer::{OFFERED, Reject};
 use super::identity::{FiveTuple, Now};
-use super::message::required;
+use super::message::{optional, required};
 use super::server::Server;
+use crate::credentials::{Algorithm, Integrity, LongTermKey};
 
 /// A user whose integrity was valid.
 #[derive(Debug)]
@@ -16,7 +18,7 @@ pub(super) struct User {
     pub username: String,
     /// The username without its expiry.
     pub name: String,
-    pub key: IntegrityKey,
+    pub key: LongTermKey,
 }
 
 /// Why somebody is no user.
@@ -25,6 +27,12 @@ pub(super) enum Unproven {
     Rejected(Reject),
     /// Too many wrong passwords came from there: a right one must not be told from them.
     Unheard,
+}
+
+/// Who a request says it is from.
+enum Claim<'m> {
+    Name(&'m str),
+    Hash([u8; 32]),
 }
 
 impl From<Reject> for Unproven {
@@ -40,64 +48,96 @@ impl Server {
         from: FiveTuple,
         message: &Message<'_>,
     ) -> Result<User, Unproven> {
-        if !message.has_attribute(MessageIntegrity::TYPE) {
+        if Integrity::of(message).is_none() {
             return Err(Reject::Unauthenticated.into());
         }
-        let username = required::<Username>(message)?;
+        let name = optional::<Username>(message)?;
+        let claim = match &name {
+            Some(name) => Claim::Name(name.username()),
+            None => Claim::Hash(*required::<Userhash>(message)?.hash()),
+        };
         let realm = required::<Realm>(message)?;
         let nonce = required::<Nonce>(message)?;
-        let username = username.username();
         if !self.nonces.is_fresh(nonce.nonce(), from.client, now.unix) {
             return Err(Reject::StaleNonce.into());
         }
+        let algorithm = chosen_algorithm(message)?;
         if realm.realm() != self.config.credentials.realm() {
             return Err(Reject::Unauthenticated.into());
         }
-        if let Some(owner) = self.owner(from, message, username) {
+        if let Some(owner) = self.owner(from, message, &claim) {
             return Ok(owner);
         }
         let (shared, source) = (&self.config.shared, from.client.ip());
         if !shared.may_guess(source, now.mono) {
             return Err(Unproven::Unheard);
         }
-        self.stranger(now, message, username).ok_or_else(|| {
-            shared.guessed_wrong(source, now.mono);
-            Reject::Unauthenticated.into()
-        })
+        self.stranger(now, message, &claim, algorithm)
+            .ok_or_else(|| {
+                shared.guessed_wrong(source, now.mono);
+                Reject::Unauthenticated.into()
+            })
     }
 
     /// Who made the allocation proves it with the same key, even after a time-limited credential ran out:
     /// what ends with the credential is the right to a new allocation.
-    fn owner(&self, from: FiveTuple, message: &Message<'_>, username: &str) -> Option<User> {
+    fn owner(&self, from: FiveTuple, message: &Message<'_>, claim: &Claim<'_>) -> Option<User> {
         let allocation = &self.table[self.table.of_client(&from)?];
-        let key = allocation.key.expose();
-        let proven =
-            allocation.username == username && message.validate_integrity_with_key(key).is_ok();
-        proven.then(|| User {
-            username: username.to_owned(),
+        let claimed = match claim {
+            Claim::Name(name) => allocation.username == *name,
+            Claim::Hash(hash) => {
+                let realm = self.config.credentials.realm();
+                Userhash::compute(&allocation.username, realm) == *hash
+            }
+        };
+        (claimed && allocation.key.proves(message)).then(|| User {
+            username: allocation.username.clone(),
             name: allocation.place.user().to_owned(),
-            key: key.clone(),
+            key: allocation.key.clone(),
         })
     }
 
-    fn stranger(&self, now: Now, message: &Message<'_>, username: &str) -> Option<User> {
+    fn stranger(
+        &self,
+        now: Now,
+        message: &Message<'_>,
+        claim: &Claim<'_>,
+        algorithm: Algorithm,
+    ) -> Option<User> {
         let credentials = &self.config.credentials;
-        let Some(candidates) = credentials.candidates(username) else {
+        let username = match claim {
+            Claim::Name(name) => Some(*name),
+            Claim::Hash(hash) => credentials.named(hash),
+        };
+        let Some((username, candidates)) =
+            username.and_then(|name| Some((name, credentials.candidates(name, algorithm)?)))
+        else {
             // An unknown user takes as long as a wrong password.
-            let _never_proves = message.validate_integrity_with_key(credentials.decoy());
+            let _never_proves = credentials.decoy().proves(message);
             return None;
         };
         let expired = candidates
             .expires
             .is_some_and(|expires| expires <= now.unix);
-        let key = candidates
-            .keys
-            .into_iter()
-            .find(|key| message.validate_integrity_with_key(key).is_ok())?;
-        (!expired).then(|| User {
+        let owner = || message.has_method(REFRESH) && self.owns_ticket(now, message, username);
+        let mut keys = candidates.keys.into_iter();
+        let key = keys.find(|key| key.proves(message))?;
+        (!expired || owner()).then(|| User {
             username: username.to_owned(),
             name: candidates.name.to_owned(),
             key,
         })
+    }
+}
+
+/// Every nonce of ours says that passwords have algorithms. A client that says nothing of them knows none but MD5; one
+/// that does repeats the whole offer, so that nobody took the better part of it away on the way (RFC 8489 §9.2.4).
+fn chosen_algorithm(message: &Message<'_>) -> Result<Algorithm, Reject> {
+    let seen = optional::<PasswordAlgorithms>(message)?;
+    let chosen = optional::<PasswordAlgorithm>(message)?;
+    match (seen, chosen) {
+        (None, None) => Ok(Algorithm::Md5),
+        (Some(seen), Some(chosen)) if seen.algorithms() == OFFERED => Ok(chosen.algorithm().into()),
+        _ => Err(Reject::BadRequest),
     }
 }

@@ -26,6 +26,9 @@ impl Server {
         user: &User,
     ) -> Result<Option<Success>, Reject> {
         let slot = self.own_allocation(from, user)?;
+        if self.table[slot].tcp {
+            return Err(Reject::BadRequest);
+        }
         let number = required::<ChannelNumber>(message)?.channel();
         let named = required::<XorPeerAddress>(message)?.addr(message.transaction_id());
         let peer = self.config.advertise.inward(named);
@@ -72,7 +75,7 @@ impl Server {
 
     /// Binds a free number, or one whose quarantine was for this very peer.
     fn begin(&mut self, slot: Slot, number: u16, peer: SocketAddr, expires: Instant) {
-        let Some(relayed) = self.table[slot].relayed() else {
+        let Some(relayed) = self.table[slot].held.facing(peer.ip()) else {
             return;
         };
         let timer = Timer::Channel(slot, number);

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use super::identity::{AllocationId, FiveTuple, Transport};
+use super::tcp::{ConnectionId, Pending};
 use crate::fastpath::{SessionId, SessionSpec};
 
 /// An order to the driver. Executed strictly in order: a `RemoveSession` before a `Send` is done before the answer leaves.
@@ -17,9 +18,39 @@ pub enum Command {
     BindRelay {
         allocation: AllocationId,
         family: Family,
+        /// For connections of peers (RFC 6062), not for datagrams.
+        tcp: bool,
         /// The address the client contacted: the relayed address when none is configured.
         local_hint: IpAddr,
         port: PortWish,
+    },
+    /// The client at `from` presented a ticket of an allocation another worker has: ask `home` for it
+    /// ([`super::Server::depart`]) and answer with [`super::Server::fetched`].
+    FetchAllocation {
+        allocation: AllocationId,
+        serial: u32,
+        home: usize,
+        from: FiveTuple,
+        request: Vec<u8>,
+    },
+    /// Connect to `peer` from `relayed` and answer with [`super::Server::peer_connected`].
+    OpenPeerConnection {
+        connection: ConnectionId,
+        relayed: SocketAddr,
+        peer: SocketAddr,
+    },
+    /// However far it is, joined ones as well.
+    ClosePeerConnection {
+        connection: ConnectionId,
+    },
+    /// Get the peer connection from the worker `home` ([`super::Server::bind_connection`]), answer with
+    /// [`super::Server::connection_joined`], then move bytes.
+    JoinConnections {
+        connection: ConnectionId,
+        home: usize,
+        username: String,
+        from: FiveTuple,
+        origin: Pending,
     },
     ReleaseRelay {
         allocation: AllocationId,

@@ -21,6 +21,10 @@ pub struct ServerConfig {
     pub relay_families: RelayFamilies,
     /// Clients see and name public addresses; inside there are local ones only.
     pub advertise: Advertise,
+    /// Whether allocations may follow their client (RFC 8016).
+    pub mobility: bool,
+    /// Ids up to this one were given by an earlier process.
+    pub ids_after: u64,
     /// The same for all workers: a client whose 5-tuple moves keeps a valid nonce.
     pub nonce_key: [u8; 32],
     /// Unpredictable: keys hash tables, reservation tokens and transaction ids.

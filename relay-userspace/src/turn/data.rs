@@ -38,12 +38,13 @@ impl Server {
             self.counters.bump(Counter::ChannelDataMalformed);
             return None;
         };
-        let bound = self.table.of_client(&from).and_then(|slot| {
+        let bound = self.of_path(from).and_then(|slot| {
             let allocation = &self.table[slot];
+            let peer = allocation.channels.peer(number, now)?;
             Some(ToPeer {
                 allocation: allocation.id,
-                relayed: allocation.relayed_at(now)?,
-                peer: allocation.channels.peer(number, now)?,
+                relayed: allocation.relayed_at(now, peer.ip())?,
+                peer,
                 data,
                 dont_fragment: false,
             })
@@ -81,13 +82,11 @@ impl Server {
         message::comprehend(message).map_err(|_| Counter::SendMalformed)?;
         let (named, data) = addressed(message, payload).ok_or(Counter::SendMalformed)?;
         let peer = self.config.advertise.inward(named);
-        let slot = self
-            .table
-            .of_client(&from)
-            .ok_or(Counter::SendNoAllocation)?;
+        let slot = self.of_path(from).ok_or(Counter::SendNoAllocation)?;
         let allocation = &self.table[slot];
         let relayed = allocation
-            .relayed_at(now.mono)
+            .relayed_at(now.mono, peer.ip())
+            .filter(|_| !allocation.tcp)
             .ok_or(Counter::SendNoAllocation)?;
         if !allocation.permits(peer.ip(), now.mono) {
             return Err(Counter::SendNoPermission);

@@ -1,7 +1,9 @@
 //! How things end: on time, by the client or by the operator. Sessions go first, then the relayed address.
 
+use std::net::IpAddr;
+
 use super::allocation::Allocation;
-use super::command::Command;
+use super::command::{Command, Family};
 use super::counters::Counter;
 use super::identity::{AllocationId, FiveTuple, Now};
 use super::server::Server;
@@ -21,9 +23,13 @@ impl Server {
                 }
                 Timer::Permission(slot, peer) => {
                     self.table[slot].permissions.remove(&peer);
-                    self.note_peer(self.table[slot].relayed(), peer, false);
+                    self.note_peer(slot, peer, false);
                 }
                 Timer::Channel(slot, number) => self.end_channel(slot, number),
+                Timer::Connection(connection) => self.connection_due(connection),
+                Timer::Former(slot) => {
+                    self.table.take_former(slot);
+                }
                 Timer::Farewell(tuple) => {
                     self.farewells.forget(tuple);
                 }
@@ -41,16 +47,20 @@ impl Server {
         true
     }
 
-    /// The client's connection is gone, and with it its allocation (RFC 8656 §3.1).
+    /// The client's connection is gone, and with it its allocation (RFC 8656 §3.1), unless that is mobile.
     pub fn client_gone(&mut self, tuple: FiveTuple) {
         self.forget_farewell(tuple);
-        if let Some(slot) = self.table.of_client(&tuple) {
+        self.forget_former_at(tuple);
+        let slot = self.table.of_client(&tuple);
+        // A mobile one waits for its client to come back by another path (RFC 8016), as long as its lifetime.
+        if let Some(slot) = slot.filter(|slot| self.table[*slot].mobility.is_none()) {
             self.end_allocation(slot);
             self.counters.bump(Counter::AllocationsDisconnected);
         }
     }
 
     pub(super) fn end_allocation(&mut self, slot: Slot) {
+        self.end_connections(slot);
         let ended = self.drop_allocation(slot);
         self.changed.insert(ended.id);
         let mut sessions: Vec<_> = ended
@@ -62,7 +72,7 @@ impl Server {
         for session in sessions {
             self.commands.push_back(Command::RemoveSession { session });
         }
-        if let Some(relayed) = ended.relayed() {
+        for relayed in ended.held.iter() {
             self.commands.push_back(Command::ReleaseRelay {
                 allocation: ended.id,
                 relayed,
@@ -75,10 +85,48 @@ impl Server {
         }
     }
 
+    /// Ends one relayed address of two, and what passes by it.
+    pub(super) fn end_family(&mut self, slot: Slot, family: Family) {
+        let allocation = &mut self.table[slot];
+        let of_family = |peer: IpAddr| Family::of(peer) == family;
+        let permissions: Vec<_> = allocation
+            .permissions
+            .extract_if(|peer, _| of_family(*peer))
+            .collect();
+        let mut numbers: Vec<_> = allocation
+            .channels
+            .iter()
+            .filter(|(_, channel)| of_family(channel.peer.ip()))
+            .map(|(number, channel)| (number, *channel))
+            .collect();
+        numbers.sort_unstable_by_key(|(number, _)| *number);
+        for (peer, expires) in permissions {
+            self.note_peer(slot, peer, false);
+            self.timers.cancel(expires, Timer::Permission(slot, peer));
+        }
+        for (number, channel) in numbers {
+            self.table[slot].channels.remove(number);
+            self.timers
+                .cancel(channel.due(), Timer::Channel(slot, number));
+            if let Some(session) = channel.session {
+                self.commands.push_back(Command::RemoveSession { session });
+            }
+        }
+        let allocation = self.table[slot].id;
+        if let Some(relayed) = self.table.remove_relayed(slot, family) {
+            self.commands.push_back(Command::ReleaseRelay {
+                allocation,
+                relayed,
+            });
+        }
+    }
+
     /// Takes an allocation and its timers out, and orders nothing.
     pub(super) fn drop_allocation(&mut self, slot: Slot) -> Allocation {
+        self.forget_former(slot);
         let dropped = self.table.remove(slot);
         self.part_from(&dropped);
+        self.config.shared.left(dropped.id);
         self.timers.cancel(dropped.expires, Timer::Allocation(slot));
         for (peer, expires) in &dropped.permissions {
             self.timers.cancel(*expires, Timer::Permission(slot, *peer));

@@ -83,6 +83,15 @@ impl IdSource {
         }
     }
 
+    /// None of what was given before, by whichever worker: allocations move.
+    pub fn after(given: u64, worker_index: usize, worker_count: usize) -> Self {
+        let mut source = Self::new(worker_index, worker_count);
+        if given >= source.next {
+            source.next += (given - source.next).next_multiple_of(source.stride) + source.stride;
+        }
+        source
+    }
+
     pub fn allocation(&mut self) -> AllocationId {
         AllocationId(self.take())
     }
@@ -109,6 +118,16 @@ impl IdSource {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_of_an_earlier_process_are_not_given_again() {
+        for given in 0..20 {
+            for index in 0..3 {
+                let id = IdSource::after(given, index, 3).session().0;
+                assert!(id > given && id % 3 == index as u64 && id <= given + 6);
+            }
+        }
+    }
 
     #[test]
     fn workers_never_hand_out_the_same_id() {

@@ -4,15 +4,16 @@ use std::net::SocketAddr;
 
 use stun_types::attribute::{
     Attribute as _, AttributeFromRaw, AttributeStaticType, AttributeType, Fingerprint,
-    MessageIntegrity, MessageIntegritySha256, Nonce, Realm, Username,
+    MessageIntegrity, MessageIntegritySha256, Nonce, PasswordAlgorithm, Realm, Userhash, Username,
 };
 use stun_types::message::{Message, MessageHeader, Method, StunParseError, TransactionId};
 use turn_types::attribute::{
-    ChannelNumber, Data, DontFragment, EvenPort, Lifetime, RequestedAddressFamily,
-    RequestedTransport, ReservationToken, XorPeerAddress,
+    AdditionalAddressFamily, ChannelNumber, ConnectionId, Data, DontFragment, EvenPort, Lifetime,
+    RequestedAddressFamily, RequestedTransport, ReservationToken, XorPeerAddress,
 };
 
 use super::answer::Reject;
+use crate::credentials::Integrity;
 
 /// The largest payload of a UDP datagram.
 const LARGEST_DATAGRAM: usize = 65_507;
@@ -21,8 +22,9 @@ const LARGEST_DATAGRAM: usize = 65_507;
 const KNOWN: &[AttributeType] = &[
     Username::TYPE,
     MessageIntegrity::TYPE,
-    // Never offered, so never needed; it may still follow MESSAGE-INTEGRITY.
     MessageIntegritySha256::TYPE,
+    Userhash::TYPE,
+    PasswordAlgorithm::TYPE,
     Realm::TYPE,
     Nonce::TYPE,
     ChannelNumber::TYPE,
@@ -30,10 +32,12 @@ const KNOWN: &[AttributeType] = &[
     XorPeerAddress::TYPE,
     Data::TYPE,
     RequestedAddressFamily::TYPE,
+    AdditionalAddressFamily::TYPE,
     EvenPort::TYPE,
     RequestedTransport::TYPE,
     DontFragment::TYPE,
     ReservationToken::TYPE,
+    ConnectionId::TYPE,
 ];
 
 /// `None` for what must be dropped without an answer (RFC 8489 §6.3).
@@ -51,12 +55,14 @@ pub(super) fn parse(payload: &[u8]) -> Option<Message<'_>> {
 }
 
 /// What an answer must repeat of its request.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Origin {
     pub method: Method,
     pub transaction: TransactionId,
     /// Answers carry FINGERPRINT exactly when requests do.
     pub fingerprint: bool,
+    /// What protects the answer, as it protected the request (RFC 8489 §9.2.4).
+    pub integrity: Integrity,
 }
 
 impl Origin {
@@ -65,6 +71,7 @@ impl Origin {
             method: message.method(),
             transaction: message.transaction_id(),
             fingerprint: message.has_attribute(Fingerprint::TYPE),
+            integrity: Integrity::of(message).unwrap_or(Integrity::Sha1),
         }
     }
 }

@@ -93,7 +93,7 @@ impl Server {
             Some(before) => self.timers.reset(before, expires, timer),
             None => {
                 self.timers.set(expires, timer);
-                self.note_peer(self.table[slot].relayed(), peer, true);
+                self.note_peer(slot, peer, true);
             }
         }
         self.counters.bump(Counter::PermissionsCreated);

@@ -8,12 +8,17 @@ use turn_types::attribute::Lifetime;
 use super::allocate::requested_family;
 use super::answer::{Reject, Success};
 use super::auth::User;
-use super::command::Family;
 use super::counters::Counter;
 use super::identity::{FiveTuple, Now};
 use super::message::optional;
+use super::mobility::presented;
 use super::server::Server;
 use super::timer::Timer;
+
+const GONE: Success = Success::Refreshed {
+    lifetime: 0,
+    ticket: None,
+};
 
 impl Server {
     pub(super) fn refresh(
@@ -22,16 +27,22 @@ impl Server {
         from: FiveTuple,
         message: &Message<'_>,
         user: &User,
-    ) -> Result<Success, Reject> {
+    ) -> Result<Option<Success>, Reject> {
         let wanted = optional::<Lifetime>(message)?.map(|lifetime| lifetime.seconds());
         let family = requested_family(message)?;
-        let Some(slot) = self.table.of_client(&from) else {
-            return if self.farewells.knows(from, message.transaction_id()) {
+        let slot = match (self.table.of_client(&from), presented(message)) {
+            (Some(slot), _) => slot,
+            (None, _) if self.farewells.knows(from, message.transaction_id()) => {
                 self.counters.bump(Counter::Retransmissions);
-                Ok(Success::Refreshed { lifetime: 0 })
-            } else {
-                Err(Reject::AllocationMismatch)
-            };
+                return Ok(Some(GONE));
+            }
+            (None, None) => return Err(Reject::AllocationMismatch),
+            (None, Some(ticket)) => {
+                match self.come_over(now, from, message, user, &ticket.value)? {
+                    Some(slot) => slot,
+                    None => return Ok(None),
+                }
+            }
         };
         let allocation = &self.table[slot];
         if allocation.username != user.username {
@@ -40,10 +51,20 @@ impl Server {
         let Some(relayed) = allocation.relayed() else {
             return Err(Reject::AllocationMismatch);
         };
-        if family.is_some_and(|family| family != Family::of(relayed.ip())) {
+        if family.is_some_and(|family| relayed.of(family).is_none()) {
+            if wanted == Some(0) && allocation.halved == Some(message.transaction_id()) {
+                self.counters.bump(Counter::Retransmissions);
+                return Ok(Some(GONE));
+            }
             return Err(Reject::PeerFamilyMismatch);
         }
         if wanted == Some(0) {
+            let one_of_two = family.filter(|_| relayed.iter().count() == 2);
+            if let Some(family) = one_of_two {
+                self.end_family(slot, family);
+                self.table[slot].halved = Some(message.transaction_id());
+                return Ok(Some(GONE));
+            }
             self.end_allocation(slot);
             self.counters.bump(Counter::AllocationsDeleted);
             if let Some(until) = self
@@ -52,7 +73,7 @@ impl Server {
             {
                 self.timers.set(until, Timer::Farewell(from));
             }
-            return Ok(Success::Refreshed { lifetime: 0 });
+            return Ok(Some(GONE));
         }
         let lifetime = self.lifetime(wanted);
         let expires = now.mono + Duration::from_secs(lifetime.into());
@@ -60,7 +81,7 @@ impl Server {
         self.timers.reset(before, expires, Timer::Allocation(slot));
         self.tell_deadlines(slot);
         self.counters.bump(Counter::Refreshed);
-        Ok(Success::Refreshed { lifetime })
+        Ok(Some(self.refreshed(now, slot, lifetime)))
     }
 
     pub(super) fn forget_farewell(&mut self, tuple: FiveTuple) {

@@ -1,12 +1,11 @@
 //! Taking an allocation over from an earlier process, as far as it still holds and is still allowed.
 
-use std::net::SocketAddr;
-
 use super::allocation::{Allocation, Granted, Relay};
 use super::channel::{Channel, Channels};
 use super::command::Command;
 use super::identity::{AllocationId, FiveTuple, Now, Transport};
-use super::saved::{SavedAllocation, SavedChannel, print};
+use super::mobility::Mobility;
+use super::saved::{SavedAllocation, SavedChannel};
 use super::server::Server;
 use super::table::Slot;
 use super::timer::Timer;
@@ -55,17 +54,20 @@ impl Server {
         };
         let id = AllocationId(saved.id);
         let taken = self.table.of_client(&tuple).is_some()
-            || self.table.of_relayed(saved.relayed).is_some()
+            || saved
+                .all_relayed()
+                .any(|relayed| self.table.of_relayed(relayed).is_some())
             || self.table.of_id(id).is_some();
         if taken {
             return Err(Lapsed::Taken);
         }
-        let user = self.config.credentials.candidates(&saved.username);
+        let credentials = &self.config.credentials;
+        let user = credentials.candidates(&saved.username, saved.algorithm);
         let user = user.ok_or(Lapsed::UnknownUser)?;
         let key = user
             .keys
             .into_iter()
-            .find(|key| print(key) == saved.key_print);
+            .find(|key| key.print() == saved.key_print);
         let key = key.ok_or(Lapsed::UnknownUser)?;
         let place = self
             .config
@@ -76,25 +78,36 @@ impl Server {
             id,
             tuple,
             username: saved.username.clone(),
-            key: key.into(),
+            key,
             place,
             granted: Granted {
                 transaction: saved.transaction(),
                 lifetime: saved.lifetime,
                 token: None,
+                refused: None,
             },
-            relay: Relay::Bound(saved.relayed),
+            relay: Relay::Bound,
+            held: Default::default(),
+            halved: None,
+            tcp: false,
+            mobility: saved.mobility.map(|(issued, presented)| Mobility {
+                issued,
+                presented,
+                former: None,
+            }),
             created: saved.created,
             expires: saved.expires,
             permissions: std::collections::HashMap::with_hasher(self.hash),
             channels: Channels::new(self.hash),
         });
-        self.table.set_bound(slot, saved.relayed);
+        for relayed in saved.all_relayed() {
+            self.table.add_relayed(slot, relayed);
+        }
         self.meet_client(slot);
         self.timers.set(saved.expires, Timer::Allocation(slot));
         self.restore_permissions(now, slot, saved);
         for channel in &saved.channels {
-            self.restore_channel(now, slot, saved.relayed, channel);
+            self.restore_channel(now, slot, channel);
         }
         Ok(())
     }
@@ -106,12 +119,12 @@ impl Server {
             if allowed && expires > now.mono {
                 self.table[slot].permissions.insert(peer, expires);
                 self.timers.set(expires, Timer::Permission(slot, peer));
-                self.note_peer(Some(saved.relayed), peer, true);
+                self.note_peer(slot, peer, true);
             }
         }
     }
 
-    fn restore_channel(&mut self, now: Now, slot: Slot, relayed: SocketAddr, saved: &SavedChannel) {
+    fn restore_channel(&mut self, now: Now, slot: Slot, saved: &SavedChannel) {
         let (number, peer, expires) = (saved.number, saved.peer, saved.expires);
         let allowed = self.config.policy.check(peer).is_ok();
         let allocation = &self.table[slot];
@@ -124,6 +137,9 @@ impl Server {
         if !allowed || channel.due() <= now.mono || !allocation.channels.may_bind(number, peer) {
             return;
         }
+        let Some(relayed) = allocation.held.facing(peer.ip()) else {
+            return;
+        };
         if let Some(session) = channel.session {
             self.commands.push_back(Command::InstallSession {
                 session,

@@ -4,11 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use stun_types::message::{BINDING, MessageClass, MessageType, TransactionId};
-use stun_types::message::{IntegrityAlgorithm, IntegrityKey, Message, MessageWriteVec};
-use stun_types::prelude::*;
+use stun_types::message::TransactionId;
 
 use super::allocation::Allocation;
+use crate::credentials::Algorithm;
 use crate::monotonic;
 
 /// Of a client over UDP: connections do not outlive the process.
@@ -22,7 +21,12 @@ pub struct SavedAllocation {
     pub username: String,
     /// Which of the user's keys it was made with.
     pub key_print: u64,
+    #[serde(default)]
+    pub algorithm: Algorithm,
     pub relayed: SocketAddr,
+    /// Of the other family.
+    #[serde(default)]
+    pub also_relayed: Option<SocketAddr>,
     /// What its Allocate request was answered.
     pub transaction: [u8; 12],
     pub lifetime: u32,
@@ -30,6 +34,9 @@ pub struct SavedAllocation {
     pub created: Instant,
     #[serde(with = "monotonic")]
     pub expires: Instant,
+    /// The serials of the last ticket issued and of the last presented.
+    #[serde(default)]
+    pub mobility: Option<(u32, u32)>,
     pub permissions: Vec<SavedPermission>,
     pub channels: Vec<SavedChannel>,
 }
@@ -54,6 +61,7 @@ pub struct SavedChannel {
 impl SavedAllocation {
     /// `None` while its relayed address is being bound.
     pub(super) fn of(allocation: &Allocation, worker: usize) -> Option<Self> {
+        let mut relayed = allocation.relayed()?.iter();
         let transaction = u128::from(allocation.granted.transaction).to_be_bytes();
         let permissions = allocation.permissions.iter();
         let channels = allocation.channels.iter();
@@ -63,12 +71,15 @@ impl SavedAllocation {
             client: allocation.tuple.client,
             server: allocation.tuple.server,
             username: allocation.username.clone(),
-            key_print: print(allocation.key.expose()),
-            relayed: allocation.relayed()?,
+            key_print: allocation.key.print(),
+            algorithm: allocation.key.algorithm(),
+            relayed: relayed.next()?,
+            also_relayed: relayed.next(),
             transaction: std::array::from_fn(|i| transaction[4 + i]),
             lifetime: allocation.granted.lifetime,
             created: allocation.created,
             expires: allocation.expires,
+            mobility: allocation.mobility.map(|m| (m.issued, m.presented)),
             permissions: permissions
                 .map(|(&peer, &expires)| SavedPermission { peer, expires })
                 .collect(),
@@ -83,20 +94,13 @@ impl SavedAllocation {
         })
     }
 
+    pub fn all_relayed(&self) -> impl Iterator<Item = SocketAddr> + use<> {
+        [self.relayed].into_iter().chain(self.also_relayed)
+    }
+
     pub(super) fn transaction(&self) -> TransactionId {
         let id = self.transaction.iter();
         id.fold(0u128, |id, byte| id << 8 | u128::from(*byte))
             .into()
     }
-}
-
-/// Tells a user's keys apart without giving one away: 64 bits of a MAC over a fixed message.
-pub(super) fn print(key: &IntegrityKey) -> u64 {
-    let kind = MessageType::from_class_method(MessageClass::Indication, BINDING);
-    let mut message = Message::builder(kind, TransactionId::from(1), MessageWriteVec::new());
-    let signed = message.add_message_integrity_with_key(key, IntegrityAlgorithm::Sha1);
-    debug_assert!(signed.is_ok(), "integrity is added once");
-    let bytes = message.finish();
-    let end = bytes.last_chunk().copied();
-    end.map_or(0, u64::from_be_bytes)
 }

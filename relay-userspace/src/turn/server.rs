@@ -18,12 +18,17 @@ use super::message::{self, Origin};
 use super::nonce::Nonces;
 use super::refusals::Refusals;
 use super::table::Table;
+use super::tcp::PeerConnections;
+use super::ticket::Tickets;
 use super::timer::Timers;
 use super::token::Tokens;
 use super::view::{AllocationView, RefusalView};
+use crate::credentials::Algorithm;
 
 use stun_types::message::{BINDING, Message, MessageClass};
-use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH, SEND};
+use turn_types::message::{
+    ALLOCATE, CHANNEL_BIND, CONNECT, CONNECTION_BIND, CREATE_PERMISSION, REFRESH, SEND,
+};
 
 #[derive(Debug)]
 pub struct Server {
@@ -31,6 +36,7 @@ pub struct Server {
     pub(super) hash: Keyed,
     pub(super) nonces: Nonces,
     pub(super) tokens: Tokens,
+    pub(super) tickets: Tickets,
     pub(super) ids: IdSource,
     pub(super) table: Table,
     pub(super) timers: Timers,
@@ -41,6 +47,9 @@ pub struct Server {
     /// Differ from what was saved of them.
     pub(super) changed: BTreeSet<AllocationId>,
     pub(super) acquaintances: Vec<Acquaintance>,
+    /// Not while a request is executed again after a fetch.
+    pub(super) may_fetch: bool,
+    pub(super) connections: PeerConnections,
 }
 
 impl Server {
@@ -48,9 +57,10 @@ impl Server {
         let hash = Keyed::new(&config.seed);
         Self {
             hash,
-            nonces: Nonces::new(config.nonce_key),
+            nonces: Nonces::new(config.nonce_key, config.credentials.knows_all_names()),
+            tickets: Tickets::new(&config.nonce_key),
             tokens: Tokens::new(config.seed, config.worker_index),
-            ids: IdSource::new(config.worker_index, config.worker_count),
+            ids: IdSource::after(config.ids_after, config.worker_index, config.worker_count),
             table: Table::new(hash),
             timers: Timers::default(),
             farewells: Farewells::new(hash),
@@ -59,6 +69,8 @@ impl Server {
             commands: VecDeque::new(),
             changed: BTreeSet::new(),
             acquaintances: Vec::new(),
+            may_fetch: true,
+            connections: PeerConnections::default(),
             config,
         }
     }
@@ -99,6 +111,11 @@ impl Server {
             .filter_map(|(_, allocation)| allocation.view())
     }
 
+    /// Those whose relayed address is still being bound as well.
+    pub fn allocation_count(&self) -> usize {
+        self.table.len()
+    }
+
     /// Whether this client has an allocation.
     pub fn serves(&self, client: &FiveTuple) -> bool {
         self.table.of_client(client).is_some()
@@ -110,7 +127,7 @@ impl Server {
 
     /// Who `username` is: without its expiry.
     pub fn name_of<'a>(&self, username: &'a str) -> &'a str {
-        let candidates = self.config.credentials.candidates(username);
+        let candidates = self.config.credentials.candidates(username, Algorithm::Md5);
         candidates.map_or(username, |candidates| candidates.name)
     }
 
@@ -138,7 +155,10 @@ impl Server {
                 return self.send_indication(now, from, &message, payload);
             }
             (MessageClass::Request, BINDING) => self.binding(now, from, &message),
-            (MessageClass::Request, ALLOCATE | REFRESH | CREATE_PERMISSION | CHANNEL_BIND) => {
+            (
+                MessageClass::Request,
+                ALLOCATE | REFRESH | CREATE_PERMISSION | CHANNEL_BIND | CONNECT | CONNECTION_BIND,
+            ) => {
                 self.handle_timeout(now);
                 self.request(now, from, &message);
             }
@@ -181,7 +201,9 @@ impl Server {
         message::comprehend(message)?;
         match message.method() {
             ALLOCATE => self.allocate(now, from, message, user),
-            REFRESH => self.refresh(now, from, message, &user).map(Some),
+            REFRESH => self.refresh(now, from, message, &user),
+            CONNECT => self.connect(now, from, message, &user),
+            CONNECTION_BIND => self.connection_bind(from, message, &user),
             CREATE_PERMISSION => self.create_permission(now, from, message, &user),
             _ => self.channel_bind(now, from, message, &user),
         }

@@ -3,9 +3,12 @@
 pub(super) mod flood;
 mod quota;
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+
+use super::identity::AllocationId;
 
 use crate::config::{self, Limits};
 
@@ -20,6 +23,8 @@ pub struct Shared {
     flood: flood::Flood,
     all: Option<flood::Flood>,
     guesses: flood::Flood,
+    /// Allocations that moved to another worker than their id says.
+    moved: Mutex<HashMap<AllocationId, usize>>,
 }
 
 impl Shared {
@@ -34,12 +39,31 @@ impl Shared {
             flood: flood::Flood::new(per_second, seed),
             all: (shield.enabled).then(|| flood::Flood::of_all(shield.strangers_per_cpu, seed)),
             guesses: flood::Flood::new(per_second.min(GUESSES_PER_SECOND), seed),
+            moved: Mutex::default(),
         })
     }
 
     /// Allocations alive, over all workers.
     pub fn allocations(&self) -> usize {
         self.quota.total()
+    }
+
+    /// The worker an allocation moved to.
+    pub(super) fn home(&self, allocation: AllocationId) -> Option<usize> {
+        self.lock_moved().get(&allocation).copied()
+    }
+
+    pub(super) fn moved(&self, allocation: AllocationId, to: usize) {
+        self.lock_moved().insert(allocation, to);
+    }
+
+    /// It ended, or is between two workers.
+    pub(super) fn left(&self, allocation: AllocationId) {
+        self.lock_moved().remove(&allocation);
+    }
+
+    fn lock_moved(&self) -> MutexGuard<'_, HashMap<AllocationId, usize>> {
+        self.moved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A place for one more allocation of `user`, given back when dropped.

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::identity::FiveTuple;
 use super::table::Slot;
+use super::tcp::ConnectionId;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
@@ -15,6 +16,10 @@ pub(super) enum Timer {
     Permission(Slot, IpAddr),
     /// When to end a channel, and later when its number and peer may be bound anew.
     Channel(Slot, u16),
+    /// When to take no more from the 5-tuple an allocation moved away from.
+    Former(Slot),
+    /// When to give up a peer connection that is not there, or that nobody takes.
+    Connection(ConnectionId),
     /// When to forget that a client deleted its allocation.
     Farewell(FiveTuple),
 }

@@ -12,7 +12,8 @@ pub struct AllocationView {
     /// The username without its expiry.
     pub user: String,
     pub tuple: FiveTuple,
-    pub relayed: SocketAddr,
+    /// One, or one of each family, IPv4 first.
+    pub relayed: Vec<SocketAddr>,
     pub created: Instant,
     pub expires: Instant,
     /// Channels that relay now.
@@ -25,6 +26,7 @@ pub struct ChannelView {
     pub number: u16,
     pub peer: SocketAddr,
     pub session: SessionId,
+    pub relayed: SocketAddr,
     pub expires: Instant,
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use relay_userspace::admin::request;
 use relay_userspace::config::{Auth, User};
-use relay_userspace::credentials::Credentials;
+use relay_userspace::credentials::{Algorithm, Credentials};
 use relay_userspace::secret::Secret;
 
 use super::input::Input;
@@ -25,14 +25,16 @@ pub fn credentials(input: &[u8]) {
             password: secret("wonderland"),
         }],
     });
-    if let Some(found) = credentials.candidates(name) {
+    if let Some(found) = credentials.candidates(name, Algorithm::Md5) {
         assert_eq!(found.keys.len(), if name == "alice" { 1 } else { 2 });
         assert_eq!(found.expires.is_none(), name == "alice");
         assert!(name.ends_with(found.name));
     }
     let (ttl, now) = (Duration::from_secs(ttl.into()), u64::from(now));
     let (username, _) = credentials.mint(name, ttl, now).expect("there are secrets");
-    let found = credentials.candidates(&username).expect("it was minted");
+    let found = credentials
+        .candidates(&username, Algorithm::Sha256)
+        .expect("it was minted");
     assert_eq!(found.expires, Some(now + ttl.as_secs()));
     assert_eq!(found.name, if name.is_empty() { &username } else { name });
 }

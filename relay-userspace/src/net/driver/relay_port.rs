@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use tokio::task::AbortHandle;
 
+use super::super::ports::Bound;
 use super::super::socket::Socket;
 use crate::meter::Meter;
 use crate::police::Pass;
@@ -33,35 +34,45 @@ struct Held {
 /// Dropping it ends the receive task, and with that the socket.
 pub struct RelayPort {
     pub allocation: AllocationId,
-    /// Whose it is.
-    pub user: Arc<str>,
     pub socket: Rc<Socket>,
-    task: AbortHandle,
+    books: Books,
+    _task: Task,
+}
+
+struct Task(AbortHandle);
+
+/// What userspace relayed by one relayed address, and what it may.
+pub struct Books {
+    /// Whose it is.
+    user: Arc<str>,
     /// Peers with a channel: bounded by the channels of the allocation.
     channels: HashMap<SocketAddr, Held>,
     other: Held,
 }
 
 impl RelayPort {
-    /// `pass`: of what goes outside its channels.
     pub fn new(
         allocation: AllocationId,
-        user: Arc<str>,
-        pass: Pass,
         socket: Rc<Socket>,
         task: AbortHandle,
+        books: Books,
     ) -> RelayPort {
         RelayPort {
             allocation,
-            user,
             socket,
-            task,
-            channels: HashMap::new(),
-            other: Held {
-                share: Share::default(),
-                pass,
-            },
+            books,
+            _task: Task(task),
         }
+    }
+
+    /// For another worker. Nothing is received here any more.
+    pub fn hand_over(self) -> std::io::Result<(Bound, Books)> {
+        drop(self._task);
+        Ok((self.socket.hand_over()?, self.books))
+    }
+
+    pub fn user(&self) -> &str {
+        &self.books.user
     }
 
     pub fn channel_bound(&mut self, peer: SocketAddr, now: Instant, pass: Pass) {
@@ -69,7 +80,11 @@ impl RelayPort {
             since: Some(now),
             ..Share::default()
         };
-        self.channels.insert(peer, Held { share, pass });
+        self.books.channels.insert(peer, Held { share, pass });
+    }
+
+    pub fn channel_gone(&mut self, peer: SocketAddr) {
+        self.books.channels.remove(&peer);
     }
 
     /// Whether a packet from ([`UP`](crate::police::UP)) or to the client may go on; counted if it may not.
@@ -80,40 +95,54 @@ impl RelayPort {
         peer: SocketAddr,
         bytes: usize,
     ) -> bool {
-        let held = self.channels.get_mut(&peer).unwrap_or(&mut self.other);
+        let held = self.books.of(peer);
         let admitted = held.pass.admits(direction, now, bytes);
         held.share.refused[direction] += u64::from(!admitted);
         admitted
     }
 
-    pub fn channel_gone(&mut self, peer: SocketAddr) {
-        self.channels.remove(&peer);
-    }
-
     pub fn count_to_peer(&mut self, now: Instant, peer: SocketAddr, bytes: usize) {
-        let held = self.channels.get_mut(&peer).unwrap_or(&mut self.other);
-        held.share.to_peer.count(now, bytes);
+        self.books.of(peer).share.to_peer.count(now, bytes);
     }
 
     pub fn count_to_client(&mut self, now: Instant, peer: SocketAddr, bytes: usize) {
-        let held = self.channels.get_mut(&peer).unwrap_or(&mut self.other);
-        held.share.to_client.count(now, bytes);
+        self.books.of(peer).share.to_client.count(now, bytes);
     }
 
     pub fn share(&self, peer: Option<SocketAddr>) -> Share {
+        let Books {
+            channels, other, ..
+        } = &self.books;
         match peer {
-            Some(peer) => self
-                .channels
+            Some(peer) => channels
                 .get(&peer)
                 .map(|held| held.share)
                 .unwrap_or_default(),
-            None => self.other.share,
+            None => other.share,
         }
     }
 }
 
-impl Drop for RelayPort {
+impl Books {
+    /// `pass`: of what goes outside the channels.
+    pub fn new(user: Arc<str>, pass: Pass) -> Books {
+        Books {
+            user,
+            channels: HashMap::new(),
+            other: Held {
+                share: Share::default(),
+                pass,
+            },
+        }
+    }
+
+    fn of(&mut self, peer: SocketAddr) -> &mut Held {
+        self.channels.get_mut(&peer).unwrap_or(&mut self.other)
+    }
+}
+
+impl Drop for Task {
     fn drop(&mut self) {
-        self.task.abort();
+        self.0.abort();
     }
 }

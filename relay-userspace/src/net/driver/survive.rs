@@ -1,5 +1,8 @@
 //! Allocations across processes: what changed goes to the journal, what an earlier process left comes from it.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use crate::journal::{Entry, Key};
 use crate::net::worker::Context;
 use crate::turn::{AllocationId, BindFault, FiveTuple, SavedAllocation, Transport};
@@ -47,15 +50,38 @@ impl Driver {
         if !self.clients.reaches(tuple) {
             return Err(format!("nothing listens on {} any more", saved.server));
         }
-        let bound = context.shared.pool.bind_exactly(saved.relayed);
+        let user: Arc<str> = self.server.name_of(&saved.username).into();
+        let restored = saved
+            .all_relayed()
+            .try_for_each(|relayed| {
+                let user = Arc::clone(&user);
+                self.reopen(context, AllocationId(saved.id), user, relayed)
+            })
+            .and_then(|()| {
+                let restored = self.server.restore(context.now, saved);
+                restored.map_err(|lapsed| lapsed.to_string())
+            });
+        if restored.is_err() {
+            saved
+                .all_relayed()
+                .for_each(|relayed| self.close(context, relayed));
+        }
+        restored
+    }
+
+    fn reopen(
+        &mut self,
+        context: &mut Context<'_>,
+        allocation: AllocationId,
+        user: Arc<str>,
+        relayed: SocketAddr,
+    ) -> Result<(), String> {
+        let bound = context.shared.pool.bind_exactly(relayed);
         let bound = bound.map_err(|fault| fault.to_string())?;
         let bound = bound.ok_or("another program has its port")?;
-        let user = self.server.name_of(&saved.username).into();
-        let opened = self.open(context, AllocationId(saved.id), user, bound);
-        opened.map_err(|fault: BindFault| fault.to_string())?;
-        self.server.restore(context.now, saved).map_err(|lapsed| {
-            self.close(context, saved.relayed);
-            lapsed.to_string()
-        })
+        let opened = self.open(context, allocation, user, bound);
+        opened
+            .map(|_| ())
+            .map_err(|fault: BindFault| fault.to_string())
     }
 }

@@ -12,9 +12,10 @@ use tokio::sync::Notify;
 
 use super::gate::Place;
 use super::inbox::Inbox;
+use super::splice::Peer;
 use crate::net::stats::{Stat, Stats};
 use crate::stream::queue::{Limits, Owner, Queue};
-use crate::turn::FiveTuple;
+use crate::turn::{ConnectionId, FiveTuple};
 
 /// Plaintext handed to TLS at a time: what is encrypted cannot be dropped any more. Little while the client reads slowly.
 const SMALLEST_BURST: usize = 2 << 10;
@@ -35,6 +36,15 @@ pub struct Connection {
     /// Held until there is an allocation.
     place: RefCell<Option<Place>>,
     changed: Notify,
+    joined: RefCell<Option<Joined>>,
+}
+
+/// What makes it a data connection (RFC 6062).
+pub struct Joined {
+    pub connection: ConnectionId,
+    /// The worker of its allocation.
+    pub home: usize,
+    pub peer: Peer,
 }
 
 struct State {
@@ -76,6 +86,7 @@ impl Connection {
             scheduled: Cell::new(false),
             place: RefCell::new(Some(place)),
             changed: Notify::new(),
+            joined: RefCell::new(None),
         }
     }
 
@@ -125,6 +136,51 @@ impl Connection {
         self.blocked.set(false);
     }
 
+    /// It speaks TURN no more, but what the peer does.
+    pub fn join(&self, joined: Joined) {
+        self.established();
+        self.joined.replace(Some(joined));
+        self.changed.notify_one();
+    }
+
+    /// Once, with the bytes that came too early.
+    pub fn take_joined(&self) -> Option<(Joined, Vec<u8>)> {
+        let joined = self.joined.take()?;
+        Some((joined, std::mem::take(&mut self.state.borrow_mut().begun)))
+    }
+
+    /// Queues bytes of a peer: only while `is_idle`.
+    pub fn push_bytes(&self, bytes: &[u8]) {
+        self.state.borrow_mut().queue.push_bytes(bytes);
+    }
+
+    /// Whether all that was queued has left.
+    pub fn is_idle(&self) -> bool {
+        let state = self.state.borrow();
+        let encrypted = state.tls.as_ref().is_some_and(|tls| tls.wants_write());
+        state.queue.is_empty() && !encrypted
+    }
+
+    /// Nothing more will be queued; the client may still send.
+    pub fn close_write(&self) -> io::Result<()> {
+        self.close();
+        socket2::SockRef::from(&self.tcp).shutdown(std::net::Shutdown::Write)
+    }
+
+    /// Waits for room to write if that was wanting, and for something to read if `read`.
+    pub async fn ready_for(&self, read: bool) -> io::Result<tokio::io::Ready> {
+        let interest = match (read, self.blocked.get()) {
+            (true, true) => Interest::READABLE | Interest::WRITABLE,
+            (true, false) => Interest::READABLE,
+            (false, true) => Interest::WRITABLE,
+            (false, false) => return std::future::pending().await,
+        };
+        if self.broken.get() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        self.tcp.ready(interest).await
+    }
+
     /// Waits for something to read, for room to write if that was wanting, or for `end`.
     pub async fn ready(&self) -> io::Result<tokio::io::Ready> {
         loop {
@@ -134,6 +190,9 @@ impl Connection {
             };
             if self.broken.get() {
                 return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            if self.joined.borrow().is_some() {
+                return Ok(tokio::io::Ready::EMPTY);
             }
             tokio::select! {
                 ready = self.tcp.ready(interest) => return ready,

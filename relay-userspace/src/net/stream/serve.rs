@@ -12,10 +12,12 @@ use tokio::time::{Instant, interval_at, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::connection::Connection;
+use super::connection::{Connection, Joined};
 use super::gate::{Full, Place};
 use super::http::{self, Origin};
 use super::prefixed::Prefixed;
+use super::splice;
+use crate::net::control::Request;
 use crate::net::stats::Stat;
 use crate::net::worker::Worker;
 use crate::stream::opening::{Speaker, by_alpn, by_first_byte};
@@ -202,6 +204,9 @@ async fn converse(
     // What came with the handshake makes no socket readable.
     let mut readable = true;
     loop {
+        if let Some((joined, early)) = connection.take_joined() {
+            return spliced(worker, connection, joined, early).await;
+        }
         if readable && let Err(error) = read(worker, connection) {
             return match error.kind() {
                 io::ErrorKind::InvalidData => Stat::StreamEndedMalformed,
@@ -225,6 +230,31 @@ async fn converse(
                 }
                 readable = false;
             }
+        }
+    }
+}
+
+async fn spliced(
+    worker: &Rc<Worker>,
+    connection: &Connection,
+    joined: Joined,
+    early: Vec<u8>,
+) -> Stat {
+    let Joined {
+        connection: id,
+        home,
+        peer,
+    } = joined;
+    let ended = splice::run(worker, connection, peer, early).await;
+    if let Some(home) = worker.peer_worker(home) {
+        // Gone with its thread, it needs to know nothing.
+        let _ = home.send(Request::PeerGone(id));
+    }
+    match ended {
+        Ok(()) => Stat::StreamEndedByClient,
+        Err(error) => {
+            tracing::debug!(%error, client = %connection.tuple().client, "a data connection");
+            Stat::StreamEndedBroken
         }
     }
 }

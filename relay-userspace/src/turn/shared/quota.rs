@@ -81,6 +81,14 @@ impl Place {
     pub fn user(&self) -> &str {
         &self.user
     }
+
+    /// Its client is there now.
+    pub fn follow(&mut self, client: IpAddr) {
+        let mut taken = self.quota.lock();
+        give_back(&mut taken.by_client, &self.client);
+        *taken.by_client.entry(client).or_default() += 1;
+        self.client = client;
+    }
 }
 
 impl Drop for Place {

@@ -6,7 +6,7 @@ use turn_types::attribute::*;
 use turn_types::message::ALLOCATE;
 
 use super::harness::*;
-use crate::turn::{BindFault, Command, Counter, PortWish, RelayFamilies};
+use crate::turn::{BindFault, Command, Counter, Family, PortWish, RelayFamilies};
 
 const UDP: u8 = 17;
 
@@ -71,7 +71,7 @@ fn a_repeated_allocate_gets_the_same_answer_and_binds_nothing() {
     s.receive(&alice(), &request);
     s.assert_commands(&[]);
     s.server
-        .relay_bound(s.now, allocation, Ok(addr("5.6.7.8:50000")));
+        .relay_bound(s.now, allocation, Family::V4, Ok(addr("5.6.7.8:50000")));
     let answer = "1000 Allocate ok relayed 5.6.7.8:50000 lifetime 600 token mapped 192.0.2.1:1000";
     s.assert_commands(&[answer]);
     s.elapse(5);
@@ -88,13 +88,13 @@ fn a_second_allocate_of_the_same_client_is_437() {
 }
 
 #[test]
-fn transport_must_be_named_and_udp() {
+fn transport_must_be_named_and_known() {
     let mut s = TestServer::new();
     s.expect(&alice(), ALLOCATE, &[], &["1000 Allocate 400"]);
     s.expect(
         &alice(),
         ALLOCATE,
-        &[&RequestedTransport::new(6)],
+        &[&RequestedTransport::new(33)],
         &["1000 Allocate 442"],
     );
     let short = RawAttribute::new(AttributeType::new(0x0019), &[17]);
@@ -146,8 +146,12 @@ fn a_reservation_is_taken_alone() {
         panic!("no BindRelay")
     };
     assert!(matches!(port, PortWish::Reserved(token) if token.0 == 7));
-    s.server
-        .relay_bound(s.now, allocation, Err(BindFault::UnknownReservation));
+    s.server.relay_bound(
+        s.now,
+        allocation,
+        Family::V4,
+        Err(BindFault::UnknownReservation),
+    );
     s.assert_commands(&["1000 Allocate 508"]);
 }
 
@@ -165,9 +169,10 @@ fn a_failed_bind_leaves_nothing_and_says_why() {
         let Some(Command::BindRelay { allocation, .. }) = s.server.next_command() else {
             panic!("no BindRelay")
         };
-        s.server.relay_bound(s.now, allocation, Err(fault));
+        s.server
+            .relay_bound(s.now, allocation, Family::V4, Err(fault));
         s.assert_commands(&[&format!("1000 Allocate {code}")]);
-        assert_eq!(s.server.table.index_sizes(), [0; 4]);
+        assert_eq!(s.server.table.index_sizes(), [0; 5]);
         assert_eq!(s.server.poll_timeout(), None);
         assert_eq!(s.server.config.shared.allocations(), 0);
     }
@@ -183,7 +188,7 @@ fn an_address_bound_too_late_is_released() {
     };
     s.advance(601);
     s.server
-        .relay_bound(s.now, allocation, Ok(addr("5.6.7.8:50000")));
+        .relay_bound(s.now, allocation, Family::V4, Ok(addr("5.6.7.8:50000")));
     s.assert_commands(&["release 5.6.7.8:50000"]);
 }
 
@@ -225,7 +230,7 @@ fn a_user_over_quota_is_486_and_a_full_server_508() {
 fn an_unknown_required_attribute_is_420_and_named() {
     let mut s = TestServer::new();
     let unknown = RawAttribute::new(AttributeType::new(0x7ff1), &[1, 2]);
-    let optional = RawAttribute::new(AttributeType::new(0x8000), &[1, 0, 0, 0]);
+    let optional = RawAttribute::new(AttributeType::new(0xbff1), &[1, 0, 0, 0]);
     s.expect(
         &alice(),
         ALLOCATE,

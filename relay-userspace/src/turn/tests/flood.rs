@@ -50,8 +50,8 @@ fn a_challenge_is_small_and_without_a_reason() {
     let Some(Command::Send { bytes, .. }) = s.server.next_command() else {
         panic!("no answer")
     };
-    // Header, ERROR-CODE, the realm's 13 bytes padded, NONCE.
-    assert_eq!(bytes.len(), 20 + 8 + (4 + 16) + (4 + 16));
+    // Header, ERROR-CODE, the realm's 13 bytes padded, NONCE's 29 padded, PASSWORD-ALGORITHMS.
+    assert_eq!(bytes.len(), 20 + 8 + (4 + 16) + (4 + 32) + (4 + 8));
     let message = Message::from_bytes(&bytes).unwrap();
     assert_eq!(message.attribute::<ErrorCode>().unwrap().reason(), "");
 }
@@ -125,7 +125,7 @@ fn clients_and_permitted_peers_are_known_until_they_end() {
     let peer = addr("9.9.9.9:9");
     s.expect_permission(&alice(), &["9.9.9.9:9"], &["1000 CreatePermission ok"]);
     let told = s.server.take_acquaintances();
-    let relayed = s.server.allocations().next().unwrap().relayed;
+    let relayed = s.server.allocations().next().unwrap().relayed[0];
     let tuple = alice().tuple.client;
     let known = |is_known, remote: std::net::SocketAddr, relayed| Acquaintance {
         is_known,
@@ -194,7 +194,7 @@ fn strangers_leave_nothing_behind() {
         let request = s.request(&stranger, ALLOCATE, &[&RequestedTransport::new(17)]);
         s.receive(&stranger, &request);
     }
-    assert_eq!(s.server.table.index_sizes(), [0; 4]);
+    assert_eq!(s.server.table.index_sizes(), [0; 5]);
     assert_eq!(s.server.poll_timeout(), None);
     assert_eq!(s.server.config.shared.allocations(), 0);
 }

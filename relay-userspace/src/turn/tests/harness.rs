@@ -107,6 +107,8 @@ impl TestServer {
             limits,
             relay_families: RelayFamilies { v4: true, v6: true },
             advertise: Advertise::default(),
+            mobility: true,
+            ids_after: 0,
             nonce_key: [2; 32],
             seed: [3; 32],
             worker_index: 0,
@@ -286,7 +288,8 @@ impl TestServer {
         };
         let relayed = SocketAddr::new(ip.parse().unwrap(), self.next_port);
         self.next_port += 1;
-        self.server.relay_bound(self.now, allocation, Ok(relayed));
+        self.server
+            .relay_bound(self.now, allocation, family, Ok(relayed));
         relayed
     }
 

@@ -5,15 +5,26 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use proptest::prelude::*;
-use stun_types::attribute::AttributeWrite;
-use turn_types::attribute::{ChannelNumber, Lifetime, RequestedTransport};
+use stun_types::attribute::{AttributeWrite, RawAttribute};
+use stun_types::message::Message;
+use turn_types::AddressFamily;
+use turn_types::attribute::{
+    AdditionalAddressFamily, ChannelNumber, Lifetime, RequestedAddressFamily, RequestedTransport,
+};
 use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH};
 
 use super::harness::*;
 use crate::fastpath::SessionId;
-use crate::turn::{BindFault, Command};
+use crate::turn::mobility::MOBILITY_TICKET;
+use crate::turn::{BindFault, Command, Family};
 
-const PEERS: [&str; 4] = ["8.8.8.8:1", "8.8.8.8:2", "9.9.9.9:1", "10.0.0.1:1"];
+const PEERS: [&str; 5] = [
+    "8.8.8.8:1",
+    "8.8.8.8:2",
+    "9.9.9.9:1",
+    "10.0.0.1:1",
+    "[2a00::99]:7",
+];
 
 #[derive(Debug, Clone)]
 enum Op {
@@ -21,10 +32,21 @@ enum Op {
         who: usize,
         lifetime: u32,
         again: bool,
+        dual: bool,
+    },
+    /// A client presents a ticket, maybe an old one, from wherever it is.
+    Move {
+        who: usize,
+        ticket: usize,
+        lifetime: u32,
+    },
+    Data {
+        who: usize,
     },
     Refresh {
         who: usize,
         lifetime: u32,
+        family: Option<bool>,
     },
     Permit {
         who: usize,
@@ -63,10 +85,14 @@ fn op() -> impl Strategy<Value = Op> {
     let number = 0x4000..0x4003u16;
     let lifetime = prop_oneof![Just(0), Just(600), Just(1800)];
     prop_oneof![
-        3 => (who.clone(), lifetime.clone(), any::<bool>())
-            .prop_map(|(who, lifetime, again)| Op::Allocate { who, lifetime, again }),
+        3 => (who.clone(), lifetime.clone(), any::<bool>(), any::<bool>())
+            .prop_map(|(who, lifetime, again, dual)| Op::Allocate { who, lifetime, again, dual }),
         4 => any::<bool>().prop_map(|well| Op::AnswerBinds { well }),
-        2 => (who.clone(), lifetime).prop_map(|(who, lifetime)| Op::Refresh { who, lifetime }),
+        4 => (who.clone(), any::<usize>(), lifetime.clone())
+            .prop_map(|(who, ticket, lifetime)| Op::Move { who, ticket, lifetime }),
+        2 => who.clone().prop_map(|who| Op::Data { who }),
+        2 => (who.clone(), lifetime, any::<Option<bool>>())
+            .prop_map(|(who, lifetime, family)| Op::Refresh { who, lifetime, family }),
         2 => (who.clone(), peer.clone()).prop_map(|(who, peer)| Op::Permit { who, peer }),
         4 => (who.clone(), number.clone(), peer.clone())
             .prop_map(|(who, number, peer)| Op::Bind { who, number, peer }),
@@ -83,16 +109,25 @@ fn op() -> impl Strategy<Value = Op> {
 struct Books {
     sessions: HashMap<SessionId, (Instant, Instant)>,
     relayed: HashSet<SocketAddr>,
-    unbound: Vec<crate::turn::AllocationId>,
+    unbound: Vec<(crate::turn::AllocationId, Family)>,
     next_port: u16,
+    /// Every one that was issued.
+    tickets: Vec<Vec<u8>>,
 }
 
 impl Books {
     fn execute(&mut self, s: &mut TestServer) {
         while let Some(command) = s.server.next_command() {
             match command {
-                Command::Send { .. } | Command::CancelReservation { .. } => {}
-                Command::BindRelay { allocation, .. } => self.unbound.push(allocation),
+                Command::Send { bytes, .. } => self.tickets.extend(ticket_in(&bytes)),
+                Command::CancelReservation { .. }
+                | Command::FetchAllocation { .. }
+                | Command::OpenPeerConnection { .. }
+                | Command::ClosePeerConnection { .. }
+                | Command::JoinConnections { .. } => {}
+                Command::BindRelay {
+                    allocation, family, ..
+                } => self.unbound.push((allocation, family)),
                 Command::ReleaseRelay { relayed, .. } => assert!(self.relayed.remove(&relayed)),
                 Command::InstallSession { session, spec, .. } => {
                     assert!(self.relayed.contains(&spec.far.local));
@@ -118,16 +153,22 @@ impl Books {
     }
 
     fn answer(&mut self, s: &mut TestServer, well: bool) {
-        for allocation in std::mem::take(&mut self.unbound) {
-            let result = if well {
+        for (nth, (allocation, family)) in std::mem::take(&mut self.unbound).into_iter().enumerate()
+        {
+            // Unwell: every other one fails.
+            let result = if well || nth % 2 == 1 {
                 self.next_port += 1;
-                let relayed = SocketAddr::new("5.6.7.8".parse().unwrap(), 50_000 + self.next_port);
+                let ip = match family {
+                    Family::V4 => "5.6.7.8",
+                    Family::V6 => "2a00::5678",
+                };
+                let relayed = SocketAddr::new(ip.parse().unwrap(), 50_000 + self.next_port);
                 self.relayed.insert(relayed);
                 Ok(relayed)
             } else {
                 Err(BindFault::PortsExhausted)
             };
-            s.server.relay_bound(s.now, allocation, result);
+            s.server.relay_bound(s.now, allocation, family, result);
             self.execute(s);
         }
     }
@@ -135,9 +176,12 @@ impl Books {
     fn agree(&self, s: &TestServer) {
         let now = s.now.mono;
         let (mut timers, mut sessions, mut bound) = (s.server.farewells.len(), 0, 0);
+        let mut formers = 0;
         for (_, allocation) in s.server.table.iter() {
+            let former = allocation.mobility.and_then(|m| m.former);
+            formers += usize::from(former.is_some());
             timers += 1 + allocation.permissions.len() + allocation.channels.len();
-            bound += usize::from(allocation.relayed().is_some());
+            bound += allocation.held.iter().count();
             for (number, channel) in allocation.channels.iter() {
                 assert!(allocation.channels.may_bind(number, channel.peer));
                 let Some(session) = channel.session else {
@@ -150,16 +194,22 @@ impl Books {
                 assert!(kept_far == far || (kept_far <= now && far <= now));
             }
         }
-        let [allocations, by_tuple, by_id, by_relayed] = s.server.table.index_sizes();
+        let [allocations, by_tuple, by_id, by_relayed, by_former] = s.server.table.index_sizes();
         assert_eq!(
-            (by_tuple, by_id, by_relayed),
-            (allocations, allocations, bound)
+            (by_tuple, by_id, by_relayed, by_former),
+            (allocations, allocations, bound, formers)
         );
         assert_eq!(s.server.config.shared.allocations(), allocations);
-        assert_eq!(s.server.timers.len(), timers);
+        assert_eq!(s.server.timers.len(), timers + formers);
         assert_eq!(self.sessions.len(), sessions);
         assert_eq!(self.relayed.len(), bound);
     }
+}
+
+fn ticket_in(bytes: &[u8]) -> Option<Vec<u8>> {
+    let message = Message::from_bytes(bytes).unwrap();
+    let ticket = message.raw_attribute(MOBILITY_TICKET)?;
+    Some(ticket.value.to_vec())
 }
 
 fn who(index: usize) -> Client {
@@ -177,18 +227,47 @@ fn perform(s: &mut TestServer, books: &mut Books, op: &Op) {
             who: index,
             lifetime,
             again,
+            dual,
         } => {
-            let request = ask(
-                s,
-                index,
-                ALLOCATE,
-                &[&RequestedTransport::new(17), &Lifetime::new(lifetime)],
-            );
+            let (udp, lifetime) = (RequestedTransport::new(17), Lifetime::new(lifetime));
+            let both = AdditionalAddressFamily::new(AddressFamily::IPV6);
+            let mobile = RawAttribute::new(MOBILITY_TICKET, &[]);
+            let attributes: [&dyn AttributeWrite; 4] = [&udp, &lifetime, &mobile, &both];
+            let request = ask(s, index, ALLOCATE, &attributes[..3 + usize::from(dual)]);
             if again {
                 s.receive(&who(index), &request);
             }
         }
-        Op::Refresh { who, lifetime } => drop(ask(s, who, REFRESH, &[&Lifetime::new(lifetime)])),
+        Op::Refresh {
+            who,
+            lifetime,
+            family,
+        } => {
+            let lifetime = Lifetime::new(lifetime);
+            let family = family.map(|v6| match v6 {
+                true => RequestedAddressFamily::new(AddressFamily::IPV6),
+                false => RequestedAddressFamily::new(AddressFamily::IPV4),
+            });
+            match &family {
+                Some(family) => ask(s, who, REFRESH, &[&lifetime, family]),
+                None => ask(s, who, REFRESH, &[&lifetime]),
+            };
+        }
+        Op::Move {
+            who,
+            ticket,
+            lifetime,
+        } => {
+            if !books.tickets.is_empty() {
+                let ticket = books.tickets[ticket % books.tickets.len()].clone();
+                let ticket = RawAttribute::new(MOBILITY_TICKET, &ticket);
+                ask(s, who, REFRESH, &[&Lifetime::new(lifetime), &ticket]);
+            }
+        }
+        Op::Data { who: index } => {
+            s.server
+                .handle_client(s.now, who(index).tuple, &[0x40, 0, 0, 0]);
+        }
         Op::Permit { who, peer } => {
             let peer = s.peer(PEERS[peer]);
             ask(s, who, CREATE_PERMISSION, &[&peer]);
@@ -234,7 +313,7 @@ proptest! {
         s.advance(10_000);
         books.execute(&mut s);
         books.agree(&s);
-        prop_assert_eq!(s.server.table.index_sizes(), [0; 4]);
+        prop_assert_eq!(s.server.table.index_sizes(), [0; 5]);
         prop_assert_eq!(s.server.poll_timeout(), None);
     }
 }

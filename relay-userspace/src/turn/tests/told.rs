@@ -4,7 +4,9 @@ use std::time::Instant;
 
 use stun_types::attribute::*;
 use stun_types::message::*;
-use turn_types::attribute::{Lifetime, ReservationToken as Token, XorRelayedAddress};
+use turn_types::attribute::{
+    AddressErrorCode, Lifetime, ReservationToken as Token, XorRelayedAddress,
+};
 use turn_types::message::*;
 
 use super::harness::{TestServer, key};
@@ -32,7 +34,26 @@ impl TestServer {
                 }
                 port => format!("bind {family:?} at {local_hint} {port:?}"),
             },
+            Command::FetchAllocation {
+                allocation, home, ..
+            } => format!("fetch {} from worker {home}", allocation.0),
             Command::ReleaseRelay { relayed, .. } => format!("release {relayed}"),
+            Command::OpenPeerConnection {
+                connection,
+                relayed,
+                peer,
+            } => format!("connect {} {relayed}>{peer}", connection.0),
+            Command::ClosePeerConnection { connection } => format!("close {}", connection.0),
+            Command::JoinConnections {
+                connection,
+                username,
+                from,
+                ..
+            } => format!(
+                "join {} for {username} at {}",
+                connection.0,
+                from.client.port()
+            ),
             Command::CancelReservation { .. } => "cancel the reservation".into(),
             Command::InstallSession { session, spec, .. } => {
                 assert_eq!(spec.far.channel, None);
@@ -73,6 +94,9 @@ impl TestServer {
             REFRESH => "Refresh",
             CREATE_PERMISSION => "CreatePermission",
             CHANNEL_BIND => "ChannelBind",
+            CONNECT => "Connect",
+            CONNECTION_BIND => "ConnectionBind",
+            CONNECTION_ATTEMPT => "ConnectionAttempt",
             other => panic!("answer to {other}"),
         }
         .to_owned();
@@ -80,15 +104,27 @@ impl TestServer {
             message.attribute::<Software>().is_err(),
             "SOFTWARE tells too much"
         );
+        if let Ok(connection) = message.attribute::<turn_types::attribute::ConnectionId>() {
+            told += &format!(" connection {}", connection.id());
+        }
         match message.attribute::<ErrorCode>() {
             Ok(error) => told += &format!(" {}", error.code()),
             Err(_) => told += " ok",
         }
-        if let Ok(relayed) = message.attribute::<XorRelayedAddress>() {
-            told += &format!(" relayed {}", relayed.addr(transaction));
+        for (_, raw) in message.iter_attributes() {
+            if let Ok(relayed) = XorRelayedAddress::from_raw_ref(&raw) {
+                told += &format!(" relayed {}", relayed.addr(transaction));
+            }
+        }
+        if let Ok(refused) = message.attribute::<AddressErrorCode>() {
+            told += &format!(" {:?} {}", refused.family(), refused.error().code());
         }
         if let Ok(lifetime) = message.attribute::<Lifetime>() {
             told += &format!(" lifetime {}", lifetime.seconds());
+        }
+        if let Some(ticket) = message.raw_attribute(AttributeType::new(0x8030)) {
+            assert_eq!(ticket.value.len(), 40);
+            told += " ticket";
         }
         if message.attribute::<Token>().is_ok() {
             told += " token";

@@ -1,10 +1,11 @@
 //! The test vectors of RFC 5769, as this server sees them.
 
+use stun_types::attribute::Userhash;
 use stun_types::message::{Message, MessageWrite as _, MessageWriteExt as _};
 
 use super::harness::*;
 use crate::config::{Auth, User};
-use crate::credentials::Credentials;
+use crate::credentials::{Algorithm, Credentials};
 use crate::turn::{Counter, message};
 
 /// §2.1: Binding with PRIORITY, short-term integrity and FINGERPRINT.
@@ -30,6 +31,13 @@ const LONG_TERM: &str = "\
     82b900000015001c662f2f3439396b39353464364f4c33346f4c394653547679363473410014000b\
     6578616d706c652e6f72670000080014f67024656dd64a3e02b8e0712e85c9a28ca89666";
 
+/// RFC 8489 B.1 with erratum 6268: the same user by USERHASH, with PASSWORD-ALGORITHM and MESSAGE-INTEGRITY-SHA256.
+const ANONYMOUS: &str = "\
+    000100902112a44278ad3433c6ad72c029da412e001e00204a3cf38fef6992bda952c6780417da0f\
+    24819415569e60b205c46e41407f1704001500296f624d61744a6f733241414143662f2f3439396b\
+    39353464364f4c33346f4c394653547679363473410000000014000b6578616d706c652e6f726700\
+    001d000400020000001c0020b5c7bf005b6c52a21c51c5e892f81924136296cb927c43149309278cc6518e65";
+
 fn bytes(hex: &str) -> Vec<u8> {
     let hex: String = hex.split_whitespace().collect();
     (0..hex.len())
@@ -39,7 +47,7 @@ fn bytes(hex: &str) -> Vec<u8> {
 }
 
 #[test]
-fn the_long_term_vector_is_proven_by_its_user() {
+fn the_long_term_vectors_are_proven_by_their_user() {
     let vector = bytes(LONG_TERM);
     let message = message::parse(&vector).unwrap();
     let credentials = Credentials::new(&Auth {
@@ -50,17 +58,35 @@ fn the_long_term_vector_is_proven_by_its_user() {
             password: "TheMatrIX".to_owned().into(),
         }],
     });
-    let candidates = credentials.candidates("マトリックス").unwrap();
-    assert!(
-        message
-            .validate_integrity_with_key(&candidates.keys[0])
-            .is_ok()
-    );
-    assert!(
-        message
-            .validate_integrity_with_key(credentials.decoy())
-            .is_err()
-    );
+    let [key] = &credentials
+        .candidates("マトリックス", Algorithm::Md5)
+        .unwrap()
+        .keys[..]
+    else {
+        panic!("a static user has one key")
+    };
+    assert!(key.proves(&message));
+    assert!(!credentials.decoy().proves(&message));
+
+    let vector = bytes(ANONYMOUS);
+    let message = message::parse(&vector).unwrap();
+    let hash = *message.attribute::<Userhash>().unwrap().hash();
+    let name = credentials.named(&hash).unwrap();
+    assert_eq!(name, "マトリックス");
+    for (algorithm, proves) in [(Algorithm::Sha256, true), (Algorithm::Md5, false)] {
+        let candidates = credentials.candidates(name, algorithm).unwrap();
+        assert_eq!(candidates.keys[0].proves(&message), proves);
+    }
+    let mut changed = vector.clone();
+    for at in 0..vector.len() - 32 {
+        changed[at] ^= 1;
+        let proven = message::parse(&changed).is_some_and(|m| {
+            let candidates = credentials.candidates(name, Algorithm::Sha256).unwrap();
+            candidates.keys[0].proves(&m)
+        });
+        assert!(!proven, "byte {at}");
+        changed[at] ^= 1;
+    }
 }
 
 #[test]

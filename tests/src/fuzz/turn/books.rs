@@ -92,6 +92,7 @@ impl Books {
                 Command::RemoveSession { session } => {
                     assert!(self.sessions.remove(&session).is_some(), "is not installed");
                 }
+                other => panic!("nobody asked for {other:?}"),
             }
         }
         for session in installed {

@@ -120,7 +120,8 @@ impl Play {
         for (id, family) in std::mem::take(&mut self.books.unbound) {
             let relayed = self.stage.free_address(family);
             let result = well.then_some(relayed).ok_or(BindFault::PortsExhausted);
-            self.stage.server.relay_bound(self.stage.now, id, result);
+            let server = &mut self.stage.server;
+            server.relay_bound(self.stage.now, id, family, result);
             let made = self.stage.server.allocation(id);
             let who = made.map(|view| usize::from(view.tuple.client.port() - 1000));
             if let Some(who) = who {

@@ -91,7 +91,9 @@ impl Stage {
         };
         stage.relayed = stage.free_address(Family::V4);
         let bound = Ok(stage.relayed);
-        stage.server.relay_bound(stage.now, allocation, bound);
+        stage
+            .server
+            .relay_bound(stage.now, allocation, Family::V4, bound);
         stage.drain();
         let peer = stage.named(0);
         stage.ask(0, CREATE_PERMISSION, &[&peer]);
@@ -176,6 +178,8 @@ fn server(policy: &Arc<PeerPolicy>) -> Server {
         limits: LIMITS,
         relay_families: RelayFamilies { v4: true, v6: true },
         advertise: Advertise::default(),
+        mobility: false,
+        ids_after: 0,
         nonce_key: [2; 32],
         seed: [3; 32],
         worker_index: 0,

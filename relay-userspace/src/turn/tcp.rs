@@ -1,0 +1,354 @@
+//! TCP allocations (RFC 6062): which peer connections there are, who may have them, until when they wait. Moves no byte.
+//!
+//! A peer connection belongs to the worker of its allocation; the client's data connection may be any worker's, which asks.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use stun_types::message::{
+    Message, MessageClass, MessageType, MessageWrite as _, MessageWriteExt as _, MessageWriteVec,
+};
+use turn_types::attribute::{ConnectionId as IdAttribute, XorPeerAddress};
+use turn_types::message::CONNECTION_ATTEMPT;
+
+use super::answer::{self, Reject, Success};
+use super::auth::User;
+use super::command::Command;
+use super::counters::Counter;
+use super::identity::{FiveTuple, Now};
+use super::message::{Origin, required};
+use super::server::Server;
+use super::table::Slot;
+use super::timer::Timer;
+
+/// RFC 6062 §5.2 and §5.3: for a peer to accept, and for the client to bind.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Names a peer connection to its client (RFC 6062 §6.2.1). Says which worker has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(pub u32);
+
+#[derive(Debug)]
+pub(super) struct PeerConnection {
+    slot: Slot,
+    peer: SocketAddr,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// The driver connects; the request waits.
+    Connecting(Origin, Instant),
+    /// For a ConnectionBind.
+    Unbound(Instant),
+    Bound,
+}
+
+impl State {
+    fn due(&self) -> Option<Instant> {
+        match self {
+            Self::Connecting(_, until) | Self::Unbound(until) => Some(*until),
+            Self::Bound => None,
+        }
+    }
+}
+
+/// Why a data connection gets no peer connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unbindable {
+    Unknown,
+    NotYours,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct PeerConnections {
+    by_id: BTreeMap<ConnectionId, PeerConnection>,
+    drawn: u32,
+}
+
+impl PeerConnections {
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    #[cfg(test)]
+    pub fn timers(&self) -> usize {
+        let due = |connection: &&PeerConnection| connection.state.due().is_some();
+        self.by_id.values().filter(due).count()
+    }
+}
+
+impl Server {
+    /// Connect (RFC 6062 §5.2): answered when the driver has connected.
+    pub(super) fn connect(
+        &mut self,
+        now: Now,
+        from: FiveTuple,
+        message: &Message<'_>,
+        user: &User,
+    ) -> Result<Option<Success>, Reject> {
+        let slot = self.own_allocation(from, user)?;
+        if !self.table[slot].tcp {
+            return Err(Reject::BadRequest);
+        }
+        let named = required::<XorPeerAddress>(message)?.addr(message.transaction_id());
+        let peer = self.config.advertise.inward(named);
+        self.judge_family(slot, peer)?;
+        if let Some((_, known)) = self.connection_to(slot, peer) {
+            if let State::Connecting(origin, _) = known.state
+                && origin.transaction == message.transaction_id()
+            {
+                self.counters.bump(Counter::PendingDropped);
+                return Ok(None);
+            }
+            return Err(Reject::ConnectionExists);
+        }
+        if let Err(refusal) = self.config.policy.check(named) {
+            self.note_refusal(now, from.client, &user.name, &refusal);
+            return Err(Reject::Forbidden);
+        }
+        let held = self.connections_of(slot).count();
+        if held >= self.config.limits.channels_per_allocation {
+            return Err(Reject::InsufficientCapacity);
+        }
+        let Some(relayed) = self.table[slot].held.facing(peer.ip()) else {
+            return Err(Reject::PeerFamilyMismatch);
+        };
+        let until = now.mono + PATIENCE;
+        let state = State::Connecting(Origin::of(message), until);
+        let connection = self.add_connection(slot, peer, state);
+        self.commands.push_back(Command::OpenPeerConnection {
+            connection,
+            relayed,
+            peer,
+        });
+        Ok(None)
+    }
+
+    /// The driver's answer to [`Command::OpenPeerConnection`].
+    pub fn peer_connected(&mut self, now: Now, connection: ConnectionId, connected: bool) {
+        let Some(known) = self.connections.by_id.get_mut(&connection) else {
+            // It ended meanwhile.
+            if connected {
+                self.commands
+                    .push_back(Command::ClosePeerConnection { connection });
+            }
+            return;
+        };
+        let State::Connecting(origin, until) = known.state else {
+            return;
+        };
+        if !connected {
+            return self.fail_connecting(connection);
+        }
+        let waits = now.mono + PATIENCE;
+        known.state = State::Unbound(waits);
+        let allocation = &self.table[known.slot];
+        let success = Success::Connected { connection };
+        let bytes = answer::success(origin, &success, Some(&allocation.key));
+        let to = allocation.tuple;
+        self.timers
+            .reset(until, waits, Timer::Connection(connection));
+        self.counters.bump(Counter::ConnectionsOpened);
+        self.send(to, bytes);
+    }
+
+    /// A peer has connected to `relayed`. `None`: nobody wants it, close it.
+    pub fn peer_arrived(
+        &mut self,
+        now: Now,
+        relayed: SocketAddr,
+        peer: SocketAddr,
+    ) -> Option<ConnectionId> {
+        let slot = self.table.of_relayed(relayed)?;
+        let allocation = &self.table[slot];
+        let room = self.connections_of(slot).count() < self.config.limits.channels_per_allocation;
+        if allocation.expires <= now.mono || !allocation.permits(peer.ip(), now.mono) || !room {
+            self.counters.bump(Counter::ConnectionsRefused);
+            return None;
+        }
+        let to = allocation.tuple;
+        let state = State::Unbound(now.mono + PATIENCE);
+        let connection = self.add_connection(slot, peer, state);
+        let named = self.config.advertise.outward(peer);
+        let bytes = attempt(self.tokens.transaction(), connection, named);
+        self.counters.bump(Counter::ConnectionsAccepted);
+        self.send(to, bytes);
+        Some(connection)
+    }
+
+    /// ConnectionBind (RFC 6062 §5.4): answered when whoever has the peer connection gave it.
+    pub(super) fn connection_bind(
+        &mut self,
+        from: FiveTuple,
+        message: &Message<'_>,
+        user: &User,
+    ) -> Result<Option<Success>, Reject> {
+        let connection = ConnectionId(required::<IdAttribute>(message)?.id());
+        // A data connection is one for nothing else.
+        if !from.transport.is_stream() || self.table.of_client(&from).is_some() {
+            return Err(Reject::BadRequest);
+        }
+        self.commands.push_back(Command::JoinConnections {
+            connection,
+            home: connection.0 as usize % self.config.worker_count,
+            username: user.username.clone(),
+            from,
+            origin: Pending(Origin::of(message), user.key.clone()),
+        });
+        Ok(None)
+    }
+
+    /// For the worker of the data connection: whether its user gets `connection`, once.
+    pub fn bind_connection(
+        &mut self,
+        connection: ConnectionId,
+        username: &str,
+    ) -> Result<(), Unbindable> {
+        let known = self.connections.by_id.get_mut(&connection);
+        let known = known.ok_or(Unbindable::Unknown)?;
+        let State::Unbound(until) = known.state else {
+            return Err(Unbindable::Unknown);
+        };
+        if self.table[known.slot].username != username {
+            return Err(Unbindable::NotYours);
+        }
+        known.state = State::Bound;
+        self.timers.cancel(until, Timer::Connection(connection));
+        self.counters.bump(Counter::ConnectionsBound);
+        Ok(())
+    }
+
+    /// What [`Command::JoinConnections`] came to.
+    pub fn connection_joined(
+        &mut self,
+        from: FiveTuple,
+        pending: &Pending,
+        joined: Result<ConnectionId, Unbindable>,
+    ) {
+        let Pending(origin, key) = pending;
+        let bytes = match joined {
+            Ok(connection) => answer::success(*origin, &Success::Joined { connection }, Some(key)),
+            Err(why) => {
+                let reject = match why {
+                    Unbindable::Unknown => Reject::BadRequest,
+                    Unbindable::NotYours => Reject::WrongCredentials,
+                };
+                self.counters.bump(reject.counter());
+                answer::error(*origin, &reject, key)
+            }
+        };
+        self.send(from, bytes);
+    }
+
+    /// Either side of a connection is gone.
+    pub fn peer_gone(&mut self, connection: ConnectionId) {
+        self.drop_connection(connection);
+    }
+
+    pub(super) fn connection_due(&mut self, connection: ConnectionId) {
+        let Some(known) = self.connections.by_id.get(&connection) else {
+            return;
+        };
+        if let Some(due) = known.state.due() {
+            // Put back for the common path to cancel.
+            self.timers.set(due, Timer::Connection(connection));
+        }
+        if let State::Connecting(..) = known.state {
+            self.fail_connecting(connection);
+        } else {
+            self.drop_connection(connection);
+        }
+        self.commands
+            .push_back(Command::ClosePeerConnection { connection });
+    }
+
+    pub(super) fn end_connections(&mut self, slot: Slot) {
+        let ended: Vec<_> = self.connections_of(slot).collect();
+        for connection in ended {
+            self.drop_connection(connection);
+            self.commands
+                .push_back(Command::ClosePeerConnection { connection });
+        }
+    }
+
+    fn fail_connecting(&mut self, connection: ConnectionId) {
+        let Some(failed) = self.drop_connection(connection) else {
+            return;
+        };
+        if let State::Connecting(origin, _) = failed.state {
+            let allocation = &self.table[failed.slot];
+            let reject = Reject::ConnectionFailed;
+            self.counters.bump(reject.counter());
+            let bytes = answer::error(origin, &reject, &allocation.key);
+            let to = allocation.tuple;
+            self.send(to, bytes);
+        }
+    }
+
+    fn connections_of(&self, slot: Slot) -> impl Iterator<Item = ConnectionId> + '_ {
+        let all = self.connections.by_id.iter();
+        all.filter(move |(_, connection)| connection.slot == slot)
+            .map(|(id, _)| *id)
+    }
+
+    fn connection_to(
+        &self,
+        slot: Slot,
+        peer: SocketAddr,
+    ) -> Option<(ConnectionId, &PeerConnection)> {
+        let mut all = self.connections.by_id.iter();
+        all.find(|(_, connection)| connection.slot == slot && connection.peer == peer)
+            .map(|(id, connection)| (*id, connection))
+    }
+
+    fn add_connection(&mut self, slot: Slot, peer: SocketAddr, state: State) -> ConnectionId {
+        let connection = self.draw_connection();
+        if let Some(due) = state.due() {
+            self.timers.set(due, Timer::Connection(connection));
+        }
+        let added = PeerConnection { slot, peer, state };
+        self.connections.by_id.insert(connection, added);
+        connection
+    }
+
+    fn drop_connection(&mut self, connection: ConnectionId) -> Option<PeerConnection> {
+        let dropped = self.connections.by_id.remove(&connection)?;
+        if let Some(due) = dropped.state.due() {
+            self.timers.cancel(due, Timer::Connection(connection));
+        }
+        Some(dropped)
+    }
+
+    /// Not in use, and of this worker.
+    fn draw_connection(&mut self) -> ConnectionId {
+        let (index, count) = (
+            self.config.worker_index as u32,
+            self.config.worker_count as u32,
+        );
+        loop {
+            self.connections.drawn = self.connections.drawn.wrapping_add(1) % (u32::MAX / count);
+            let id = ConnectionId(self.connections.drawn * count + index);
+            if !self.connections.by_id.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+}
+
+/// A ConnectionBind that waits for another worker: what its answer repeats, and what protects it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending(Origin, crate::credentials::LongTermKey);
+
+fn attempt(transaction: u128, connection: ConnectionId, peer: SocketAddr) -> Vec<u8> {
+    let kind = MessageType::from_class_method(MessageClass::Indication, CONNECTION_ATTEMPT);
+    let mut message = Message::builder(kind, transaction.into(), MessageWriteVec::new());
+    let transaction = message.transaction_id();
+    let written = message
+        .add_attribute(&IdAttribute::new(connection.0))
+        .and_then(|()| message.add_attribute(&XorPeerAddress::new(peer, transaction)));
+    debug_assert!(written.is_ok(), "an empty message takes attributes");
+    message.finish()
+}
