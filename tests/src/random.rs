@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use relay_common::{Match, NextHop, Session, VLAN_NONE};
+use relay_common::{Match, Meter, NextHop, Rate, Session, VLAN_NONE};
 
 use crate::engine::MemoryTables;
 use crate::fuzz::Input;
@@ -26,6 +26,8 @@ pub struct Flows {
 pub const SESSIONS: usize = 48;
 pub const VLAN: u16 = 10;
 const SMALL_MTU: u16 = 300;
+/// What was let through is paid for in the far future.
+pub const SPENT: u64 = u64::MAX / 2;
 
 /// Splitmix64.
 pub fn bytes(seed: u64, count: usize) -> Vec<u8> {
@@ -74,6 +76,12 @@ pub fn flows(seed: u64, ingress: u32) -> Flows {
         NextHop { ifindex: 0, ..near },
     ];
     let hops = hops.map(|hop| tables.next_hop(hop));
+    let meter = |due| Meter {
+        rate: Rate::new(1 << 40, 1 << 30, 1_000_000_000, 250),
+        due: [due, 0],
+        ..Meter::default()
+    };
+    let meters = [0, tables.meter(meter(0)), tables.meter(meter(SPENT))];
     // Half of the sessions go the plain way.
     let hop = |input: &mut Input<'_>| hops[input.below(2 * hops.len()).saturating_sub(hops.len())];
     let mut ends = Vec::new();
@@ -84,7 +92,10 @@ pub fn flows(seed: u64, ingress: u32) -> Flows {
             0 => tables.jiffies.wrapping_sub(1),
             _ => u64::MAX,
         });
-        let session = Session::new(legs, [hop(input), hop(input)], deadlines);
+        let mut session = Session::new(legs, [hop(input), hop(input)], deadlines);
+        // Whoever is at this leg has a limit; one of them has used it up, and may receive all the same.
+        let limited = &mut session.legs[input.below(2)].meters[input.below(2)];
+        *limited = meters[input.below(2 * meters.len()).saturating_sub(meters.len())];
         let slot = tables.install(session, u32::from(number) + 1);
         if number.is_multiple_of(4) {
             tables.displace(slot, u32::from(number / 4 % 2));

@@ -2,11 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use relay_common::Counter;
 use relay_common::engine::Verdict;
+use relay_common::{Counter, UP};
 
 use crate::engine::Outcome;
-use crate::random::{End, Flows};
+use crate::random::{End, Flows, SPENT};
 
 /// A UDP packet read the slow way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,10 +116,17 @@ pub fn judge(flows: &Flows, frame: &[u8], outcome: &Outcome) {
         ));
         return assert_eq!(outcome.charged, []);
     }
-    assert_ne!(outcome.verdict, Verdict::Drop, "{counter:?}");
     let before = see(frame).expect("only whole packets are relayed");
+    if outcome.verdict == Verdict::Drop {
+        let (slot, leg) = flows.arrival(&before).expect("refused, but of no session");
+        assert_eq!(counter, Counter::RateLimited);
+        assert!(flows.is_spent(slot, leg), "within its limit");
+        assert_eq!(outcome.refused, [(slot as u32, leg as u32)]);
+        return assert_eq!(outcome.charged, []);
+    }
     let after = see(&outcome.frame).expect("a whole packet goes out");
     let (slot, leg) = flows.arrival(&before).expect("relayed, but of no session");
+    assert!(!flows.is_spent(slot, leg), "over its limit");
     let session = &flows.tables.sessions[slot];
     let departure = flows.ends[slot][1 - leg];
     assert_eq!(
@@ -157,6 +164,15 @@ pub fn judge(flows: &Flows, frame: &[u8], outcome: &Outcome) {
 }
 
 impl Flows {
+    /// Whether whoever sends to this leg may send no more.
+    pub fn is_spent(&self, slot: usize, leg: usize) -> bool {
+        let meters = self.tables.meters.borrow();
+        let named = self.tables.sessions[slot].legs[leg].meters;
+        named
+            .iter()
+            .any(|meter| meters[*meter as usize].due[UP] == SPENT)
+    }
+
     /// Which session a packet belongs to, and the leg it came by.
     fn arrival(&self, seen: &Seen) -> Option<(usize, usize)> {
         let mut legs = (0..self.ends.len()).flat_map(|slot| [(slot, 0), (slot, 1)]);

@@ -47,6 +47,7 @@ impl Flows {
         let free = session.generation == *slot as u32 + 1
             && session.legs[*leg].deadline > self.tables.jiffies
             && hop.ifindex != 0
+            && !self.is_spent(*slot, *leg)
             && out.hop_limit > 0
             && size <= hop.mtu.into();
         assert_eq!(outcome.charged.len(), usize::from(free), "{outcome:?}");
