@@ -42,7 +42,7 @@ pub struct Stream {
     pub last_sequence: u16,
     /// How often it wrapped.
     pub wraps: u16,
-    /// Payload type of the last packet.
+    /// Payload type of the last packet whose time was taken.
     pub payload_type: u16,
     /// Low half of `jiffies64` when the last packet came.
     pub last_tick: u32,
@@ -62,7 +62,7 @@ const MAX_MISORDER: u16 = 100;
 /// A place nobody used for so many ticks is free: 16 s to 164 s.
 const IDLE_TICKS: u32 = 1 << 14;
 /// The clock is read for every packet of streams slower than a packet a tick, else for one packet in so many.
-const SAMPLE_MASK: u16 = 7;
+const SAMPLE_MASK: u16 = 15;
 /// For how long the RTP clock is watched before its rate is believed, ns.
 const WATCH: u64 = 1 << 30;
 /// Rates of RTP clocks: RFC 3551 §6, and 90 kHz for video.
@@ -93,7 +93,6 @@ impl Stream {
         self.ssrc = header.ssrc;
         self.clock_rate = 0;
         self.restart(header, bytes, time);
-        self.payload_type = header.payload_type;
         self.last_tick = tick;
         self.jitter = 0;
     }
@@ -109,6 +108,7 @@ impl Stream {
         self.last_timestamp = header.timestamp;
         self.first_sequence = header.sequence;
         self.last_sequence = header.sequence;
+        self.payload_type = header.payload_type;
         self.wraps = 0;
     }
 
@@ -118,7 +118,6 @@ impl Stream {
         let ahead = header.sequence.wrapping_sub(self.last_sequence);
         let slow = tick != self.last_tick;
         self.last_tick = tick;
-        self.payload_type = header.payload_type;
         if !self.is_sure() && ahead != 1 || (MAX_DROPOUT..=u16::MAX - MAX_MISORDER).contains(&ahead)
         {
             self.restart(header, bytes, clock());
@@ -135,6 +134,7 @@ impl Stream {
         }
         self.last_sequence = header.sequence;
         if slow || header.sequence & SAMPLE_MASK == 0 {
+            self.payload_type = header.payload_type;
             self.measure(header.timestamp, clock());
         }
     }
