@@ -105,7 +105,7 @@ impl Server {
             }
             return Err(Reject::ConnectionExists);
         }
-        if let Err(refusal) = self.config.policy.check(named) {
+        if let Err(refusal) = self.config.policy.check_stream(named) {
             self.note_refusal(now, from.client, &user.name, &refusal);
             return Err(Reject::Forbidden);
         }
@@ -164,8 +164,11 @@ impl Server {
     ) -> Option<ConnectionId> {
         let slot = self.table.of_relayed(relayed)?;
         let allocation = &self.table[slot];
-        let room = self.connections_of(slot).count() < self.config.limits.channels_per_allocation;
-        if allocation.expires <= now.mono || !allocation.permits(peer.ip(), now.mono) || !room {
+        let wanted = allocation.expires > now.mono && allocation.permits(peer.ip(), now.mono);
+        // All of the worker's are looked through: not for whoever comes along.
+        let room =
+            || self.connections_of(slot).count() < self.config.limits.channels_per_allocation;
+        if !wanted || !room() {
             self.counters.bump(Counter::ConnectionsRefused);
             return None;
         }

@@ -229,6 +229,7 @@ fn listen(
     for _ in 0..TRIES {
         let bound = pool.bind(address).map_err(|_| BindFault::PortsExhausted)?;
         if let Ok(listener) = bind(bound.address) {
+            bound.lease.is_of_streams();
             return Ok((listener, bound.lease));
         }
     }

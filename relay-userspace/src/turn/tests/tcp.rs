@@ -98,6 +98,15 @@ fn a_connection_is_made_named_and_joined_once() {
     );
 }
 
+/// The host's own servers listen for TCP in the same range of ports.
+#[test]
+fn a_port_that_relays_udp_is_no_way_to_what_listens_for_tcp_there() {
+    let mut s = allocated();
+    let peer = "5.6.7.8:50001";
+    s.expect_permission(&control(), &[peer], &["1000 CreatePermission ok"]);
+    connect(&mut s, &control(), peer, &["1000 Connect 403"]);
+}
+
 #[test]
 fn what_a_join_came_to_is_told_on_the_data_connection() {
     for (result, told) in [
