@@ -233,6 +233,26 @@ fn connections_end_with_their_allocation_and_are_as_few_as_channels() {
 }
 
 #[test]
+fn the_connections_of_all_allocations_of_a_user_are_as_few_as_those() {
+    let mut few = limits();
+    few.allocations_per_user = 2;
+    let mut s = TestServer::with(few, |_| {});
+    let other = data();
+    s.allocate_with(&control(), &[&TCP()]);
+    let relayed = s.allocate_with(&other, &[&TCP()]);
+    for (client, opened) in [
+        (control(), "connect 1 5.6.7.8:50000>8.8.8.8:1000".to_owned()),
+        (other.clone(), format!("connect 2 {relayed}>8.8.8.8:1000")),
+    ] {
+        connect(&mut s, &client, PEER, &[&opened]);
+    }
+    connect(&mut s, &other, "8.8.8.8:4", &["1001 Connect 508"]);
+    s.server.peer_gone(ConnectionId(1));
+    let opened = format!("connect 3 {relayed}>8.8.8.8:4");
+    connect(&mut s, &other, "8.8.8.8:4", &[&opened]);
+}
+
+#[test]
 fn connecting_is_judged_as_relaying_is() {
     let mut s = allocated();
     connect(&mut s, &control(), "10.0.0.1:80", &["1000 Connect 403"]);
