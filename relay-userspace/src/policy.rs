@@ -15,7 +15,7 @@ use crate::advertise::Advertise;
 use crate::config::Peers;
 use listeners::Listeners;
 pub use listeners::Shielded;
-use own::Own;
+use own::{Own, Protocol};
 pub use refusal::{Refusal, Rule};
 
 #[derive(Debug, Default)]
@@ -70,33 +70,56 @@ impl PeerPolicy {
         self
     }
 
+    /// The same for TCP: whoever relays UDP by a port leaves that number of TCP to other programs.
+    pub fn with_relayed_streams(
+        mut self,
+        is_one: impl Fn(SocketAddr) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.own.set_streams(Box::new(is_one));
+        self
+    }
+
     /// Public addresses a 1:1 NAT gives local ones: judged as both.
     pub fn with_advertised(mut self, advertise: Advertise) -> Self {
         self.advertise = advertise;
         self
     }
 
-    /// Whether `peer` may be reached.
+    /// Whether `peer` may be reached by UDP.
     pub fn check(&self, peer: SocketAddr) -> Result<(), Refusal> {
-        if peer.port() == 0 {
-            return Err(Refusal::new(peer, peer.ip(), Rule::PortZero));
-        }
-        self.judge(peer, Some(peer.port()))
+        self.check_port(peer, Protocol::Udp)
+    }
+
+    /// Whether `peer` may be connected to by TCP.
+    pub fn check_stream(&self, peer: SocketAddr) -> Result<(), Refusal> {
+        self.check_port(peer, Protocol::Tcp)
     }
 
     /// Whether some port of `peer` may be reached: a permission names no port (RFC 8656 §9).
     pub fn check_address(&self, peer: IpAddr) -> Result<(), Refusal> {
-        self.judge(SocketAddr::new(peer, 0), None)
+        self.judge(SocketAddr::new(peer, 0), None, Protocol::Udp)
     }
 
-    fn judge(&self, peer: SocketAddr, port: Option<u16>) -> Result<(), Refusal> {
+    fn check_port(&self, peer: SocketAddr, protocol: Protocol) -> Result<(), Refusal> {
+        if peer.port() == 0 {
+            return Err(Refusal::new(peer, peer.ip(), Rule::PortZero));
+        }
+        self.judge(peer, Some(peer.port()), protocol)
+    }
+
+    fn judge(
+        &self,
+        peer: SocketAddr,
+        port: Option<u16>,
+        protocol: Protocol,
+    ) -> Result<(), Refusal> {
         let faces = faces::of(peer.ip(), &self.advertise);
         for face in faces.iter() {
             self.never(face, port)
                 .map_or(Ok(()), |rule| Err(Refusal::new(peer, face, rule)))?;
         }
         let inside = self.advertise.inward(peer).ip();
-        if self.own.relays(inside, port) {
+        if self.own.relays(inside, port, protocol) {
             return Ok(());
         }
         for face in faces.iter() {

@@ -36,6 +36,13 @@ pub struct Lease {
     pool: Arc<PortPool>,
 }
 
+impl Lease {
+    /// It listens for TCP from now on, and UDP of it is anybody's.
+    pub fn is_of_streams(&self) {
+        self.pool.lock().streams.insert(self.address);
+    }
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
         self.pool.lock().give_back(self.address);
@@ -63,6 +70,8 @@ struct State {
     reserved: HashMap<ReservationToken, (Bound, Instant)>,
     /// Of sessions of an earlier process that are still to be restored.
     inherited: HashSet<SocketAddr>,
+    /// Held for TCP, not for UDP.
+    streams: HashSet<SocketAddr>,
 }
 
 impl PortPool {
@@ -142,9 +151,15 @@ impl PortPool {
         drop(expired); // outside the lock: dropping a lease takes it
     }
 
-    /// Whether this very address is one of ours now.
+    /// Whether this very address is one of ours now, for UDP.
     pub fn holds(&self, address: SocketAddr) -> bool {
-        self.lock().holds(address)
+        let state = self.lock();
+        state.holds(address) && !state.streams.contains(&address)
+    }
+
+    /// The same for TCP.
+    pub fn holds_stream(&self, address: SocketAddr) -> bool {
+        self.lock().streams.contains(&address)
     }
 
     /// Ports held, those under a token included.
@@ -250,6 +265,7 @@ impl State {
     }
 
     fn give_back(&mut self, address: SocketAddr) {
+        self.streams.remove(&address);
         if let Some(bits) = self.held.get_mut(&address.ip()) {
             bits[usize::from(address.port() / 64)] &= !(1 << (address.port() % 64));
         }

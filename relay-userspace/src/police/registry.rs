@@ -11,6 +11,9 @@ use super::metered::{Metered, Pass};
 use super::table::MeterTable;
 use crate::fastpath::SessionId;
 
+/// Limits of sessions that ended, kept at most.
+const ENDED: usize = 1024;
+
 /// Handle; clones are the same.
 #[derive(Clone)]
 pub struct Police {
@@ -25,7 +28,7 @@ pub(super) struct Inner {
 
 struct State {
     limits: Limits,
-    /// Limits given to single sessions that run.
+    /// Limits given to single sessions that run, or ran: no other ever has their id.
     single: HashMap<SessionId, Limit>,
     users: HashMap<Arc<str>, Weak<Metered>>,
     sessions: HashMap<SessionId, Weak<Metered>>,
@@ -116,7 +119,13 @@ impl Police {
                     if !state.sessions.contains_key(&id) {
                         return false;
                     }
-                    state.single.insert(id, limit);
+                    let State {
+                        single, sessions, ..
+                    } = &mut *state;
+                    if single.len() > ENDED + sessions.len() {
+                        single.retain(|id, _| sessions.contains_key(id));
+                    }
+                    single.insert(id, limit);
                 }
             }
             let known = |weak: &Weak<Metered>| weak.upgrade();
@@ -237,8 +246,8 @@ impl Inner {
             }
             Key::Session(id) => {
                 if gone(state.sessions.get(id)) {
+                    // Its limit stays: a session whose client moves is between two meters.
                     state.sessions.remove(id);
-                    state.single.remove(id);
                 }
             }
             Key::Other(n) => drop(state.others.remove(n)),

@@ -94,6 +94,23 @@ fn a_changed_limit_is_in_force_at_once_on_what_runs() {
 }
 
 #[test]
+fn a_session_that_moves_is_not_rid_of_the_limit_it_was_given() {
+    let (police, _) = shared(limits(Limit::NONE, Limit::NONE), 16);
+    let pass = police.session(SessionId(1), Some("ann"));
+    assert!(police.change(Change::Session(1), PACKETS(100)));
+    drop(pass);
+    let moved = police.session(SessionId(1), Some("ann"));
+    assert!(passed(&moved, UP, Instant::now()) <= 102);
+    // Of those that ended there are never many.
+    drop(moved);
+    for id in 2..5000 {
+        let _pass = police.session(SessionId(id), None);
+        assert!(police.change(Change::Session(id), PACKETS(100)));
+    }
+    assert_eq!(police.limit_of(SessionId(1)), Limit::NONE);
+}
+
+#[test]
 fn places_are_given_back_and_without_one_userspace_alone_keeps_the_limit() {
     let (police, _) = shared(limits(PACKETS(100), Limit::NONE), 2);
     let one = police.session(SessionId(1), Some("ann"));

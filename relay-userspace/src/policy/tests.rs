@@ -195,6 +195,18 @@ fn own_relayed_addresses_are_peers_even_when_private() {
     }
 }
 
+#[test]
+fn a_port_relays_the_protocol_it_was_opened_for_and_no_other() {
+    let at = |port| SocketAddr::new("5.6.7.8".parse().unwrap(), port);
+    let policy = relay_at("5.6.7.8", &[]);
+    let refused = |policy: &PeerPolicy| policy.check_stream(at(50_000)).map_err(|r| r.rule);
+    assert_eq!(refused(&policy), Err(Rule::OwnAddress));
+    let policy = policy.with_relayed_streams(|relayed| relayed.port() == 50_001);
+    assert_eq!(refused(&policy), Err(Rule::OwnAddress));
+    assert_eq!(policy.check_stream(at(50_001)), Ok(()));
+    assert!(policy.check(at(50_001)).is_err());
+}
+
 /// DHCP and the temporary addresses of IPv6 give a host new ones while the relay runs.
 #[test]
 fn addresses_the_host_gets_later_are_its_own_and_those_it_lost_are_not() {

@@ -245,6 +245,10 @@ fn policy(config: &Config, listen: &[SocketAddr], pool: &Arc<PortPool>) -> PeerP
             let pool = Arc::clone(pool);
             move |address| pool.holds(address)
         })
+        .with_relayed_streams({
+            let pool = Arc::clone(pool);
+            move |address| pool.holds_stream(address)
+        })
 }
 
 /// A family is relayed when some address of it is ours: configured, contacted or of the default route.

@@ -77,6 +77,8 @@ impl Queue {
     /// Queues bytes as they are, for who waits until the queue is empty before the next.
     pub fn push_bytes(&mut self, bytes: &[u8]) {
         self.control.extend(bytes);
+        // Who takes one message after another (TLS) would find none and never come to an end.
+        self.answers.push_back(bytes.len() as u32);
     }
 
     /// Queues a datagram of `owner` in its frame. What is too old, or too much, makes room, oldest first.

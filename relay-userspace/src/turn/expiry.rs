@@ -59,6 +59,16 @@ impl Server {
         }
     }
 
+    /// A new connection. Whoever had one of this 5-tuple, and waits to come back, was another behind the same NAT: nothing
+    /// of what its peers send is for this one.
+    pub fn client_came(&mut self, tuple: FiveTuple) {
+        self.forget_former_at(tuple);
+        if let Some(slot) = self.table.of_client(&tuple) {
+            self.end_allocation(slot);
+            self.counters.bump(Counter::AllocationsDisconnected);
+        }
+    }
+
     pub(super) fn end_allocation(&mut self, slot: Slot) {
         self.end_connections(slot);
         let ended = self.drop_allocation(slot);

@@ -105,12 +105,11 @@ impl Server {
             }
             return Err(Reject::ConnectionExists);
         }
-        if let Err(refusal) = self.config.policy.check(named) {
+        if let Err(refusal) = self.config.policy.check_stream(named) {
             self.note_refusal(now, from.client, &user.name, &refusal);
             return Err(Reject::Forbidden);
         }
-        let held = self.connections_of(slot).count();
-        if held >= self.config.limits.channels_per_allocation {
+        if !self.has_room(slot) {
             return Err(Reject::InsufficientCapacity);
         }
         let Some(relayed) = self.table[slot].held.facing(peer.ip()) else {
@@ -164,8 +163,9 @@ impl Server {
     ) -> Option<ConnectionId> {
         let slot = self.table.of_relayed(relayed)?;
         let allocation = &self.table[slot];
-        let room = self.connections_of(slot).count() < self.config.limits.channels_per_allocation;
-        if allocation.expires <= now.mono || !allocation.permits(peer.ip(), now.mono) || !room {
+        let wanted = allocation.expires > now.mono && allocation.permits(peer.ip(), now.mono);
+        // All of the worker's are looked through: not for whoever comes along.
+        if !wanted || !self.has_room(slot) {
             self.counters.bump(Counter::ConnectionsRefused);
             return None;
         }
@@ -286,6 +286,18 @@ impl Server {
             let to = allocation.tuple;
             self.send(to, bytes);
         }
+    }
+
+    /// Else one user's connections, as many as its allocations times what each may have, would take the files of all.
+    fn has_room(&self, slot: Slot) -> bool {
+        let user = |slot: Slot| self.table[slot].place.user();
+        let (mut held, mut of_user) = (0, 0);
+        for connection in self.connections.by_id.values() {
+            held += usize::from(connection.slot == slot);
+            of_user += usize::from(user(connection.slot) == user(slot));
+        }
+        let limits = &self.config.limits;
+        held < limits.channels_per_allocation && of_user < limits.allocations_per_user
     }
 
     fn connections_of(&self, slot: Slot) -> impl Iterator<Item = ConnectionId> + '_ {

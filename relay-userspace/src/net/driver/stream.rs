@@ -25,8 +25,9 @@ impl Driver {
         if let Some(stale) = self.clients.add(connection) {
             stale.end();
             self.server.client_gone(tuple);
-            self.carry_out(context);
         }
+        self.server.client_came(tuple);
+        self.carry_out(context);
         self.count_connections(context);
     }
 

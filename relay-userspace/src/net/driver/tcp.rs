@@ -170,12 +170,19 @@ impl Driver {
                 let joined = peer.as_ref().map(|_| connection).map_err(|why| *why);
                 driver.server.connection_joined(from, &pending, joined);
                 driver.carry_out(context);
-                if let (Ok(peer), Some(client)) = (peer, driver.clients.connection(&from)) {
-                    client.join(Joined {
+                match (peer, driver.clients.connection(&from)) {
+                    (Ok(peer), Some(client)) => client.join(Joined {
                         connection,
                         home,
                         peer,
-                    });
+                    }),
+                    // The client went meanwhile: it may connect to this peer again.
+                    (Ok(_), None) => {
+                        if let Some(home) = context.shared.worker(home) {
+                            let _ = home.send(Request::PeerGone(connection));
+                        }
+                    }
+                    (Err(_), _) => {}
                 }
             });
         });
@@ -229,6 +236,7 @@ fn listen(
     for _ in 0..TRIES {
         let bound = pool.bind(address).map_err(|_| BindFault::PortsExhausted)?;
         if let Ok(listener) = bind(bound.address) {
+            bound.lease.is_of_streams();
             return Ok((listener, bound.lease));
         }
     }

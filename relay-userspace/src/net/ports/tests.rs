@@ -45,6 +45,20 @@ fn every_port_of_the_range_is_found_and_then_the_pool_says_so() {
 }
 
 #[test]
+fn a_port_that_listens_for_tcp_is_none_of_udp() {
+    let pool = pool(1);
+    let bound = pool.bind(HERE).expect("a port");
+    let address = bound.address;
+    assert!(!pool.holds_stream(address));
+    bound.lease.is_of_streams();
+    assert!(pool.holds_stream(address) && !pool.holds(address));
+    drop(bound);
+    assert!(!pool.holds_stream(address));
+    let next = pool.bind(HERE).expect("free again");
+    assert!(pool.holds(next.address));
+}
+
+#[test]
 fn a_port_that_a_session_of_before_will_want_is_nobody_elses() {
     let pool = pool(2);
     let kept = SocketAddr::new(HERE, *pool.range().end());

@@ -80,6 +80,19 @@ fn messages_can_be_taken_one_by_one() {
 }
 
 #[test]
+fn the_bytes_of_a_peer_can_be_taken_one_by_one_as_well() {
+    let mut queue = Queue::new(LIMITS);
+    queue.push_control(&[7; 20]).unwrap();
+    queue.push_bytes(&[8; 5]);
+    for expected in [&[7; 20][..], &[8; 5]] {
+        let (first, second) = queue.next_message();
+        assert_eq!([first, second].concat(), expected);
+        queue.advance(expected.len());
+    }
+    assert!(queue.is_empty());
+}
+
+#[test]
 fn the_oldest_data_makes_room_and_is_counted_for_whose_it_was() {
     let now = Instant::now();
     let mut queue = Queue::new(LIMITS);

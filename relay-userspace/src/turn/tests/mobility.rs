@@ -146,6 +146,23 @@ fn a_client_may_move_to_a_connection_and_back() {
 }
 
 #[test]
+fn who_gets_the_5_tuple_of_a_connection_that_broke_gets_nothing_of_its_allocation() {
+    let (mut s, ticket) = alone();
+    let mut tls = away(1111);
+    tls.tuple.transport = Transport::Tls;
+    s.server.client_came(tls.tuple);
+    s.assert_commands(&[]);
+    let request = s.request(&tls, REFRESH, &[&self::ticket(&ticket)]);
+    s.receive(&tls, &request);
+    while s.server.next_command().is_some() {}
+    assert!(data(&mut s, &tls));
+    s.server.client_gone(tls.tuple);
+    s.server.client_came(tls.tuple);
+    s.assert_commands(&["remove 2", "release 5.6.7.8:50000"]);
+    assert!(!data(&mut s, &tls));
+}
+
+#[test]
 fn another_users_ticket_moves_nothing() {
     let (mut s, ticket) = alone();
     refresh(&mut s, &bob(), &ticket, &["2000 Refresh 441"]);

@@ -98,6 +98,15 @@ fn a_connection_is_made_named_and_joined_once() {
     );
 }
 
+/// The host's own servers listen for TCP in the same range of ports.
+#[test]
+fn a_port_that_relays_udp_is_no_way_to_what_listens_for_tcp_there() {
+    let mut s = allocated();
+    let peer = "5.6.7.8:50001";
+    s.expect_permission(&control(), &[peer], &["1000 CreatePermission ok"]);
+    connect(&mut s, &control(), peer, &["1000 Connect 403"]);
+}
+
 #[test]
 fn what_a_join_came_to_is_told_on_the_data_connection() {
     for (result, told) in [
@@ -221,6 +230,26 @@ fn connections_end_with_their_allocation_and_are_as_few_as_channels() {
         (s.server.connections.len(), s.server.connections.timers()),
         (0, 0)
     );
+}
+
+#[test]
+fn the_connections_of_all_allocations_of_a_user_are_as_few_as_those() {
+    let mut few = limits();
+    few.allocations_per_user = 2;
+    let mut s = TestServer::with(few, |_| {});
+    let other = data();
+    s.allocate_with(&control(), &[&TCP()]);
+    let relayed = s.allocate_with(&other, &[&TCP()]);
+    for (client, opened) in [
+        (control(), "connect 1 5.6.7.8:50000>8.8.8.8:1000".to_owned()),
+        (other.clone(), format!("connect 2 {relayed}>8.8.8.8:1000")),
+    ] {
+        connect(&mut s, &client, PEER, &[&opened]);
+    }
+    connect(&mut s, &other, "8.8.8.8:4", &["1001 Connect 508"]);
+    s.server.peer_gone(ConnectionId(1));
+    let opened = format!("connect 3 {relayed}>8.8.8.8:4");
+    connect(&mut s, &other, "8.8.8.8:4", &[&opened]);
 }
 
 #[test]
