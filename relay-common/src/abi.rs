@@ -63,12 +63,12 @@ pub mod maps {
     pub const PINNED: [&str; 10] = [
         PORTS, BUCKETS, SESSIONS, NEXT_HOPS, METERS, STREAMS, CARDS, COUNTERS, STAMP, KNOWN,
     ];
-    /// `ShieldMeters` by source prefix: each program begins anew.
+    /// `Allowances` by source prefix: each program begins anew.
     pub const PREFIXES: &str = "PREFIXES";
-    /// `ShieldMeters` of all that is unknown, per CPU.
+    /// `Allowances` of all that is unknown, per CPU.
     pub const TOTALS: &str = "TOTALS";
-    /// `ShieldRates` of the shield.
-    pub const RATES: &str = "RATES";
+    /// `Paces` of the shield.
+    pub const PACES: &str = "PACES";
     /// Read-only global: the `HashKey`.
     pub const HASH_KEY: &str = "HASH_KEY";
     /// Read-only global: number of buckets minus one.

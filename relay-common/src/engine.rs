@@ -19,8 +19,8 @@ use crate::wire::{
     Udp, VLAN_ID_MASK, VLAN_LEN, Vlan,
 };
 use crate::{
-    Bucket, Counter, KnownBucket, Leg, NextHop, PORT_IS_CONTROL, PORT_IS_FLOW, Pod, PortEntry,
-    RtpHeader, Session, ShieldMeters, ShieldRates,
+    Allowances, Bucket, Counter, KnownBucket, Leg, NextHop, PORT_IS_CONTROL, PORT_IS_FLOW, Paces,
+    Pod, PortEntry, RtpHeader, Session,
 };
 use crate::{VLAN_NONE, checksum, meter_time, port_index};
 
@@ -81,16 +81,16 @@ pub trait Tables {
     fn refuse(&self, session: &Session, leg: usize);
     /// Counts a packet of an RTP stream; `tick` is the low half of [`Tables::jiffies`].
     fn see(&self, streams: u32, header: &RtpHeader, bytes: u32, tick: u32);
-    /// `RATES`.
-    fn rates(&self) -> Option<&ShieldRates>;
+    /// `PACES`.
+    fn paces(&self) -> Option<&Paces>;
     /// `KNOWN`.
     fn known(&self, bucket: u32) -> Option<&KnownBucket>;
     /// Number of buckets of `KNOWN` minus one.
     fn known_mask(&self) -> u32;
     /// `PREFIXES`.
-    fn prefix(&self, index: u32) -> Option<&ShieldMeters>;
+    fn prefix(&self, index: u32) -> Option<&Allowances>;
     /// `TOTALS`, of this CPU.
-    fn total(&self) -> Option<&ShieldMeters>;
+    fn total(&self) -> Option<&Allowances>;
     /// Counts a verdict.
     fn count(&self, reason: Counter);
 }

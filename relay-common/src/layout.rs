@@ -3,8 +3,8 @@
 use core::mem::{align_of, offset_of, size_of};
 
 use crate::{
-    Address, Bucket, HashKey, KnownBucket, Leg, Match, Meter, NextHop, PortEntry, Rate, Session,
-    ShieldMeters, ShieldRates, Stamp, Streams,
+    Address, Allowances, Bucket, HashKey, KnownBucket, Leg, Match, Meter, NextHop, Paces,
+    PortEntry, Rate, Session, Stamp, Streams,
 };
 
 /// Plain bytes: fixed-width integers and arrays, no padding, every bit pattern valid.
@@ -82,10 +82,10 @@ pod! {
     Rate => 24,
     Meter => 64,
     Streams => 256,
-    ShieldRates => 64,
+    Paces => 64,
 }
 
-const _: () = assert!(size_of::<KnownBucket>() == 64 && size_of::<ShieldMeters>() == 16);
+const _: () = assert!(size_of::<KnownBucket>() == 64 && size_of::<Allowances>() == 16);
 const _: () = assert!(align_of::<Session>() == 8);
 const _: () = assert!(offset_of!(Session, legs) == 16);
 const _: () = assert!(offset_of!(Session, refused) == 8);

@@ -12,9 +12,9 @@
 //! | `CARDS` | index in a next hop | interface | userspace | kernel |
 //! | `COUNTERS` | [`Counter`] | packets, per CPU | kernel | userspace |
 //! | `KNOWN` | hash of an address and ports | [`KnownBucket`] of 8 [`Known`] | userspace; kernel keeps the meters | kernel |
-//! | `PREFIXES` | hash of a source prefix | [`ShieldMeters`] | kernel | kernel |
-//! | `TOTALS` | 0 | [`ShieldMeters`], per CPU | kernel | kernel |
-//! | `RATES` | 0 | [`ShieldRates`] of the shield | userspace | kernel |
+//! | `PREFIXES` | hash of a source prefix | [`Allowances`] | kernel | kernel |
+//! | `TOTALS` | 0 | [`Allowances`], per CPU | kernel | kernel |
+//! | `PACES` | 0 | [`Paces`] of the shield | userspace | kernel |
 //! | `STAMP` | 0 | [`Stamp`] | userspace | the next process |
 #![no_std]
 #![deny(missing_docs)]
@@ -50,8 +50,8 @@ pub use next_hop::{NextHop, VLAN_NONE};
 pub use port::{PORT_ENTRIES, PORT_IS_CONTROL, PORT_IS_FLOW, PORT_IS_OPEN, PortEntry, port_index};
 pub use session::{Address, Family, Leg, Match, Session};
 pub use shield::{
-    KNOWN_WAYS, Known, KnownBucket, KnownPlace, METER_BITS, OWN_PORT, PREFIX_ENTRIES, ShieldMeter,
-    ShieldMeters, ShieldRate, ShieldRates, Word, known_buckets_for, shield_time,
+    Allowance, Allowances, KNOWN_WAYS, Known, KnownBucket, KnownPlace, OWN_PORT, PACE_BITS,
+    PREFIX_ENTRIES, Pace, Paces, Word, known_buckets_for, shield_time,
 };
 pub use stamp::Stamp;
 pub use stream::{RtpHeader, STREAMS, Stream, Streams};

@@ -1,16 +1,16 @@
-//! What the shield keeps: meters, rates, and who is known. Fixed tables: nobody who floods can make them grow.
+//! What the shield keeps: allowances, paces, and who is known. Fixed tables: nobody who floods can make them grow.
 
 use crate::index::{fold, pair};
 use crate::{Address, HashKey};
 
-/// Entries of `PREFIXES`: prefixes that share one share its rate.
+/// Entries of `PREFIXES`: prefixes that share one share its pace.
 pub const PREFIX_ENTRIES: u32 = 1 << 16;
 /// Entries in a bucket of `KNOWN`: one cache line.
 pub const KNOWN_WAYS: usize = 8;
 /// The two ports under which `KNOWN` holds an address of the host itself.
 pub const OWN_PORT: u16 = u16::MAX;
-/// Units of a [`ShieldMeter`] in a jiffy: 2 to the power of this.
-pub const METER_BITS: u32 = 14;
+/// Units of an [`Allowance`] in a jiffy: 2 to the power of this.
+pub const PACE_BITS: u32 = 14;
 
 /// Buckets of `KNOWN` where there is room for `sessions` sessions: four entries a session.
 pub const fn known_buckets_for(sessions: u32) -> u32 {
@@ -20,27 +20,27 @@ pub const fn known_buckets_for(sessions: u32) -> u32 {
 /// How often: what one packet costs, and how much may be owed. In units of 1/16384 jiffy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C)]
-pub struct ShieldRate {
+pub struct Pace {
     /// 0: as often as you like.
     pub cost: u32,
     /// At least the cost.
     pub burst: u32,
 }
 
-/// The shield's limits, the only entry of `RATES`. All zero: the shield is down.
+/// The shield's limits, the only entry of `PACES`. All zero: the shield is down.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C)]
-pub struct ShieldRates {
+pub struct Paces {
     /// Who is not known and may begin something: STUN, a forward's first packet. By prefix, and on one CPU.
-    pub strangers: [ShieldRate; 2],
+    pub strangers: [Pace; 2],
     /// What nobody who is not known has reason to send. By prefix, and on one CPU.
-    pub junk: [ShieldRate; 2],
+    pub junk: [Pace; 2],
     /// STUN from the address of a known client, but from another port.
-    pub address: ShieldRate,
+    pub address: Pace,
     /// A known client, a permitted peer, a forward's client or destination.
-    pub known: ShieldRate,
+    pub known: Pace,
     /// Ports of the relay's range that nobody opened, on one CPU.
-    pub closed: ShieldRate,
+    pub closed: Pace,
     /// First and last port of that range.
     pub range: [u32; 2],
 }
@@ -59,28 +59,28 @@ pub struct Word(
 /// Two CPUs that meet in one may lose an update: a limit is then exceeded by a packet.
 #[derive(Debug, Default)]
 #[repr(transparent)]
-pub struct ShieldMeter(Word);
+pub struct Allowance(Word);
 
 /// Of a source prefix, or of all on a CPU.
 #[derive(Debug, Default)]
 #[repr(C)]
-pub struct ShieldMeters {
-    /// See [`ShieldRates::strangers`].
-    pub strangers: ShieldMeter,
-    /// See [`ShieldRates::junk`].
-    pub junk: ShieldMeter,
-    /// See [`ShieldRates::closed`].
-    pub closed: ShieldMeter,
+pub struct Allowances {
+    /// See [`Paces::strangers`].
+    pub strangers: Allowance,
+    /// See [`Paces::junk`].
+    pub junk: Allowance,
+    /// See [`Paces::closed`].
+    pub closed: Allowance,
     /// Zero.
-    pub _pad: ShieldMeter,
+    pub _pad: Allowance,
 }
 
-/// Somebody the relay knows. A word for userspace, which alone writes the tag; the kernel keeps the meter.
+/// Somebody the relay knows. A word for userspace, which alone writes the tag; the kernel keeps the allowance.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct Known {
     /// Low half of the word.
-    pub meter: ShieldMeter,
+    pub allowance: Allowance,
     /// High half; 0: nobody.
     pub tag: Word,
 }
@@ -120,38 +120,38 @@ impl Word {
     }
 }
 
-impl ShieldMeter {
-    /// Lets one packet through, if the rate allows. `now` as [`shield_time`] has it.
+impl Allowance {
+    /// Lets one packet through, if the pace allows. `now` as [`shield_time`] has it.
     #[inline(always)]
-    pub fn admit(&self, rate: ShieldRate, now: u32) -> bool {
-        if rate.cost == 0 {
+    pub fn admit(&self, pace: Pace, now: u32) -> bool {
+        if pace.cost == 0 {
             return true;
         }
         let owed = self.0.get().wrapping_sub(now);
         // What is in the past looks far in the future, where nothing ever is: the clock wraps.
-        let owed = if owed > rate.burst { 0 } else { owed };
-        if owed.wrapping_add(rate.cost) > rate.burst {
+        let owed = if owed > pace.burst { 0 } else { owed };
+        if owed.wrapping_add(pace.cost) > pace.burst {
             return false;
         }
-        self.0.set(now.wrapping_add(owed).wrapping_add(rate.cost));
+        self.0.set(now.wrapping_add(owed).wrapping_add(pace.cost));
         true
     }
 }
 
-/// The clock of meters.
+/// The clock of allowances.
 #[inline(always)]
 pub fn shield_time(jiffies: u64) -> u32 {
-    (jiffies as u32) << METER_BITS
+    (jiffies as u32) << PACE_BITS
 }
 
-impl ShieldRate {
+impl Pace {
     /// `per_second` packets at `hz` jiffies a second, of which `burst_ms` milliseconds' worth may come at once.
     pub fn new(per_second: u32, hz: u64, burst_ms: u64) -> Self {
-        let second = hz << METER_BITS;
+        let second = hz << PACE_BITS;
         let per_second = (per_second as u64).max(1);
         let cost = ((second + per_second / 2) / per_second).max(1);
         // A whole jiffy's worth comes before the clock moves.
-        let burst = (second * burst_ms / 1000).max(2 << METER_BITS).max(cost);
+        let burst = (second * burst_ms / 1000).max(2 << PACE_BITS).max(cost);
         Self {
             cost: cost as u32,
             burst: burst as u32,
@@ -225,23 +225,23 @@ pub(crate) fn prefix(remote: &[u32; 4], is_v6: bool, key: impl Fn(usize) -> u32)
 mod tests {
     use super::*;
 
-    fn admitted(meter: &ShieldMeter, rate: ShieldRate, jiffies: u64, asked: u32) -> u32 {
+    fn admitted(allowance: &Allowance, pace: Pace, jiffies: u64, asked: u32) -> u32 {
         let now = shield_time(jiffies);
-        (0..asked).filter(|_| meter.admit(rate, now)).count() as u32
+        (0..asked).filter(|_| allowance.admit(pace, now)).count() as u32
     }
 
     #[test]
-    fn a_meter_lets_its_rate_through_and_no_more() {
+    fn an_allowance_lets_its_rate_through_and_no_more() {
         for hz in [100, 250, 1000] {
             for per_second in [1, 50, 2000, 100_000] {
-                let (meter, rate) = (ShieldMeter::default(), ShieldRate::new(per_second, hz, 20));
+                let (allowance, pace) = (Allowance::default(), Pace::new(per_second, hz, 20));
                 let start = u64::from(u32::MAX) - 3;
                 let mut through = 0;
                 for jiffies in start..start + 10 * hz {
-                    through += admitted(&meter, rate, jiffies, 2 * per_second / hz as u32 + 2);
+                    through += admitted(&allowance, pace, jiffies, 2 * per_second / hz as u32 + 2);
                 }
                 let ideal = 10 * per_second;
-                let burst = rate.burst / rate.cost + 1;
+                let burst = pace.burst / pace.cost + 1;
                 // 16 and a half units of 1/16384 jiffy are 16 at 100 jiffies a second.
                 assert!(
                     through >= ideal - ideal / 40,
@@ -256,8 +256,8 @@ mod tests {
     }
 
     #[test]
-    fn a_meter_that_slept_for_any_time_is_not_stuck() {
-        let rate = ShieldRate::new(10, 250, 1000);
+    fn an_allowance_that_slept_for_any_time_is_not_stuck() {
+        let pace = Pace::new(10, 250, 1000);
         // The clock wraps every 2^18 jiffies: at the worst moment it looks as if the burst were just used up.
         for pause in [
             0u64,
@@ -268,10 +268,11 @@ mod tests {
             (1 << 18) - 250,
             1 << 30,
         ] {
-            let meter = ShieldMeter::default();
-            assert_eq!(admitted(&meter, rate, 1000, 100), 10);
+            let allowance = Allowance::default();
+            assert_eq!(admitted(&allowance, pace, 1000, 100), 10);
             let then = 1000 + 250 + pause;
-            let later = admitted(&meter, rate, then, 100) + admitted(&meter, rate, then + 250, 100);
+            let later =
+                admitted(&allowance, pace, then, 100) + admitted(&allowance, pace, then + 250, 100);
             assert!(later >= 10, "after {pause} jiffies: {later}");
         }
     }
@@ -279,7 +280,7 @@ mod tests {
     #[test]
     fn no_cost_is_no_limit() {
         assert_eq!(
-            admitted(&ShieldMeter::default(), ShieldRate::default(), 5, 1000),
+            admitted(&Allowance::default(), Pace::default(), 5, 1000),
             1000
         );
     }

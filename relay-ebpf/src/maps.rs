@@ -4,9 +4,9 @@ use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, DevMap, PerCpuArray};
 use relay_common::{
-    ABI_VERSION, Bucket, Counter, DEFAULT_SESSIONS, HashKey, KnownBucket, MAX_CARDS, MAX_NEXT_HOPS,
-    Meter, NextHop, PORT_ENTRIES, PREFIX_ENTRIES, PortEntry, Session, ShieldMeters, ShieldRates,
-    Stamp, Streams, buckets_for, known_buckets_for, meters_for, streams_for,
+    ABI_VERSION, Allowances, Bucket, Counter, DEFAULT_SESSIONS, HashKey, KnownBucket, MAX_CARDS,
+    MAX_NEXT_HOPS, Meter, NextHop, PORT_ENTRIES, PREFIX_ENTRIES, Paces, PortEntry, Session, Stamp,
+    Streams, buckets_for, known_buckets_for, meters_for, streams_for,
 };
 
 // Mappable, so that userspace changes an entry with one store instead of a system call.
@@ -35,11 +35,11 @@ pub static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::C
 
 // Not pinned: every program meters anew.
 #[map]
-pub static PREFIXES: Array<ShieldMeters> = Array::with_max_entries(PREFIX_ENTRIES, 0);
+pub static PREFIXES: Array<Allowances> = Array::with_max_entries(PREFIX_ENTRIES, 0);
 #[map]
-pub static TOTALS: PerCpuArray<ShieldMeters> = PerCpuArray::with_max_entries(1, 0);
+pub static TOTALS: PerCpuArray<Allowances> = PerCpuArray::with_max_entries(1, 0);
 #[map]
-pub static RATES: Array<ShieldRates> = Array::with_max_entries(1, 0);
+pub static PACES: Array<Paces> = Array::with_max_entries(1, 0);
 
 // Of no use to the program: pinned with the others, it tells the next process what they are.
 #[map]

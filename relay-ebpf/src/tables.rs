@@ -6,13 +6,12 @@ use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_ns, bpf_redirect_map};
 use relay_common::engine::{Tables, police};
 use relay_common::{
-    Bucket, Counter, KnownBucket, Leg, NextHop, PortEntry, RtpHeader, Session, ShieldMeters,
-    ShieldRates,
+    Allowances, Bucket, Counter, KnownBucket, Leg, NextHop, Paces, PortEntry, RtpHeader, Session,
 };
 
 use crate::maps::{
-    BUCKET_MASK, BUCKETS, CARDS, COUNTERS, HASH_KEY, KNOWN, KNOWN_MASK, METERS, NEXT_HOPS, PORTS,
-    PREFIXES, RATES, SESSIONS, STREAMS, TOTALS,
+    BUCKET_MASK, BUCKETS, CARDS, COUNTERS, HASH_KEY, KNOWN, KNOWN_MASK, METERS, NEXT_HOPS, PACES,
+    PORTS, PREFIXES, SESSIONS, STREAMS, TOTALS,
 };
 
 /// Zero-sized: the maps are globals.
@@ -81,8 +80,8 @@ impl Tables for KernelTables {
         see(streams, first, rest, bytes, tick);
     }
     #[inline(always)]
-    fn rates(&self) -> Option<&ShieldRates> {
-        RATES.get(0)
+    fn paces(&self) -> Option<&Paces> {
+        PACES.get(0)
     }
     #[inline(always)]
     fn known(&self, bucket: u32) -> Option<&KnownBucket> {
@@ -94,11 +93,11 @@ impl Tables for KernelTables {
         unsafe { read_volatile(addr_of!(KNOWN_MASK)) }
     }
     #[inline(always)]
-    fn prefix(&self, index: u32) -> Option<&ShieldMeters> {
+    fn prefix(&self, index: u32) -> Option<&Allowances> {
         PREFIXES.get(index)
     }
     #[inline(always)]
-    fn total(&self) -> Option<&ShieldMeters> {
+    fn total(&self) -> Option<&Allowances> {
         TOTALS.get(0)
     }
     #[inline(always)]

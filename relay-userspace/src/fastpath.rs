@@ -50,8 +50,8 @@ pub use view::{Gauges, LegTraffic, Placement};
 
 use crate::api;
 use crate::config;
-use crate::meter::Reading;
 use crate::police::{MeterClock, MeterTable};
+use crate::tally::Reading;
 
 /// Names a session for its whole life, in the API and in the kernel mirror.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -126,7 +126,7 @@ impl FastPath {
         let opened = Loaded::new(kernel.max_sessions, pins.as_ref(), kept).and_then(
             |(mut loaded, memory, key)| {
                 let clock = loaded.clock()?;
-                loaded.shield(shield::rates(shield, ports, clock.hz()))?;
+                loaded.shield(shield::paces(shield, ports, clock.hz()))?;
                 Ok((loaded, memory, key, clock))
             },
         );

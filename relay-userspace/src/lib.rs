@@ -9,7 +9,7 @@ pub mod police;
 pub mod policy;
 pub mod secret;
 
-pub mod meter;
+pub mod tally;
 pub mod turn;
 
 pub mod fastpath;

@@ -5,10 +5,9 @@ use std::net::SocketAddr;
 
 use relay_common::engine::{Frame, Head, HeadMut, MOST_SUMMED, Tables, Verdict, police, run};
 use relay_common::{
-    BUCKET_WAYS, Bucket, Counter, HashKey, IndexEntry, KnownBucket, Leg, Meter, NextHop,
-    PORT_ENTRIES, PORT_IS_CONTROL, PORT_IS_FLOW, PREFIX_ENTRIES, Pod, PortEntry, RtpHeader,
-    Session, ShieldMeters, ShieldRates, Streams, buckets_for, checksum, known_buckets_for,
-    port_index,
+    Allowances, BUCKET_WAYS, Bucket, Counter, HashKey, IndexEntry, KnownBucket, Leg, Meter,
+    NextHop, PORT_ENTRIES, PORT_IS_CONTROL, PORT_IS_FLOW, PREFIX_ENTRIES, Paces, Pod, PortEntry,
+    RtpHeader, Session, Streams, buckets_for, checksum, known_buckets_for, port_index,
 };
 
 /// `(slot, leg, packets, bytes)`.
@@ -40,10 +39,10 @@ pub struct MemoryTables {
     /// `CLOCK_MONOTONIC`, ns.
     pub time: u64,
     /// All zero: no shield.
-    pub rates: ShieldRates,
+    pub paces: Paces,
     pub known: Vec<KnownBucket>,
-    prefixes: Vec<ShieldMeters>,
-    total: ShieldMeters,
+    prefixes: Vec<Allowances>,
+    total: Allowances,
     counters: Vec<Cell<u64>>,
     charged: RefCell<Vec<Charge>>,
     refused: RefCell<Vec<(u32, u32)>>,
@@ -63,10 +62,10 @@ impl MemoryTables {
             })),
             jiffies: 1000,
             time: 1 << 40,
-            rates: ShieldRates::default(),
+            paces: Paces::default(),
             known: filled(known_buckets_for(sessions)),
             prefixes: filled(PREFIX_ENTRIES),
-            total: ShieldMeters::default(),
+            total: Allowances::default(),
             counters: vec![Cell::new(0); Counter::COUNT],
             charged: RefCell::default(),
             refused: RefCell::default(),
@@ -270,8 +269,8 @@ impl Tables for MemoryTables {
             streams.see(header, bytes, tick, || self.time);
         }
     }
-    fn rates(&self) -> Option<&ShieldRates> {
-        Some(&self.rates)
+    fn paces(&self) -> Option<&Paces> {
+        Some(&self.paces)
     }
     fn known(&self, bucket: u32) -> Option<&KnownBucket> {
         self.known.get(bucket as usize)
@@ -279,10 +278,10 @@ impl Tables for MemoryTables {
     fn known_mask(&self) -> u32 {
         self.known.len() as u32 - 1
     }
-    fn prefix(&self, index: u32) -> Option<&ShieldMeters> {
+    fn prefix(&self, index: u32) -> Option<&Allowances> {
         self.prefixes.get(index as usize)
     }
-    fn total(&self) -> Option<&ShieldMeters> {
+    fn total(&self) -> Option<&Allowances> {
         Some(&self.total)
     }
     fn count(&self, reason: Counter) {

@@ -6,8 +6,8 @@ use aya::programs::{TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use relay_common::engine::Verdict;
 use relay_common::{
-    Bucket, Counter, KNOWN_WAYS, Known, Meter, NextHop, PortEntry, Session, ShieldRates, Streams,
-    maps, programs,
+    Bucket, Counter, KNOWN_WAYS, Known, Meter, NextHop, Paces, PortEntry, Session, Streams, maps,
+    programs,
 };
 
 use crate::engine::{Charge, MemoryTables, Outcome};
@@ -84,8 +84,8 @@ impl KernelEngine {
         for (i, meter) in tables.meters.borrow().iter().enumerate() {
             meters.set(i as u32, meter, 0)?;
         }
-        let mut rates: Array<&mut MapData, ShieldRates> = self.map(maps::RATES)?.try_into()?;
-        rates.set(0, tables.rates, 0)?;
+        let mut paces: Array<&mut MapData, Paces> = self.map(maps::PACES)?.try_into()?;
+        paces.set(0, tables.paces, 0)?;
         let mut known: Array<&mut MapData, [u64; KNOWN_WAYS]> =
             self.map(maps::KNOWN)?.try_into()?;
         for (i, bucket) in tables.known.iter().enumerate() {

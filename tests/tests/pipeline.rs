@@ -77,7 +77,7 @@ fn a_socket_of_the_host_in_the_range_is_not_shielded() {
     let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
     let socket_v6 = std::net::UdpSocket::bind("[::]:0").unwrap();
     let ports = [&socket, &socket_v6].map(|s| s.local_addr().unwrap().port());
-    tables.rates.range = [1, 65_535];
+    tables.paces.range = [1, 65_535];
     let mut kernel = KernelEngine::new(&object, &tables).unwrap();
     for (port, packet) in ports.into_iter().zip(&packets) {
         let counters =

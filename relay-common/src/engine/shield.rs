@@ -4,7 +4,7 @@
 use super::head::Head;
 use super::ip::Ip;
 use super::{Frame, Tables};
-use crate::shield::{self, KnownPlace, OWN_PORT, ShieldRate, ShieldRates, shield_time};
+use crate::shield::{self, KnownPlace, OWN_PORT, Pace, Paces, shield_time};
 use crate::wire::{UDP_LEN, Udp};
 use crate::{Counter, PORT_IS_CONTROL, PORT_IS_OPEN, PortEntry};
 use core::mem::offset_of;
@@ -21,11 +21,11 @@ pub fn judge<H: Ip, const L3: usize>(
     port: &PortEntry,
     reason: Counter,
 ) -> Counter {
-    let (Some(rates), Some(head)) = (tables.rates(), frame.head(L3 + H::LEN + UDP_LEN as usize))
+    let (Some(paces), Some(head)) = (tables.paces(), frame.head(L3 + H::LEN + UDP_LEN as usize))
     else {
         return reason;
     };
-    if rates.known.cost == 0 {
+    if paces.known.cost == 0 {
         return reason;
     }
     if !is_to_this_host::<H, L3>(&head, tables) {
@@ -49,7 +49,7 @@ pub fn judge<H: Ip, const L3: usize>(
     };
     // Whoever is known, what is neither STUN nor ChannelData is junk: the classification of TURN's ports left nothing else.
     if is_stun || !matches!(reason, Counter::NotChannelData) {
-        let known = known::<H, L3>(&head, tables, remote_port, local_port, rates.known, now);
+        let known = known::<H, L3>(&head, tables, remote_port, local_port, paces.known, now);
         if known != UNKNOWN {
             return if known == ADMITTED {
                 reason
@@ -59,7 +59,7 @@ pub fn judge<H: Ip, const L3: usize>(
         }
     }
     if is_stun {
-        let known = known::<H, L3>(&head, tables, 0, 0, rates.address, now);
+        let known = known::<H, L3>(&head, tables, 0, 0, paces.address, now);
         if known != UNKNOWN {
             return if known == ADMITTED {
                 reason
@@ -69,7 +69,7 @@ pub fn judge<H: Ip, const L3: usize>(
         }
     }
     let may_begin = is_stun || is_open && !to_control;
-    stranger::<H, L3>(&head, tables, rates, may_begin, now, reason)
+    stranger::<H, L3>(&head, tables, paces, may_begin, now, reason)
 }
 
 /// The reason under which a packet is passed or dropped that is for no port of ours. Ports of the range may be anybody's
@@ -81,11 +81,11 @@ pub fn closed<H: Ip, const L3: usize>(
     head: &Head,
     port: u16,
 ) -> Counter {
-    let Some(rates) = tables.rates() else {
+    let Some(paces) = tables.paces() else {
         return Counter::NotOurs;
     };
     // The range is 0 to 0 while the shield is down.
-    if (port as u32) < rates.range[0] || port as u32 > rates.range[1] {
+    if (port as u32) < paces.range[0] || port as u32 > paces.range[1] {
         return Counter::NotOurs;
     }
     let Some(total) = tables.total() else {
@@ -93,7 +93,7 @@ pub fn closed<H: Ip, const L3: usize>(
     };
     if total
         .closed
-        .admit(rates.closed, shield_time(tables.jiffies()))
+        .admit(paces.closed, shield_time(tables.jiffies()))
         || !is_to_this_host::<H, L3>(head, tables)
     {
         return Counter::NotOurs;
@@ -140,7 +140,7 @@ fn known<H: Ip, const L3: usize>(
     tables: &impl Tables,
     remote_port: u16,
     local_port: u16,
-    rate: ShieldRate,
+    pace: Pace,
     now: u32,
 ) -> u32 {
     let [remote, _] = H::addresses(head, L3);
@@ -152,20 +152,20 @@ fn known<H: Ip, const L3: usize>(
         tables.known_mask(),
         |i| tables.hash_word(i),
     );
-    match search(tables, place.first, place.tag, rate, now) {
-        UNKNOWN => search(tables, place.second, place.tag, rate, now),
+    match search(tables, place.first, place.tag, pace, now) {
+        UNKNOWN => search(tables, place.second, place.tag, pace, now),
         found => found,
     }
 }
 
 #[inline(always)]
-fn search(tables: &impl Tables, bucket: u32, tag: u32, rate: ShieldRate, now: u32) -> u32 {
+fn search(tables: &impl Tables, bucket: u32, tag: u32, pace: Pace, now: u32) -> u32 {
     let Some(bucket) = tables.known(bucket) else {
         return UNKNOWN;
     };
     for known in &bucket.0 {
         if known.tag.get() == tag {
-            return if known.meter.admit(rate, now) {
+            return if known.allowance.admit(pace, now) {
                 ADMITTED
             } else {
                 REFUSED
@@ -180,7 +180,7 @@ fn search(tables: &impl Tables, bucket: u32, tag: u32, rate: ShieldRate, now: u3
 fn stranger<H: Ip, const L3: usize>(
     head: &Head,
     tables: &impl Tables,
-    rates: &ShieldRates,
+    paces: &Paces,
     may_begin: bool,
     now: u32,
     reason: Counter,
@@ -191,13 +191,13 @@ fn stranger<H: Ip, const L3: usize>(
         return reason;
     };
     if may_begin {
-        if !prefix.strangers.admit(rates.strangers[0], now) {
+        if !prefix.strangers.admit(paces.strangers[0], now) {
             return Counter::ShieldPrefix;
         }
-        if !total.strangers.admit(rates.strangers[1], now) {
+        if !total.strangers.admit(paces.strangers[1], now) {
             return Counter::ShieldTotal;
         }
-    } else if !prefix.junk.admit(rates.junk[0], now) || !total.junk.admit(rates.junk[1], now) {
+    } else if !prefix.junk.admit(paces.junk[0], now) || !total.junk.admit(paces.junk[1], now) {
         return Counter::ShieldJunk;
     }
     reason

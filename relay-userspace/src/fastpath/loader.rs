@@ -11,7 +11,7 @@ use aya::programs::{ProgramError, TestRun, TestRunOptions, Xdp, XdpMode as AyaMo
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use relay_common::{
     ABI_VERSION, Counter, HashKey, KNOWN_WAYS, MAX_CARDS, MAX_NEXT_HOPS, MAX_SESSIONS,
-    PORT_ENTRIES, ShieldRates, Stamp, buckets_for, known_buckets_for, maps, meters_for, programs,
+    PORT_ENTRIES, Paces, Stamp, buckets_for, known_buckets_for, maps, meters_for, programs,
     streams_for,
 };
 
@@ -159,15 +159,15 @@ impl Loaded {
     }
 
     /// Raises the shield; before the program is attached.
-    pub fn shield(&mut self, rates: ShieldRates) -> Result<(), LoadFault> {
-        let name = maps::RATES;
+    pub fn shield(&mut self, paces: Paces) -> Result<(), LoadFault> {
+        let name = maps::PACES;
         let map = self.ebpf.map_mut(name).ok_or(LoadFault::Missing(name))?;
         let refused = |e: aya::maps::MapError| LoadFault::Table {
             name,
             reason: chain(&e),
         };
-        let mut table: Array<&mut MapData, ShieldRates> = map.try_into().map_err(refused)?;
-        table.set(0, rates, 0).map_err(refused)
+        let mut table: Array<&mut MapData, Paces> = map.try_into().map_err(refused)?;
+        table.set(0, paces, 0).map_err(refused)
     }
 
     /// Learns how jiffies relate to `Instant`.

@@ -18,8 +18,8 @@ use super::reconcile::{KernelSession, Op, Unit, diff};
 use super::table::TableFault;
 use super::{LegTraffic, SessionId, SessionSpec};
 use crate::api::Traffic;
-use crate::meter::Meter;
 use crate::police::MeterClock;
+use crate::tally::Tally;
 
 mod adopt;
 mod look;
@@ -60,7 +60,7 @@ struct Entry {
     /// From earlier stays in the kernel.
     carried: LegTraffic,
     /// By the leg packets arrive on.
-    meters: [Meter; 2],
+    tallies: [Tally; 2],
 }
 
 impl<M: Memory> Mirror<M> {
@@ -134,7 +134,7 @@ impl<M: Memory> Mirror<M> {
                 limits,
                 reason: None,
                 carried,
-                meters: Default::default(),
+                tallies: Default::default(),
             },
         );
         self.pairs.insert(id, &spec);

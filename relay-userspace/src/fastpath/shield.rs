@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use relay_common::{ShieldRate, ShieldRates};
+use relay_common::{Pace, Paces};
 
 use crate::config::Shield;
 
@@ -12,13 +12,13 @@ const PREFIX_BURST_MS: u64 = 1000;
 const TOTAL_BURST_MS: u64 = 50;
 
 /// At `hz` jiffies a second, for a relay whose relayed addresses have these ports. All zero where the shield is off.
-pub fn rates(shield: &Shield, ports: &RangeInclusive<u16>, hz: u64) -> ShieldRates {
+pub fn paces(shield: &Shield, ports: &RangeInclusive<u16>, hz: u64) -> Paces {
     if !shield.enabled {
-        return ShieldRates::default();
+        return Paces::default();
     }
-    let prefix = |per_second| ShieldRate::new(per_second, hz, PREFIX_BURST_MS);
-    let total = |per_second| ShieldRate::new(per_second, hz, TOTAL_BURST_MS);
-    ShieldRates {
+    let prefix = |per_second| Pace::new(per_second, hz, PREFIX_BURST_MS);
+    let total = |per_second| Pace::new(per_second, hz, TOTAL_BURST_MS);
+    Paces {
         strangers: [
             prefix(shield.strangers_per_prefix),
             total(shield.strangers_per_cpu),

@@ -17,7 +17,7 @@ use super::rate::SourceRate;
 use super::shared::SharedLimit;
 use crate::fastpath::{Leg, SessionId, SessionSpec};
 use crate::icmp::IcmpError;
-use crate::meter::Meter;
+use crate::tally::Tally;
 
 /// How many times an idle period a session's counters are looked at: it lives at most a quarter longer than asked.
 const CHECKS_PER_IDLE: u32 = 4;
@@ -33,8 +33,8 @@ pub struct Session {
     pub since: Instant,
     pub deadline: Instant,
     /// Relayed by userspace.
-    pub to_destination: Meter,
-    pub to_client: Meter,
+    pub to_destination: Tally,
+    pub to_client: Tally,
     /// The last ICMP error about the destination.
     pub trouble: Option<Trouble>,
     /// When it was last asked whether what the client sends fits.
@@ -138,7 +138,7 @@ impl Table {
             client,
             destination,
         } = opening;
-        let mut to_destination = Meter::default();
+        let mut to_destination = Tally::default();
         to_destination.count(now, bytes);
         let fresh = Session {
             client,
@@ -147,7 +147,7 @@ impl Table {
             since: now,
             deadline: now + self.rules.idle,
             to_destination,
-            to_client: Meter::default(),
+            to_client: Tally::default(),
             trouble: None,
             measured: None,
             seen: 0,

@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::worker::Worker;
 use crate::api;
 use crate::fastpath::{FastPath, SessionId};
-use crate::meter::{Meter, Reading};
+use crate::tally::{Reading, Tally};
 use crate::turn::{AllocationView, ChannelView};
 
 const STREAM: &str = "its client comes by a connection (tcp, tls): the kernel path takes datagrams";
@@ -100,10 +100,10 @@ fn of_channel(row: &mut api::Session, channel: &ChannelView, now: Instant) {
 }
 
 /// What userspace relayed of it, to the peer and to the client.
-fn userspace(row: &mut api::Session, [to_peer, to_client]: [&Meter; 2], now: Instant) {
+fn userspace(row: &mut api::Session, [to_peer, to_client]: [&Tally; 2], now: Instant) {
     (row.userspace_to_peer, row.userspace_to_client) = (to_peer.total, to_client.total);
-    for (pace, meter) in [(&mut row.to_peer, to_peer), (&mut row.to_client, to_client)] {
-        let reading = meter.read(now);
+    for (pace, tally) in [(&mut row.to_peer, to_peer), (&mut row.to_client, to_client)] {
+        let reading = tally.read(now);
         pace.userspace_packets_per_second = reading.rate.packets_per_second;
         add(pace, reading, now);
     }

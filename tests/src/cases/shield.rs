@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use relay_common::engine::Verdict;
-use relay_common::{Counter, OWN_PORT, PORT_IS_OPEN, ShieldRate, ShieldRates, port_index};
+use relay_common::{Counter, OWN_PORT, PORT_IS_OPEN, Pace, Paces, port_index};
 
 use super::{Case, World, world};
 use crate::engine::{MemoryTables, Outcome};
@@ -16,12 +16,12 @@ pub struct Siege {
     pub cases: Vec<Case>,
 }
 
-const ALL: ShieldRate = ShieldRate {
+const ALL: Pace = Pace {
     cost: 1,
     burst: 1 << 24,
 };
-const NOBODY: ShieldRate = ShieldRate { cost: 2, burst: 1 };
-const OPEN: ShieldRates = ShieldRates {
+const NOBODY: Pace = Pace { cost: 2, burst: 1 };
+const OPEN: Paces = Paces {
     strangers: [ALL; 2],
     junk: [ALL; 2],
     address: ALL,
@@ -32,18 +32,18 @@ const OPEN: ShieldRates = ShieldRates {
 
 /// The sessions of [`world`], whose clients and peers are known, besieged.
 pub fn sieges(ingress: u32) -> Vec<Siege> {
-    let no_strangers = ShieldRates {
+    let no_strangers = Paces {
         strangers: [NOBODY, ALL],
         junk: [NOBODY, ALL],
         closed: NOBODY,
         ..OPEN
     };
-    let no_strangers_more = ShieldRates {
+    let no_strangers_more = Paces {
         strangers: [ALL, NOBODY],
         junk: [ALL, NOBODY],
         ..OPEN
     };
-    let not_even_known = ShieldRates {
+    let not_even_known = Paces {
         address: NOBODY,
         known: NOBODY,
         ..OPEN
@@ -73,14 +73,9 @@ pub fn sieges(ingress: u32) -> Vec<Siege> {
 }
 
 /// `fates` are those of the known, of strangers and of junk; `None`: passed for its own reason.
-fn siege(
-    name: &'static str,
-    ingress: u32,
-    rates: ShieldRates,
-    fates: [Option<Counter>; 3],
-) -> Siege {
+fn siege(name: &'static str, ingress: u32, paces: Paces, fates: [Option<Counter>; 3]) -> Siege {
     let mut w = world(ingress);
-    w.tables.rates = rates;
+    w.tables.paces = paces;
     for pair in [&w.turn_v4, &w.turn_v6] {
         w.tables.know(pair.client, 0);
         w.tables.know(with_port(pair.client, 0), 0);
@@ -90,7 +85,7 @@ fn siege(
     let (client, server) = (w.forward.client, w.forward.server);
     w.tables.know(client, server.port());
     w.tables.ports[port_index(false, server.port()) as usize].kind |= PORT_IS_OPEN;
-    let cases = besieged(&w, &rates, fates);
+    let cases = besieged(&w, &paces, fates);
     Siege {
         name,
         tables: w.tables,
@@ -98,11 +93,7 @@ fn siege(
     }
 }
 
-fn besieged(
-    w: &World,
-    rates: &ShieldRates,
-    [known, stranger, junk]: [Option<Counter>; 3],
-) -> Vec<Case> {
+fn besieged(w: &World, paces: &Paces, [known, stranger, junk]: [Option<Counter>; 3]) -> Vec<Case> {
     use Counter::{BadLength, NoSession, NotChannelData};
     let mut cases = Vec::new();
     let unbound = channel_data(0x4abc, b"x", 0);
@@ -233,7 +224,7 @@ fn besieged(
         ..udp(other, t.server, &stun())
     };
     let closed = "192.0.2.1:59999".parse().expect("an address");
-    let nobodys = rates.closed == NOBODY;
+    let nobodys = paces.closed == NOBODY;
     let elsewhere = "192.0.2.77:3478".parse().expect("an address");
     let closed_elsewhere = "192.0.2.77:59999".parse().expect("an address");
     let not_ours = "192.0.2.1:53".parse().expect("an address");
@@ -317,7 +308,7 @@ pub type ToPort = Box<dyn Fn(u16) -> Vec<u8>>;
 /// Tables that let nothing through to closed ports, and packets to a port of this host of either family.
 pub fn closed_port_siege() -> (MemoryTables, [ToPort; 2]) {
     let mut tables = MemoryTables::new(64);
-    tables.rates = ShieldRates {
+    tables.paces = Paces {
         closed: NOBODY,
         ..OPEN
     };

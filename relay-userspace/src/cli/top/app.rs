@@ -6,7 +6,7 @@ use std::time::Instant;
 use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use crate::api::{Session, StatusReport, Traffic};
-use crate::meter::{Meter, Rate};
+use crate::tally::{Tally, TrafficRate};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Order {
@@ -41,8 +41,8 @@ pub struct App {
     /// Rows that are shown; set when drawn.
     pub page: usize,
     sessions: Vec<Session>,
-    kernel: Meter,
-    userspace: Meter,
+    kernel: Tally,
+    userspace: Tally,
     now: Option<Instant>,
 }
 
@@ -61,10 +61,10 @@ impl App {
     }
 
     /// Of the kernel and of userspace, all sessions together.
-    pub fn rates(&self) -> [Rate; 2] {
-        let read = |meter: &Meter| {
+    pub fn rates(&self) -> [TrafficRate; 2] {
+        let read = |tally: &Tally| {
             self.now
-                .map_or_else(Rate::default, |now| meter.read(now).rate)
+                .map_or_else(TrafficRate::default, |now| tally.read(now).rate)
         };
         [read(&self.kernel), read(&self.userspace)]
     }

@@ -9,7 +9,7 @@ use ratatui::widgets::{LineGauge, Paragraph, Row, Table, TableState, Wrap};
 use super::app::{App, Order, packets_a_second, rate, total};
 use crate::api::{Session, Traffic};
 use crate::cli::output::{bits, bytes};
-use crate::meter::Rate;
+use crate::tally::TrafficRate;
 
 const WARNING: Style = Style::new().fg(Color::Yellow);
 const HEAD: Style = Style::new().add_modifier(Modifier::BOLD);
@@ -76,7 +76,7 @@ fn draw_totals(frame: &mut Frame<'_>, area: Rect, app: &App) {
     }
 }
 
-fn moved(name: &str, rate: Rate, total: Traffic) -> Line<'static> {
+fn moved(name: &str, rate: TrafficRate, total: Traffic) -> Line<'static> {
     Line::raw(format!(
         "{name:<10} {:>13} {:>10.0} packets/s   {} packets, {}",
         bits(rate.bits_per_second),

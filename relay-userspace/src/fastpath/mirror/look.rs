@@ -7,7 +7,7 @@ use relay_common::Streams;
 use super::{Mirror, credit, is_second};
 use crate::fastpath::memory::Memory;
 use crate::fastpath::{LegTraffic, Placement, SessionId};
-use crate::meter::Reading;
+use crate::tally::Reading;
 
 impl<M: Memory> Mirror<M> {
     pub fn session(&self, id: SessionId) -> Placement {
@@ -55,8 +55,8 @@ impl<M: Memory> Mirror<M> {
         let Some(entry) = self.sessions.get_mut(&id) else {
             return Default::default();
         };
-        entry.meters[0].observe(now, near);
-        entry.meters[1].observe(now, far);
-        entry.meters.map(|meter| meter.read(now))
+        entry.tallies[0].observe(now, near);
+        entry.tallies[1].observe(now, far);
+        entry.tallies.map(|tally| tally.read(now))
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::{CHECKS_PER_IDLE, Client, Session, Table};
 use crate::fastpath::SessionId;
 use crate::forward::saved::SavedSession;
-use crate::meter::Meter;
+use crate::tally::Tally;
 
 /// Why a session does not go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -48,8 +48,8 @@ impl Table {
             local: saved.local,
             since: saved.since,
             deadline: saved.deadline,
-            to_destination: Meter::default(),
-            to_client: Meter::default(),
+            to_destination: Tally::default(),
+            to_client: Tally::default(),
             trouble: None,
             measured: None,
             seen: 0,

@@ -10,15 +10,15 @@ use tokio::task::AbortHandle;
 
 use super::super::ports::Bound;
 use super::super::socket::Socket;
-use crate::meter::Meter;
 use crate::police::Pass;
+use crate::tally::Tally;
 use crate::turn::AllocationId;
 
 /// What userspace relayed of a session.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Share {
-    pub to_peer: Meter,
-    pub to_client: Meter,
+    pub to_peer: Tally,
+    pub to_client: Tally,
     /// Packets over a limit: from the client, and to it.
     pub refused: [u64; 2],
     /// When its channel was bound.

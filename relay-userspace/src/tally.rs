@@ -9,30 +9,30 @@ const WINDOW: Duration = Duration::from_millis(900);
 
 /// The traffic of one direction.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Meter {
+pub struct Tally {
     pub total: Traffic,
     /// When the window began, and the total then.
     window: Option<(Instant, Traffic)>,
-    rate: Rate,
+    rate: TrafficRate,
     seen: Option<Instant>,
 }
 
 /// Over the last whole window.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Rate {
+pub struct TrafficRate {
     pub packets_per_second: f64,
     pub bits_per_second: f64,
 }
 
-/// What a meter shows.
+/// What a tally shows.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Reading {
-    pub rate: Rate,
+    pub rate: TrafficRate,
     /// When traffic was last noticed.
     pub seen: Option<Instant>,
 }
 
-impl Meter {
+impl Tally {
     /// One packet more.
     pub fn count(&mut self, now: Instant, bytes: usize) {
         self.window.get_or_insert((now, self.total));
@@ -52,11 +52,11 @@ impl Meter {
     }
 
     pub fn read(&self, now: Instant) -> Reading {
-        let mut meter = *self;
-        meter.roll(now);
+        let mut tally = *self;
+        tally.roll(now);
         Reading {
-            rate: meter.rate,
-            seen: meter.seen,
+            rate: tally.rate,
+            seen: tally.seen,
         }
     }
 
@@ -67,7 +67,7 @@ impl Meter {
             return;
         }
         let a_second = |now: u64, then: u64| now.saturating_sub(then) as f64 / passed.as_secs_f64();
-        self.rate = Rate {
+        self.rate = TrafficRate {
             packets_per_second: a_second(self.total.packets, then.packets),
             bits_per_second: 8.0 * a_second(self.total.bytes, then.bytes),
         };
@@ -83,11 +83,11 @@ mod tests {
     fn a_rate_is_over_the_last_window_and_falls_to_zero_when_packets_stop() {
         let start = Instant::now();
         let at = |ms: u64| start + Duration::from_millis(ms);
-        let mut meter = Meter::default();
+        let mut tally = Tally::default();
         for i in 0..=200 {
-            meter.count(at(10 * i), 125);
+            tally.count(at(10 * i), 125);
         }
-        let reading = meter.read(at(2000));
+        let reading = tally.read(at(2000));
         assert!(
             (99.0..=102.0).contains(&reading.rate.packets_per_second),
             "{reading:?}"
@@ -96,9 +96,9 @@ mod tests {
             (99_000.0..=102_000.0).contains(&reading.rate.bits_per_second),
             "{reading:?}"
         );
-        assert_eq!(meter.read(at(60_000)).seen, Some(at(2000)));
-        assert!(meter.read(at(60_000)).rate.packets_per_second < 4.0);
-        assert_eq!(meter.total.packets, 201);
+        assert_eq!(tally.read(at(60_000)).seen, Some(at(2000)));
+        assert!(tally.read(at(60_000)).rate.packets_per_second < 4.0);
+        assert_eq!(tally.total.packets, 201);
     }
 
     #[test]
@@ -109,13 +109,13 @@ mod tests {
             packets,
             bytes: packets * 100,
         };
-        let mut meter = Meter::default();
-        meter.observe(at(0), total(0));
-        assert_eq!(meter.read(at(0)), Reading::default());
-        meter.observe(at(10), total(1000));
-        assert_eq!(meter.read(at(10)).rate.packets_per_second, 100.0);
-        meter.observe(at(20), total(1000));
-        let reading = meter.read(at(20));
+        let mut tally = Tally::default();
+        tally.observe(at(0), total(0));
+        assert_eq!(tally.read(at(0)), Reading::default());
+        tally.observe(at(10), total(1000));
+        assert_eq!(tally.read(at(10)).rate.packets_per_second, 100.0);
+        tally.observe(at(20), total(1000));
+        let reading = tally.read(at(20));
         assert_eq!(
             (reading.rate.packets_per_second, reading.seen),
             (0.0, Some(at(10)))
