@@ -48,7 +48,7 @@ pub use command::{BindFault, Command, Family, PortWish, ReservationToken, ToPeer
 pub use config::{RelayFamilies, ServerConfig};
 pub use counters::{Counter, Counters};
 pub use identity::{AllocationId, FiveTuple, Now, Transport};
-pub use mobility::Departed;
+pub use mobility::{Departed, FORMER};
 pub use restore::Lapsed;
 pub use saved::{SavedAllocation, SavedChannel, SavedPermission};
 pub use server::Server;

@@ -2,7 +2,7 @@
 //!
 //! It retransmits requests and answers one challenge; it never refreshes by itself.
 
-mod request;
+pub(crate) mod request;
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};

@@ -7,6 +7,7 @@ mod host;
 mod input;
 mod journal;
 mod packet;
+mod stream;
 mod turn;
 
 pub use credentials::{admin, credentials};
@@ -15,17 +16,23 @@ pub use host::{config, control, firewall, icmp, netlink};
 pub use input::Input;
 pub use journal::journal;
 pub use packet::packet;
-pub use turn::{turn_bytes, turn_peer, turn_sequence, turn_signed};
+pub use stream::{first_bytes, proxy_header, stream_frames, stream_queue};
+pub use turn::{turn_bytes, turn_peer, turn_sequence, turn_signed, turn_tickets};
 
 pub type Target = fn(&[u8]);
 
 /// Name and function of each.
-pub const TARGETS: [(&str, Target); 14] = [
+pub const TARGETS: [(&str, Target); 19] = [
     ("packet", packet),
     ("turn_bytes", turn_bytes),
     ("turn_signed", turn_signed),
     ("turn_sequence", turn_sequence),
     ("turn_peer", turn_peer),
+    ("turn_tickets", turn_tickets),
+    ("stream_frames", stream_frames),
+    ("stream_queue", stream_queue),
+    ("proxy_header", proxy_header),
+    ("first_bytes", first_bytes),
     ("forward", forward),
     ("icmp", icmp),
     ("control", control),

@@ -12,6 +12,7 @@ pub mod witness;
 pub mod client;
 pub mod eventually;
 pub mod home;
+pub mod mobile;
 pub mod netns;
 pub mod relay;
 pub mod residue;

@@ -99,13 +99,14 @@ impl Scene {
         self.count("kernel_packets", name)
     }
 
-    /// The counter `name`, of its values the one with this label.
+    /// The counter `name`, of its values the one with this label; "" for one that has none.
     pub fn count(&self, name: &str, label: &str) -> u64 {
         let counters: serde_json::Value =
             serde_json::from_str(&self.relay.admin("/v1/counters").unwrap()).unwrap();
         let samples = counters.as_array().expect("a list of samples");
         let of = |s: &&serde_json::Value| {
-            s["name"] == name && s["labels"].to_string().contains(&format!("\"{label}\""))
+            let labels = s["labels"].to_string();
+            s["name"] == name && (label.is_empty() || labels.contains(&format!("\"{label}\"")))
         };
         samples
             .iter()

@@ -7,20 +7,25 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::driver::moving::Handed;
+use super::driver::former::Strayed;
+use super::driver::moving::{Fetch, Handed};
 use super::forwarding::{ForwardKey, NewForward};
 use super::stream::splice::Peer;
 use super::views;
 use super::worker::Worker;
 use crate::api;
 use crate::policy::PeerPolicy;
-use crate::turn::{AllocationId, ConnectionId, Counters, Unbindable};
+use crate::turn::{ConnectionId, Counters, Unbindable};
 
 pub enum Request {
     Sessions(oneshot::Sender<Vec<api::Session>>),
     Kill(api::SessionId, oneshot::Sender<bool>),
-    /// Of a worker whose client presented this ticket.
-    Depart(AllocationId, u32, oneshot::Sender<Option<Handed>>),
+    /// A client of another worker wants an allocation of this one.
+    Depart(Box<Fetch>),
+    /// The answer, in the same queue as what follows: the allocation is there before what its client sent by its former
+    /// path.
+    Arrive(Box<Fetch>, Option<Box<Handed>>),
+    Strayed(Strayed),
     /// For a data connection of this user (RFC 6062).
     TakePeer(
         ConnectionId,
@@ -45,10 +50,18 @@ pub async fn serve(worker: Rc<Worker>, mut requests: mpsc::UnboundedReceiver<Req
                     || worker.with_forwarding(|forwarding, context| forwarding.kill(context, id));
                 let _ = reply.send(killed);
             }
-            Request::Depart(id, serial, reply) => {
-                let handed =
-                    worker.with_driver(|driver, context| driver.depart(context, id, serial));
-                let _ = reply.send(handed);
+            Request::Depart(fetch) => {
+                worker.with_driver(|driver, context| driver.depart(context, fetch));
+            }
+            Request::Arrive(fetch, handed) => {
+                worker.guard(|| {
+                    worker.with_driver(|driver, context| driver.fetched(context, &fetch, handed));
+                });
+            }
+            Request::Strayed(strayed) => {
+                worker.guard(|| {
+                    worker.with_driver(|driver, context| driver.take_strayed(context, &strayed));
+                });
             }
             Request::TakePeer(id, username, reply) => {
                 let peer = worker.with_driver(|driver, _| driver.take_peer(id, &username));

@@ -3,6 +3,7 @@
 //! answer that says so leaves.
 
 mod clients;
+pub mod former;
 pub mod moving;
 mod relay_port;
 mod stream;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clients::Clients;
+use former::FormerPaths;
 use relay_port::{Books, RelayPort};
 
 use super::batch::Batch;
@@ -41,6 +43,7 @@ pub struct Driver {
     channels: HashMap<SessionId, (SocketAddr, SocketAddr)>,
     framed: Vec<u8>,
     tcp: tcp::TcpRelay,
+    former_paths: FormerPaths,
 }
 
 impl Driver {
@@ -56,6 +59,7 @@ impl Driver {
             channels: HashMap::new(),
             framed: Vec::new(),
             tcp: tcp::TcpRelay::default(),
+            former_paths: FormerPaths::default(),
         }
     }
 
@@ -82,6 +86,9 @@ impl Driver {
         marks: Option<Marks>,
         message: &[u8],
     ) {
+        if self.passes_on(context, from, marks, message) {
+            return;
+        }
         let Some(relay) = self.server.handle_client(context.now, from, message) else {
             return self.carry_out(context);
         };
@@ -214,7 +221,17 @@ impl Driver {
                     home,
                     from,
                     request,
-                } => self.fetch(context, home, allocation, serial, from, request),
+                } => {
+                    let to = self.server.worker_index();
+                    let fetch = moving::Fetch {
+                        allocation,
+                        serial,
+                        from,
+                        to,
+                        request,
+                    };
+                    moving::fetch(context, home, fetch);
+                }
                 Command::OpenPeerConnection {
                     connection,
                     relayed,

@@ -56,7 +56,9 @@ stats! {
     DroppedHopLimit = Counter "userspace_dropped", reason = "hop_limit";
     DroppedOverLimit = Counter "userspace_dropped", reason = "rate_limited";
     DroppedNoSocket = Counter "userspace_dropped", reason = "no_socket";
+    DroppedFormerPath = Counter "userspace_dropped", reason = "former_path";
     DroppedStreamQueue = Counter "userspace_dropped", reason = "stream_queue";
+    FormerPath = Counter "former_path_messages";
     StreamTcp = Counter "stream_accepted", protocol = "turn_tcp";
     StreamTls = Counter "stream_accepted", protocol = "turn_tls";
     StreamHttp = Counter "stream_accepted", protocol = "http";
@@ -114,6 +116,10 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
     (
         "userspace_dropped",
         "Received datagrams userspace did not relay, by reason; TURN refusals are counted by the TURN server.",
+    ),
+    (
+        "former_path_messages",
+        "Data that clients sent by a path they had left, passed on to the worker that has their allocation now.",
     ),
     (
         "stream_accepted",

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::allocation::Allocation;
+use super::identity::FiveTuple;
 use super::server::Server;
 use super::table::Slot;
 
@@ -29,10 +30,9 @@ impl Server {
         self.note_client(client, true);
     }
 
-    /// The client moved.
-    pub(super) fn follow_client(&mut self, from: SocketAddr, to: SocketAddr) {
-        self.note_client(to, true);
-        self.note_client(from, false);
+    /// The client has moved, and nothing more is taken from where it was.
+    pub(super) fn part_from_path(&mut self, former: FiveTuple) {
+        self.note_client(former.client, false);
     }
 
     pub(super) fn note_peer(&mut self, slot: Slot, peer: IpAddr, is_known: bool) {

@@ -27,9 +27,7 @@ impl Server {
                 }
                 Timer::Channel(slot, number) => self.end_channel(slot, number),
                 Timer::Connection(connection) => self.connection_due(connection),
-                Timer::Former(slot) => {
-                    self.table.take_former(slot);
-                }
+                Timer::Former(slot) => self.former_due(slot),
                 Timer::Farewell(tuple) => {
                     self.farewells.forget(tuple);
                 }

@@ -21,7 +21,7 @@ use super::timer::Timer;
 
 pub(super) const MOBILITY_TICKET: AttributeType = AttributeType::new(0x8030);
 /// What is on its way on the former path arrives within this, or never.
-const FORMER: Duration = Duration::from_secs(30);
+pub const FORMER: Duration = Duration::from_secs(30);
 
 /// Of an allocation whose client asked for it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -40,6 +40,11 @@ pub struct Departed(Box<Allocation>);
 impl Departed {
     pub fn id(&self) -> AllocationId {
         self.0.id
+    }
+
+    /// The path its client leaves.
+    pub fn tuple(&self) -> FiveTuple {
+        self.0.tuple
     }
 
     pub fn relayed(&self) -> impl Iterator<Item = std::net::SocketAddr> + use<> {
@@ -141,7 +146,7 @@ impl Server {
         }
         let until = now.mono + FORMER;
         let former = self.table.move_client(slot, from);
-        self.follow_client(former.client, from.client);
+        self.meet_client(slot);
         self.table[slot].place.follow(from.client.ip());
         self.table.set_former(slot, former, until);
         self.timers.set(until, Timer::Former(slot));
@@ -248,6 +253,11 @@ impl Server {
         id
     }
 
+    /// Whether what still comes by this path is an allocation's of this server, whose client has another path now.
+    pub fn is_former(&self, tuple: &FiveTuple) -> bool {
+        self.table.of_former(tuple).is_some() && !self.serves(tuple)
+    }
+
     /// The allocation data of a client belongs to. On the new path it ends the former one.
     pub(super) fn of_path(&mut self, from: FiveTuple) -> Option<Slot> {
         let Some(slot) = self.table.of_client(&from) else {
@@ -258,8 +268,16 @@ impl Server {
     }
 
     pub(super) fn forget_former(&mut self, slot: Slot) {
-        if let Some(until) = self.table.take_former(slot) {
+        if let Some((former, until)) = self.table.take_former(slot) {
+            self.part_from_path(former);
             self.timers.cancel(until, Timer::Former(slot));
+        }
+    }
+
+    /// Its time is over: nothing is on its way there any more.
+    pub(super) fn former_due(&mut self, slot: Slot) {
+        if let Some((former, _)) = self.table.take_former(slot) {
+            self.part_from_path(former);
         }
     }
 

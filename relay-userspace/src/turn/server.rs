@@ -141,6 +141,11 @@ impl Server {
         self.refusals.iter()
     }
 
+    /// Which of the workers it is.
+    pub fn worker_index(&self) -> usize {
+        self.config.worker_index
+    }
+
     pub fn counters(&self) -> &Counters {
         &self.counters
     }

@@ -95,11 +95,11 @@ impl Table {
         }
     }
 
-    /// Until when it would have been taken from.
-    pub fn take_former(&mut self, slot: Slot) -> Option<Instant> {
+    /// Which it was, and until when it would have been taken from.
+    pub fn take_former(&mut self, slot: Slot) -> Option<(FiveTuple, Instant)> {
         let (former, until) = self[slot].mobility.as_mut()?.former.take()?;
         self.by_former.remove(&former);
-        Some(until)
+        Some((former, until))
     }
 
     pub fn remove(&mut self, slot: Slot) -> Allocation {

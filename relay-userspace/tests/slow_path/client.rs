@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use stun_types::attribute::{ErrorCode, Nonce, Realm, Username};
+use stun_types::attribute::{AttributeType, ErrorCode, Nonce, RawAttribute, Realm, Username};
 use stun_types::message::{
     IntegrityAlgorithm, LongTermKeyCredentials, Message, MessageClass, MessageWrite,
     MessageWriteExt, MessageWriteVec, Method,
@@ -16,6 +16,8 @@ use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, DATA, REFRE
 
 use crate::endpoint::Endpoint;
 use crate::setup::{PASSWORD, USER};
+
+const MOBILITY_TICKET: AttributeType = AttributeType::new(0x8030);
 
 /// The code of an error response.
 #[derive(Debug, PartialEq, Eq)]
@@ -109,6 +111,28 @@ impl TurnClient {
             relayed: relayed.addr(message.transaction_id()),
             reservation: reservation.map(|reservation| reservation.token()),
         })
+    }
+
+    /// An allocation that may move, and the ticket for it.
+    pub async fn allocate_mobile(&mut self) -> Result<(SocketAddr, Vec<u8>), Refused> {
+        let attributes = |message: &mut MessageWriteVec| {
+            add(message, &RequestedTransport::new(RequestedTransport::UDP));
+            add(message, &RawAttribute::new(MOBILITY_TICKET, &[]));
+        };
+        let answer = self.request(ALLOCATE, attributes).await?;
+        let message = Message::from_bytes(&answer).expect("STUN");
+        let relayed: XorRelayedAddress = message.attribute().expect("XOR-RELAYED-ADDRESS");
+        Ok((relayed.addr(message.transaction_id()), ticket(&message)))
+    }
+
+    /// Takes over the allocation of `ticket`; the next ticket.
+    pub async fn come_over(&mut self, with: &[u8]) -> Result<Vec<u8>, Refused> {
+        let attributes = |message: &mut MessageWriteVec| {
+            add(message, &Lifetime::new(600));
+            add(message, &RawAttribute::new(MOBILITY_TICKET, with));
+        };
+        let answer = self.request(REFRESH, attributes).await?;
+        Ok(ticket(&Message::from_bytes(&answer).expect("STUN")))
     }
 
     pub async fn refresh(&mut self, seconds: u32) -> Result<(), Refused> {
@@ -226,6 +250,11 @@ impl TurnClient {
         assert_eq!(message.transaction_id(), transaction);
         answer
     }
+}
+
+fn ticket(message: &Message<'_>) -> Vec<u8> {
+    let ticket = message.raw_attribute(MOBILITY_TICKET);
+    ticket.expect("MOBILITY-TICKET").value.to_vec()
 }
 
 fn peer_address(message: &MessageWriteVec, peer: SocketAddr) -> XorPeerAddress {

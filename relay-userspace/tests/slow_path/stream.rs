@@ -32,6 +32,15 @@ pub async fn over_tls(server: SocketAddr, alpn: &[&[u8]]) -> TurnClient {
     TurnClient::over(Endpoint::connected(tls, local, server), server)
 }
 
+/// Over TCP, by a balancer that says where it comes from.
+pub async fn named(server: SocketAddr, client: &str) -> TurnClient {
+    let mut tcp = TcpStream::connect(server).await.expect("connected");
+    let header = format!("PROXY TCP4 {client} 443\r\n");
+    tcp.write_all(header.as_bytes()).await.expect("written");
+    let local = tcp.local_addr().expect("bound");
+    TurnClient::over(Endpoint::connected(tcp, local, server), server)
+}
+
 async fn data_goes_both_ways(relay: &Relay, mut client: TurnClient, transport: Transport) {
     let peer = Endpoint::new().await;
     let relayed = client.allocate().await.expect("allocated").relayed;
@@ -311,16 +320,9 @@ async fn a_second_connection_of_one_5_tuple_takes_the_place_of_the_first() {
     proxied.listen.proxy_protocol_from = vec!["127.0.0.0/8".parse().unwrap()];
     let relay = relay(proxied).await;
     let server = relay.status().listen_tcp[0];
-    let connect = async || {
-        let mut tcp = TcpStream::connect(server).await.unwrap();
-        let header = b"PROXY TCP4 203.0.113.7 198.51.100.1 4242 443\r\n";
-        tcp.write_all(header).await.unwrap();
-        let local = tcp.local_addr().unwrap();
-        TurnClient::over(Endpoint::connected(tcp, local, server), server)
-    };
-    let mut first = connect().await;
+    let mut first = named(server, "203.0.113.7 198.51.100.1 4242").await;
     first.allocate().await.expect("allocated");
-    let mut second = connect().await;
+    let mut second = named(server, "203.0.113.7 198.51.100.1 4242").await;
     second.allocate().await.expect("allocated anew");
     first.endpoint.ended().await;
     assert_eq!(relay.sessions().await.len(), 1);

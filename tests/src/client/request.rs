@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
-use stun_types::attribute::{ErrorCode, Nonce, Realm, Username};
+use stun_types::attribute::{AttributeType, ErrorCode, Nonce, RawAttribute, Realm, Username};
 use stun_types::message::{
     IntegrityAlgorithm, LongTermKeyCredentials, Message, MessageClass, MessageIntegrityCredentials,
     MessageWriteVec, Method, TransactionId,
@@ -28,14 +28,14 @@ impl fmt::Display for Refused {
 impl std::error::Error for Refused {}
 
 /// Long-term credentials, and what the server's challenge adds to them.
-pub(super) struct Login {
+pub(crate) struct Login {
     user: String,
     password: String,
     challenge: Option<(String, String)>,
 }
 
 impl Login {
-    pub(super) fn new(user: &str, password: &str) -> Self {
+    pub(crate) fn new(user: &str, password: &str) -> Self {
         Self {
             user: user.to_owned(),
             password: password.to_owned(),
@@ -44,7 +44,7 @@ impl Login {
     }
 
     /// Remembers realm and nonce of a 401 or 438.
-    pub(super) fn challenge(&mut self, message: &Message<'_>) -> Result<()> {
+    pub(crate) fn challenge(&mut self, message: &Message<'_>) -> Result<()> {
         let realm = message
             .attribute::<Realm>()
             .context("a challenge without REALM")?;
@@ -56,7 +56,7 @@ impl Login {
     }
 
     /// True if `message` is signed with our key, or no key is agreed yet.
-    pub(super) fn signed(&self, message: &Message<'_>) -> bool {
+    pub(crate) fn signed(&self, message: &Message<'_>) -> bool {
         self.key()
             .is_none_or(|key| message.validate_integrity(&key).is_ok())
     }
@@ -71,24 +71,24 @@ impl Login {
 type Write = Box<dyn Fn(&mut MessageWriteVec, TransactionId) -> Result<()>>;
 
 /// A request that can be sent again under another nonce.
-pub(super) struct Request {
+pub(crate) struct Request {
     method: Method,
     attributes: Vec<Write>,
 }
 
 impl Request {
-    pub(super) fn new(method: Method) -> Self {
+    pub(crate) fn new(method: Method) -> Self {
         Self {
             method,
             attributes: Vec::new(),
         }
     }
 
-    pub(super) fn method(&self) -> Method {
+    pub(crate) fn method(&self) -> Method {
         self.method
     }
 
-    pub(super) fn add<A: AttributeWrite + Clone + 'static>(&mut self, attribute: &A) -> Result<()> {
+    pub(crate) fn add<A: AttributeWrite + Clone + 'static>(&mut self, attribute: &A) -> Result<()> {
         let attribute = attribute.clone();
         self.attributes.push(Box::new(move |message, _| {
             Ok(message.add_attribute(&attribute)?)
@@ -96,7 +96,14 @@ impl Request {
         Ok(())
     }
 
-    pub(super) fn add_peer(&mut self, peer: SocketAddr) -> Result<()> {
+    pub(crate) fn add_raw(&mut self, kind: AttributeType, value: &[u8]) {
+        let value = value.to_vec();
+        self.attributes.push(Box::new(move |message, _| {
+            Ok(message.add_attribute(&RawAttribute::new(kind, &value))?)
+        }));
+    }
+
+    pub(crate) fn add_peer(&mut self, peer: SocketAddr) -> Result<()> {
         let write = move |message: &mut MessageWriteVec, transaction| {
             Ok(message.add_attribute(&XorPeerAddress::new(peer, transaction))?)
         };
@@ -105,7 +112,7 @@ impl Request {
     }
 
     /// Its bytes under a new transaction, signed if there is a challenge.
-    pub(super) fn encode(&self, login: &Login) -> Result<(Vec<u8>, TransactionId)> {
+    pub(crate) fn encode(&self, login: &Login) -> Result<(Vec<u8>, TransactionId)> {
         let mut message = Message::builder_request(self.method, MessageWriteVec::new());
         let transaction = Message::from_bytes(message.data())?.transaction_id();
         for write in &self.attributes {
@@ -122,19 +129,19 @@ impl Request {
 }
 
 /// A response, kept as bytes.
-pub(super) struct Answer(Vec<u8>);
+pub(crate) struct Answer(Vec<u8>);
 
 impl Answer {
-    pub(super) fn new(bytes: Vec<u8>) -> Self {
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
 
-    pub(super) fn read<T>(&self, read: impl FnOnce(&Message<'_>) -> Result<T>) -> Result<T> {
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&Message<'_>) -> Result<T>) -> Result<T> {
         read(&Message::from_bytes(&self.0)?)
     }
 
     /// The error it carries, if it is one.
-    pub(super) fn refused(&self) -> Result<Option<Refused>> {
+    pub(crate) fn refused(&self) -> Result<Option<Refused>> {
         self.read(|message| {
             if !message.has_class(MessageClass::Error) {
                 return Ok(None);

@@ -4,6 +4,7 @@ mod books;
 mod message;
 mod sequence;
 mod stage;
+mod tickets;
 
 use relay_userspace::icmp::IcmpError;
 use relay_userspace::turn::Command;
@@ -11,12 +12,15 @@ use stun_types::attribute::{AttributeType, RawAttribute};
 use stun_types::message::{Message, MessageClass};
 use stun_types::prelude::*;
 use turn_types::attribute::{Data, XorPeerAddress};
-use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH};
+use turn_types::message::{
+    ALLOCATE, CHANNEL_BIND, CONNECT, CONNECTION_BIND, CREATE_PERMISSION, REFRESH,
+};
 
 use super::input::Input;
 use message::parse;
 pub use sequence::turn_sequence;
 use stage::{CHANNEL, PEERS, Stage, client, peer};
+pub use tickets::turn_tickets;
 
 /// A datagram nobody signed: at most one answer, to its sender, and nothing is granted.
 pub fn turn_bytes(input: &[u8]) {
@@ -47,12 +51,20 @@ pub fn turn_signed(input: &[u8]) {
     let mut input = Input(input);
     let mut stage = Stage::with_a_call();
     let who = input.below(2);
-    let method = [ALLOCATE, REFRESH, CREATE_PERMISSION, CHANNEL_BIND][input.below(4)];
+    let method = [
+        ALLOCATE,
+        REFRESH,
+        CREATE_PERMISSION,
+        CHANNEL_BIND,
+        CONNECT,
+        CONNECTION_BIND,
+    ][input.below(6)];
     let mut attributes = Vec::new();
     while !input.is_empty() && attributes.len() < 20 {
         /// With a meaning to some request.
-        const KNOWN: [u16; 12] = [
-            0x0c, 0x0d, 0x12, 0x13, 0x15, 0x17, 0x18, 0x19, 0x1a, 0x22, 0x8000, 0x06,
+        const KNOWN: [u16; 17] = [
+            0x0c, 0x0d, 0x12, 0x13, 0x15, 0x17, 0x18, 0x19, 0x1a, 0x22, 0x8000, 0x06, 0x2a, 0x8030,
+            0x1d, 0x1e, 0x8002,
         ];
         let kind = match input.byte() {
             255 => input.word(),

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use tokio::sync::oneshot;
+use tokio::sync::mpsc::error::SendError;
 
 use super::Driver;
 use super::relay_port::{Books, RelayPort};
@@ -14,53 +14,69 @@ use crate::net::socket::Socket;
 use crate::net::worker::Context;
 use crate::turn::{AllocationId, Departed, FiveTuple};
 
+/// A client's Refresh with a ticket, and the allocation it is about, which another worker has.
+pub struct Fetch {
+    pub allocation: AllocationId,
+    pub serial: u32,
+    pub from: FiveTuple,
+    /// The worker of `from`.
+    pub to: usize,
+    pub request: Vec<u8>,
+}
+
 /// An allocation between two workers. Dropped, it is gone and its ports are free.
 pub struct Handed {
     departed: Departed,
     ports: Vec<(Bound, Books)>,
 }
 
+/// Asks the worker `home` for an allocation.
+pub(super) fn fetch(context: &Context<'_>, home: usize, fetch: Fetch) {
+    let to = fetch.to;
+    let unasked = match context.shared.worker(home) {
+        Some(home) => match home.send(Request::Depart(Box::new(fetch))) {
+            Err(SendError(Request::Depart(fetch))) => fetch,
+            _ => return,
+        },
+        None => Box::new(fetch),
+    };
+    // Nobody is there: the client is answered without.
+    if let Some(own) = context.shared.worker(to) {
+        let _ = own.send(Request::Arrive(unasked, None));
+    }
+}
+
 impl Driver {
-    /// Asks the worker `home` for an allocation, and goes on with `request` when there is an answer.
-    pub(super) fn fetch(
-        &self,
-        context: &Context<'_>,
-        home: usize,
-        allocation: AllocationId,
-        serial: u32,
-        from: FiveTuple,
-        request: Vec<u8>,
-    ) {
-        let (reply, answer) = oneshot::channel();
-        let asked = Request::Depart(allocation, serial, reply);
-        if let Some(home) = context.shared.worker(home) {
-            // Nobody there: `answer` says so.
-            let _ = home.send(asked);
+    /// Gives an allocation to the worker that asks for it. Its sessions are out of the kernel before it has it; its port
+    /// stays open there.
+    pub fn depart(&mut self, context: &mut Context<'_>, fetch: Box<Fetch>) {
+        let departed = self.server.depart(fetch.allocation, fetch.serial);
+        self.carry_out(context);
+        let (to, left) = (fetch.to, departed.as_ref().map(Departed::tuple));
+        let handed = departed.and_then(|departed| self.hand_over(context, departed));
+        let gone = handed.is_some();
+        let answer = Request::Arrive(fetch, handed.map(Box::new));
+        let sent = match context.shared.worker(to) {
+            Some(worker) => worker.send(answer).map_err(|SendError(unsent)| unsent),
+            None => Err(answer),
+        };
+        match (sent, left) {
+            (Ok(()), Some(left)) if gone => self.former_paths.add(context.now.mono, left, to),
+            (Err(Request::Arrive(_, Some(handed))), _) => self.lose(context, &handed.departed),
+            _ => {}
         }
-        let worker = Rc::clone(context.worker);
-        tokio::task::spawn_local(async move {
-            let handed = answer.await.ok().flatten();
-            worker.guard(|| {
-                worker
-                    .with_driver(|driver, context| driver.fetched(context, from, &request, handed))
-            });
-        });
     }
 
-    /// Gives an allocation away. Its sessions are out of the kernel when this returns; its port stays open there.
-    pub fn depart(
-        &mut self,
-        context: &mut Context<'_>,
-        allocation: AllocationId,
-        serial: u32,
-    ) -> Option<Handed> {
-        let departed = self.server.depart(allocation, serial);
-        self.carry_out(context);
-        let departed = departed?;
+    /// `None`: it is lost.
+    fn hand_over(&mut self, context: &Context<'_>, departed: Departed) -> Option<Handed> {
         let mut ports = Vec::new();
         for relayed in departed.relayed() {
-            let port = self.ports.remove(&relayed)?;
-            match port.hand_over() {
+            let port = self.ports.remove(&relayed);
+            let handed = port.map(RelayPort::hand_over).unwrap_or_else(|| {
+                let missing = std::io::ErrorKind::NotFound;
+                Err(missing.into())
+            });
+            match handed {
                 Ok(handed) => ports.push(handed),
                 Err(error) => {
                     tracing::warn!(%error, %relayed, "an allocation could not move to another worker");
@@ -72,14 +88,15 @@ impl Driver {
         Some(Handed { departed, ports })
     }
 
-    fn fetched(
+    /// The answer to `fetch`; `None`: nobody has the allocation, or it may not be had.
+    pub fn fetched(
         &mut self,
         context: &mut Context<'_>,
-        from: FiveTuple,
-        request: &[u8],
-        handed: Option<Handed>,
+        fetch: &Fetch,
+        handed: Option<Box<Handed>>,
     ) {
-        let departed = handed.and_then(|Handed { departed, ports }| {
+        let departed = handed.and_then(|handed| {
+            let Handed { departed, ports } = *handed;
             let arrived = ports
                 .into_iter()
                 .try_for_each(|(bound, books)| self.arrive(context, departed.id(), bound, books));
@@ -92,7 +109,8 @@ impl Driver {
                 }
             }
         });
-        self.server.fetched(context.now, from, request, departed);
+        self.server
+            .fetched(context.now, fetch.from, &fetch.request, departed);
         self.carry_out(context);
     }
 

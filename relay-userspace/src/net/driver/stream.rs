@@ -22,6 +22,7 @@ impl Driver {
             _ => Stat::StreamTcp,
         };
         context.stats.add(stat, 1);
+        self.former_paths.forget(&tuple);
         if let Some(stale) = self.clients.add(connection) {
             stale.end();
             self.server.client_gone(tuple);
@@ -33,6 +34,7 @@ impl Driver {
 
     pub fn close_stream(&mut self, context: &mut Context<'_>, connection: &Rc<Connection>) {
         if self.clients.remove(connection) {
+            self.former_paths.forget(&connection.tuple());
             self.server.client_gone(connection.tuple());
             self.carry_out(context);
         }

@@ -116,6 +116,27 @@ fn the_former_path_is_taken_from_until_the_new_one_is_used() {
 }
 
 #[test]
+fn the_shield_knows_the_former_path_as_long_as_it_is_taken_from() {
+    let known = |s: &mut TestServer, client: &Client| {
+        let told = s.server.take_acquaintances();
+        let of_client = told.iter().filter(|a| a.remote == client.tuple.client);
+        of_client.map(|a| a.is_known).collect::<Vec<_>>()
+    };
+    for uses_the_new_one in [true, false] {
+        let (mut s, ticket) = alone();
+        s.server.take_acquaintances();
+        let moved = ["remove 2", MOVED, "1111 Refresh ok lifetime 600 ticket"];
+        refresh(&mut s, &away(1111), &ticket, &moved);
+        assert_eq!(known(&mut s, &alice()), []);
+        match uses_the_new_one {
+            true => assert!(data(&mut s, &away(1111))),
+            false => s.advance(30),
+        }
+        assert_eq!(known(&mut s, &alice()), [false]);
+    }
+}
+
+#[test]
 fn a_client_may_move_to_a_connection_and_back() {
     let (mut s, ticket) = alone();
     let mut tls = away(1111);

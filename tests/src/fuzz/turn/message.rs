@@ -11,6 +11,8 @@ use stun_types::prelude::*;
 use turn_types::attribute::Lifetime;
 
 pub const USER: (&str, &str) = ("alice", "wonderland");
+/// Knows nothing of the first one's.
+pub const MALLORY: (&str, &str) = ("mallory", "secret");
 pub const REALM: &str = "lab";
 
 /// What a client takes from an answer.
@@ -37,8 +39,9 @@ pub fn parse(bytes: &[u8]) -> Option<Answer> {
     })
 }
 
-/// A request; signed if there is a nonce.
+/// A request; signed by `user` if there is a nonce.
 pub fn request(
+    (user, password): (&str, &str),
     method: Method,
     transaction: u128,
     attributes: &[&dyn AttributeWrite],
@@ -51,7 +54,6 @@ pub fn request(
         let _ = message.add_attribute(*attribute);
     }
     if let Some(nonce) = nonce {
-        let (user, password) = USER;
         let _ = message.add_attribute(&Username::new(user).ok()?);
         let _ = message.add_attribute(&Realm::new(REALM).ok()?);
         let _ = message.add_attribute(&Nonce::new(nonce).ok()?);

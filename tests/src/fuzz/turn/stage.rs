@@ -17,7 +17,7 @@ use stun_types::prelude::*;
 use turn_types::attribute::{ChannelNumber, RequestedTransport, XorPeerAddress};
 use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION};
 
-use super::message::{self, REALM, USER};
+use super::message::{self, MALLORY, REALM, USER};
 
 /// The third is forbidden to everybody.
 pub const PEERS: [&str; 5] = [
@@ -73,13 +73,20 @@ impl Stage {
             unix: 1_700_000_000,
         };
         Self {
-            server: server(&policy),
+            server: server(&policy, false),
             policy,
             now,
             relayed: SocketAddr::new(ip(RELAY[0]), 0),
             transaction: 1,
             next_port: 50_000,
         }
+    }
+
+    /// Of which allocations may move.
+    pub fn mobile() -> Self {
+        let mut stage = Self::new();
+        stage.server = server(&stage.policy, true);
+        stage
     }
 
     /// Client 0 has an allocation, may talk to peer 0, and has a channel to peer 2.
@@ -104,13 +111,13 @@ impl Stage {
         stage
     }
 
-    fn drain(&mut self) {
+    pub fn drain(&mut self) {
         while self.server.next_command().is_some() {}
     }
 
     /// Another process of the same configuration: what the last one had in memory is gone.
     pub fn another_server(&self) -> Server {
-        server(&self.policy)
+        server(&self.policy, false)
     }
 
     pub fn free_address(&mut self, family: Family) -> SocketAddr {
@@ -125,10 +132,22 @@ impl Stage {
 
     /// A signed request, under a nonce the client was just given.
     pub fn ask(&mut self, who: usize, method: Method, attributes: &[&dyn AttributeWrite]) {
+        self.ask_as(USER, who, method, attributes);
+    }
+
+    /// The same of this user.
+    pub fn ask_as(
+        &mut self,
+        user: (&str, &str),
+        who: usize,
+        method: Method,
+        attributes: &[&dyn AttributeWrite],
+    ) {
         let nonce = self.nonce(who);
         self.transaction += 1;
-        let Some(bytes) = message::request(method, self.transaction, attributes, Some(&nonce))
-        else {
+        let transaction = self.transaction;
+        let signed = message::request(user, method, transaction, attributes, Some(&nonce));
+        let Some(bytes) = signed else {
             return;
         };
         self.tell(who, &bytes);
@@ -141,7 +160,8 @@ impl Stage {
 
     fn nonce(&mut self, who: usize) -> String {
         self.transaction += 1;
-        let hello = message::request(ALLOCATE, self.transaction, &[], None).expect("a request");
+        let hello =
+            message::request(USER, ALLOCATE, self.transaction, &[], None).expect("a request");
         // What falls due when it arrives is ordered first.
         let before: Vec<_> = std::iter::from_fn(|| self.server.next_command()).collect();
         assert!(before.is_empty(), "the driver is behind: {before:?}");
@@ -162,14 +182,18 @@ fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
-fn server(policy: &Arc<PeerPolicy>) -> Server {
+fn of_user((name, password): (&str, &str)) -> User {
+    User {
+        name: name.to_owned(),
+        password: Secret::new(password.to_owned()),
+    }
+}
+
+fn server(policy: &Arc<PeerPolicy>, mobility: bool) -> Server {
     let auth = Auth {
         realm: REALM.to_owned(),
         secrets: Vec::new(),
-        users: vec![User {
-            name: USER.0.to_owned(),
-            password: Secret::new(USER.1.to_owned()),
-        }],
+        users: [USER, MALLORY].map(of_user).into(),
     };
     Server::new(ServerConfig {
         credentials: Arc::new(Credentials::new(&auth)),
@@ -178,7 +202,7 @@ fn server(policy: &Arc<PeerPolicy>) -> Server {
         limits: LIMITS,
         relay_families: RelayFamilies { v4: true, v6: true },
         advertise: Advertise::default(),
-        mobility: false,
+        mobility,
         ids_after: 0,
         nonce_key: [2; 32],
         seed: [3; 32],
