@@ -47,6 +47,7 @@ pub struct Config {
     pub listen: Listen,
     pub tls: Tls,
     pub stream: Stream,
+    pub turn: Turn,
     pub relay: RelayAddresses,
     pub kernel: Kernel,
     pub auth: Auth,
@@ -91,6 +92,18 @@ pub struct Stream {
     pub max_queue_age: Duration,
     /// Until when a connection must have an allocation; default 15 s.
     pub setup_timeout: Duration,
+    /// TLS handshakes begun in a second by one source prefix; default 200.
+    pub handshakes_per_second: u32,
+}
+
+/// What of TURN is offered.
+#[derive(Debug, Clone)]
+pub struct Turn {
+    /// Whether allocations may follow their client (RFC 8016); default true.
+    pub mobility: bool,
+    /// Two addresses of this host that differ in IP and port: Binding requests are answered from their four pairs
+    /// (RFC 5780). Default none.
+    pub behavior_discovery: Option<[SocketAddr; 2]>,
 }
 
 #[derive(Debug, Clone)]

@@ -18,6 +18,7 @@ mod message;
 mod nonce;
 
 mod allocate;
+mod behavior;
 mod binding;
 mod channel_bind;
 mod data;
@@ -44,6 +45,7 @@ mod timer;
 mod token;
 
 pub use acquaintance::Acquaintance;
+pub use behavior::Alternates;
 pub use command::{BindFault, Command, Family, PortWish, ReservationToken, ToPeer};
 pub use config::{RelayFamilies, ServerConfig};
 pub use counters::{Counter, Counters};
@@ -53,7 +55,7 @@ pub use restore::Lapsed;
 pub use saved::{SavedAllocation, SavedChannel, SavedPermission};
 pub use server::Server;
 pub use shared::Shared;
-pub use shared::flood::prefix;
+pub use shared::flood::{Flood, prefix};
 pub use tcp::{ConnectionId, Pending, Unbindable};
 pub use view::{AllocationView, ChannelView, PermissionView, RefusalView};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{
     Admin, Auth, Config, Kernel, Limits, Listen, Log, LogFormat, Metrics, Peers, RelayAddresses,
-    Shield, Stream, Tls, XdpMode, rates,
+    Shield, Stream, Tls, Turn, XdpMode, rates,
 };
 
 /// Read when it exists and `--config` is not given.
@@ -31,6 +31,7 @@ impl Default for Config {
             },
             tls: Tls::default(),
             stream: Stream::default(),
+            turn: Turn::default(),
             relay: RelayAddresses {
                 addresses: Vec::new(),
                 advertise: Vec::new(),
@@ -70,6 +71,16 @@ impl Default for Stream {
             max_queue_bytes: 512 << 10,
             max_queue_age: Duration::from_millis(200),
             setup_timeout: Duration::from_secs(15),
+            handshakes_per_second: 200,
+        }
+    }
+}
+
+impl Default for Turn {
+    fn default() -> Self {
+        Self {
+            mobility: true,
+            behavior_discovery: None,
         }
     }
 }

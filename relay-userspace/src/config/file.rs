@@ -52,7 +52,13 @@ pub fn read(path: &Path, text: &str, faults: &mut Faults) -> Raw {
     raw.max_queue_bytes = stream.number("max_queue_bytes", faults);
     raw.max_queue_age = stream.text("max_queue_age", faults, value::duration);
     raw.setup_timeout = stream.text("setup_timeout", faults, value::duration);
+    raw.handshakes_per_second = stream.number("handshakes_per_second", faults);
     stream.finish(faults);
+
+    let mut turn = root.section("turn", faults);
+    raw.mobility = turn.boolean("mobility", faults);
+    raw.behavior_discovery = turn.texts("behavior_discovery", faults, value::socket_address);
+    turn.finish(faults);
 
     let mut relay = root.section("relay", faults);
     raw.relay_addresses = relay.texts("addresses", faults, value::ip);

@@ -35,6 +35,15 @@ pub fn toml(settings: &Settings) -> DocumentMut {
         ("max_queue_bytes", number(stream.max_queue_bytes)),
         ("max_queue_age", value(duration_text(stream.max_queue_age))),
         ("setup_timeout", value(duration_text(stream.setup_timeout))),
+        (
+            "handshakes_per_second",
+            number(stream.handshakes_per_second as usize),
+        ),
+    ]);
+    let behavior = config.turn.behavior_discovery.iter().flatten();
+    root["turn"] = section([
+        ("mobility", value(config.turn.mobility)),
+        ("behavior_discovery", list(behavior)),
     ]);
     root["relay"] = section([
         ("addresses", list(&config.relay.addresses)),

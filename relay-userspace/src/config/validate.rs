@@ -33,6 +33,12 @@ pub fn validate(raw: Raw, faults: &mut Faults) -> (Config, Log) {
     set(&mut config.stream.max_queue_bytes, raw.max_queue_bytes);
     set(&mut config.stream.max_queue_age, raw.max_queue_age);
     set(&mut config.stream.setup_timeout, raw.setup_timeout);
+    set(
+        &mut config.stream.handshakes_per_second,
+        raw.handshakes_per_second,
+    );
+    set(&mut config.turn.mobility, raw.mobility);
+    config.turn.behavior_discovery = listeners::behavior(&raw.behavior_discovery, faults);
     set_all(&mut config.relay.addresses, raw.relay_addresses);
     set_all(&mut config.relay.advertise, raw.advertise);
     set(&mut config.relay.ports, raw.relay_ports);
@@ -112,6 +118,7 @@ fn rules(raw: &Raw, faults: &mut Faults) {
     at_least_one(&raw.permissions_per_allocation, faults);
     at_least_one(&raw.channels_per_allocation, faults);
     at_least_one(&raw.unauthenticated_per_second, faults);
+    at_least_one(&raw.handshakes_per_second, faults);
     at_least_one(&raw.max_sessions, faults);
     limit(&raw.max_sessions, relay_common::MAX_SESSIONS, faults);
     limit(&raw.workers, 1024, faults);

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::driver::former::Strayed;
 use super::driver::moving::{Fetch, Handed};
 use super::forwarding::{ForwardKey, NewForward};
-use super::stream::splice::Peer;
+use super::stream::joined::Peer;
 use super::views;
 use super::worker::Worker;
 use crate::api;
@@ -64,7 +64,8 @@ pub async fn serve(worker: Rc<Worker>, mut requests: mpsc::UnboundedReceiver<Req
                 });
             }
             Request::TakePeer(id, username, reply) => {
-                let peer = worker.with_driver(|driver, _| driver.take_peer(id, &username));
+                let peer =
+                    worker.with_driver(|driver, context| driver.take_peer(context, id, &username));
                 let _ = reply.send(peer);
             }
             Request::PeerGone(id) => worker.with_driver(|driver, _| driver.peer_gone(id)),

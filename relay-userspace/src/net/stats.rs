@@ -64,6 +64,7 @@ stats! {
     StreamHttp = Counter "stream_accepted", protocol = "http";
     StreamRefusedTotal = Counter "stream_refused", reason = "half_open_total";
     StreamRefusedPrefix = Counter "stream_refused", reason = "half_open_prefix";
+    StreamRefusedHandshakes = Counter "stream_refused", reason = "handshake_rate";
     StreamRefusedProxyHeader = Counter "stream_refused", reason = "proxy_header";
     StreamRefusedHandshake = Counter "stream_refused", reason = "tls_handshake";
     StreamRefusedUnknown = Counter "stream_refused", reason = "unknown_protocol";

@@ -7,7 +7,7 @@ pub mod serve;
 
 pub mod connection;
 pub mod inbox;
-pub mod splice;
+pub mod joined;
 
 pub mod http;
 mod local;

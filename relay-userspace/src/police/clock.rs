@@ -45,6 +45,12 @@ impl MeterClock {
         self.start.load(Relaxed).wrapping_add(since)
     }
 
+    /// The time so many units of it take, no less.
+    pub fn time(&self, units: u64) -> Duration {
+        let nanos = ((u128::from(units) * 1_000_000_000) >> TICK_BITS) / u128::from(self.hz);
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX).saturating_add(1))
+    }
+
     fn span(&self, time: Duration) -> u64 {
         (((time.as_nanos() * u128::from(self.hz)) << TICK_BITS) / 1_000_000_000) as u64
     }

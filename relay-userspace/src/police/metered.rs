@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use relay_common::Rate;
 
@@ -15,6 +15,8 @@ const PER_PACKET: usize = 1;
 const BURST: usize = 2;
 const DUE: usize = 3;
 const DROPPED: usize = 5;
+/// Bytes whose time is taken to tell that of one, which is short.
+const MEASURE: u64 = 1 << 20;
 
 /// A meter in force as long as somebody has it.
 pub struct Metered {
@@ -98,6 +100,44 @@ impl Metered {
         paid.is_ok()
     }
 
+    /// The bytes of a stream that may be moved now (0: as few as can be), or for how many units of the clock none may.
+    fn room(&self, direction: usize, now: u64) -> Result<usize, u64> {
+        let Some(byte) = self.byte_time() else {
+            return Ok(usize::MAX);
+        };
+        let words = self.words();
+        let end = now.saturating_add(words[BURST].load(Relaxed));
+        let due = words[DUE + direction].load(Relaxed).max(now);
+        match end.checked_sub(due) {
+            Some(left) => Ok((u128::from(left) * u128::from(MEASURE) / u128::from(byte)) as usize),
+            None => Err(due - end),
+        }
+    }
+
+    /// Has moved `bytes`, however far ahead of its rate that is.
+    fn spend(&self, direction: usize, now: u64, bytes: usize) {
+        let Some(byte) = self.byte_time() else {
+            return;
+        };
+        let cost = (bytes as u128 * u128::from(byte) / u128::from(MEASURE)) as u64;
+        let due = &self.words()[DUE + direction];
+        // Never `None`, so it is done.
+        let _ = due.fetch_update(Relaxed, Relaxed, |due| {
+            Some(due.max(now).saturating_add(cost))
+        });
+    }
+
+    /// The time [`MEASURE`] bytes take; `None`: bytes are not limited.
+    fn byte_time(&self) -> Option<u64> {
+        let words = self.words();
+        let rate = Rate {
+            per_byte: words[PER_BYTE].load(Relaxed),
+            per_packet: 0,
+            burst: 0,
+        };
+        (rate.per_byte > 0).then(|| rate.pay(0, 0, MEASURE as u32).max(1))
+    }
+
     /// Packets refused since it is in force, [`super::UP`] and [`super::DOWN`].
     pub(super) fn dropped(&self) -> [u64; 2] {
         [0, 1].map(|direction| self.words()[DROPPED + direction].load(Relaxed))
@@ -138,6 +178,30 @@ impl Pass {
             None => true,
         };
         self.session.admits(direction, now, bytes) && users()
+    }
+
+    /// How many bytes of a stream may be moved now, 0 meaning as few as can be; or for how long none may. Limits of packets are not for streams.
+    pub fn room(&self, direction: usize, now: Instant) -> Result<usize, Duration> {
+        let clock = &self.session.home.clock;
+        let at = clock.at(now);
+        let session = self.session.room(direction, at);
+        let user = self.user.as_ref().map(|user| user.room(direction, at));
+        match (session, user.unwrap_or(Ok(usize::MAX))) {
+            (Ok(session), Ok(user)) => Ok(session.min(user)),
+            (session, user) => {
+                let longest = session.err().max(user.err()).unwrap_or_default();
+                Err(clock.time(longest))
+            }
+        }
+    }
+
+    /// Bytes of a stream that were moved: they are paid for before more may be.
+    pub fn spend(&self, direction: usize, now: Instant, bytes: usize) {
+        let at = self.session.home.clock.at(now);
+        self.session.spend(direction, at, bytes);
+        if let Some(user) = &self.user {
+            user.spend(direction, at, bytes);
+        }
     }
 
     /// The places in `METERS` the kernel is to ask; `None`: it cannot, there was no room.

@@ -131,3 +131,40 @@ fn what_an_earlier_process_gave_out_is_left_alone_until_nobody_has_it() {
     table.settle();
     assert!(police.session(SessionId(2), None).meters().is_some());
 }
+
+#[test]
+fn a_stream_waits_for_its_own_limit_and_its_users_and_is_never_refused() {
+    let bits = |bits| Limit {
+        bits_per_second: Some(bits),
+        packets_per_second: Some(1),
+    };
+    for (session, user) in [
+        (bits(8_000_000), Limit::NONE),
+        (Limit::NONE, bits(8_000_000)),
+    ] {
+        let police = Police::new(limits(session, user), None);
+        let pass = police.allocation("ann");
+        let start = Instant::now();
+        for direction in [UP, DOWN] {
+            let (mut now, mut moved) = (start, 0);
+            while now < start + Duration::from_secs(1) {
+                match pass.room(direction, now) {
+                    Ok(room) => {
+                        // A read may bring more than there was room for: it is paid for.
+                        let bytes = room.min(40_000) + 100;
+                        pass.spend(direction, now, bytes);
+                        moved += bytes;
+                    }
+                    Err(wait) => now += wait,
+                }
+            }
+            // A megabyte a second and 15 ms of burst.
+            assert!((1_000_000..1_060_000).contains(&moved), "{moved}");
+        }
+        assert_eq!(police.users()[0].dropped, [0, 0]);
+    }
+    let police = Police::new(limits(Limit::NONE, Limit::NONE), None);
+    let free = police.allocation("bob");
+    free.spend(UP, Instant::now(), 1 << 30);
+    assert_eq!(free.room(UP, Instant::now()), Ok(usize::MAX));
+}

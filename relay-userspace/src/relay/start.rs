@@ -22,12 +22,13 @@ use crate::fastpath::FastPath;
 use crate::net::addresses::{RelayAddresses, local_addresses};
 use crate::net::ports::PortPool;
 use crate::net::shared::{Shared, Streams};
+use crate::net::stream::gate::Gate;
 use crate::net::thread::{Plan, WorkerThread};
 use crate::police::Police;
 use crate::policy::PeerPolicy;
 use crate::stream::queue::Limits;
 use crate::tls::Certificates;
-use crate::turn::{self, RelayFamilies, ServerConfig};
+use crate::turn::{self, Alternates, RelayFamilies, ServerConfig};
 
 /// How often ports of reservations nobody came for are looked for, and new addresses of the host.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
@@ -78,7 +79,7 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
         pool,
         addresses,
         journal: heritage.journal,
-        streams: streams(config, tls),
+        streams: streams(config, tls, seed),
         workers: OnceLock::new(),
     });
     let turn = ServerConfig {
@@ -88,7 +89,8 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
         shared: turn::Shared::new(&config.limits, &config.shield, seed),
         advertise: shared.addresses.advertise.clone(),
         relay_families: families(&shared.addresses, &all),
-        mobility: true,
+        mobility: config.turn.mobility,
+        behavior: config.turn.behavior_discovery.map(Alternates::new),
         ids_after: heritage.remembered.last_id(),
         nonce_key: heritage.remembered.nonce_key,
         seed,
@@ -163,14 +165,14 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
     Ok((relay, heritage.remembered.forwards))
 }
 
-fn streams(config: &Config, tls: Certificates) -> Streams {
+fn streams(config: &Config, tls: Certificates, seed: [u8; 32]) -> Streams {
     Streams {
         queue: Limits {
             bytes: config.stream.max_queue_bytes,
             age: config.stream.max_queue_age,
         },
         patience: config.stream.setup_timeout,
-        gate: Arc::default(),
+        gate: Arc::new(Gate::new(config.stream.handshakes_per_second, seed)),
         tls,
         proxies: config.listen.proxy_protocol_from.clone(),
     }
@@ -201,7 +203,7 @@ fn bind_listeners(
 ) -> Result<(Vec<SocketAddr>, Vec<Vec<UdpSocket>>), StartError> {
     let mut listeners: Vec<Vec<UdpSocket>> = (0..count).map(|_| Vec::new()).collect();
     let mut listen = Vec::new();
-    for &address in &config.listen.udp {
+    for address in udp_addresses(config) {
         let bound = bind_for_workers(address, count)
             .map_err(|source| StartError::Listen { address, source });
         let (bound, sockets) = match bound {
@@ -221,6 +223,22 @@ fn bind_listeners(
             .for_each(|(of_worker, socket)| of_worker.push(socket));
     }
     Ok((listen, listeners))
+}
+
+/// Those named, and the pairs of `turn.behavior_discovery` that none of them covers.
+fn udp_addresses(config: &Config) -> Vec<SocketAddr> {
+    let mut all = config.listen.udp.clone();
+    let behavior = config.turn.behavior_discovery.map(Alternates::new);
+    for address in behavior.into_iter().flat_map(Alternates::all) {
+        let any = match address {
+            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, address.port()).into(),
+            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, address.port()).into(),
+        };
+        if !all.contains(&address) && !all.contains(&any) {
+            all.push(address);
+        }
+    }
+    all
 }
 
 /// The IPv6 half of "this port, both families": the default, and what a bare port in `listen.udp` means.

@@ -15,6 +15,7 @@ use turn_types::attribute::{
     ReservationToken as TokenAttribute, XorRelayedAddress,
 };
 
+use super::behavior::{self, Told};
 use super::command::{Family, ReservationToken};
 use super::counters::Counter;
 use super::message::Origin;
@@ -32,6 +33,7 @@ pub(super) const OFFERED: &[PasswordAlgorithmValue] =
 pub(super) enum Success {
     Binding {
         mapped: SocketAddr,
+        told: Option<Told>,
     },
     Allocated {
         relayed: Relayed,
@@ -134,7 +136,12 @@ pub(super) fn success(origin: Origin, success: &Success, key: Option<&LongTermKe
     let mut answer = Answer::new(origin, MessageClass::Success);
     let transaction = origin.transaction;
     match *success {
-        Success::Binding { mapped } => answer.add(&XorMappedAddress::new(mapped, transaction)),
+        Success::Binding { mapped, told } => {
+            answer.add(&XorMappedAddress::new(mapped, transaction));
+            if let Some(told) = told {
+                answer.add_told(mapped, told);
+            }
+        }
         Success::Allocated {
             relayed,
             mapped,
@@ -230,6 +237,20 @@ impl Answer {
     fn add_ticket(&mut self, ticket: Option<Sealed>) {
         if let Some(ticket) = ticket {
             self.add(&RawAttribute::new(MOBILITY_TICKET, &ticket));
+        }
+    }
+
+    fn add_told(&mut self, mapped: SocketAddr, told: Told) {
+        for (kind, address) in [
+            (behavior::MAPPED_ADDRESS, mapped),
+            (behavior::RESPONSE_ORIGIN, told.origin),
+            (behavior::OTHER_ADDRESS, told.other),
+        ] {
+            self.add(&RawAttribute::new(kind, &behavior::plain(address)));
+        }
+        if told.padding > 0 {
+            let padding = vec![0; told.padding];
+            self.add(&RawAttribute::new(behavior::PADDING, &padding));
         }
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::behavior::Alternates;
 use super::command::Family;
 use super::shared::Shared;
 use crate::advertise::Advertise;
@@ -21,6 +22,8 @@ pub struct ServerConfig {
     pub relay_families: RelayFamilies,
     /// Clients see and name public addresses; inside there are local ones only.
     pub advertise: Advertise,
+    /// Where Binding requests may ask to be answered from (RFC 5780).
+    pub behavior: Option<Alternates>,
     /// Whether allocations may follow their client (RFC 8016).
     pub mobility: bool,
     /// Ids up to this one were given by an earlier process.

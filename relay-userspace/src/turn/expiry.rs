@@ -48,6 +48,7 @@ impl Server {
     /// The client's connection is gone, and with it its allocation (RFC 8656 §3.1), unless that is mobile.
     pub fn client_gone(&mut self, tuple: FiveTuple) {
         self.forget_farewell(tuple);
+        self.forget_joining(&tuple);
         self.forget_former_at(tuple);
         let slot = self.table.of_client(&tuple);
         // A mobile one waits for its client to come back by another path (RFC 8016), as long as its lifetime.

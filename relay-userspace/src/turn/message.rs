@@ -78,10 +78,17 @@ impl Origin {
 
 /// Refuses comprehension-required attributes nobody here comprehends (RFC 8489 §6.3.1).
 pub(super) fn comprehend(message: &Message<'_>) -> Result<(), Reject> {
+    comprehend_with(message, &[])
+}
+
+/// The same where these are comprehended as well.
+pub(super) fn comprehend_with(message: &Message<'_>, more: &[AttributeType]) -> Result<(), Reject> {
     let mut unknown: Vec<AttributeType> = message
         .iter_attributes()
         .map(|(_, raw)| raw.get_type())
-        .filter(|kind| kind.comprehension_required() && !KNOWN.contains(kind))
+        .filter(|kind| {
+            kind.comprehension_required() && !KNOWN.contains(kind) && !more.contains(kind)
+        })
         .collect();
     unknown.sort_unstable_by_key(AttributeType::value);
     unknown.dedup();

@@ -16,6 +16,8 @@ pub(super) use quota::{Full, Place};
 
 /// Wrong passwords heard of one source prefix: many clients begin at once, few of them mistype.
 const GUESSES_PER_SECOND: u32 = 50;
+/// Of one host in it: alone it cannot keep its neighbours from logging in.
+const GUESSES_OF_A_HOST: u32 = 10;
 
 #[derive(Debug)]
 pub struct Shared {
@@ -23,6 +25,7 @@ pub struct Shared {
     flood: flood::Flood,
     all: Option<flood::Flood>,
     guesses: flood::Flood,
+    guesses_of_hosts: flood::Flood,
     /// Allocations that moved to another worker than their id says.
     moved: Mutex<HashMap<AllocationId, usize>>,
 }
@@ -39,6 +42,7 @@ impl Shared {
             flood: flood::Flood::new(per_second, seed),
             all: (shield.enabled).then(|| flood::Flood::of_all(shield.strangers_per_cpu, seed)),
             guesses: flood::Flood::new(per_second.min(GUESSES_PER_SECOND), seed),
+            guesses_of_hosts: flood::Flood::new(per_second.min(GUESSES_OF_A_HOST), seed),
             moved: Mutex::default(),
         })
     }
@@ -89,13 +93,15 @@ impl Shared {
         }
     }
 
-    /// Whether a password may be tried: few wrong ones came from there. Nobody can use up another's tries, because a
-    /// nonce reaches only who can be reached.
+    /// Whether a password may be tried: few wrong ones came from there. Nobody uses up the tries of another prefix,
+    /// because a nonce reaches only who can be reached, and one host a fifth of its own prefix's.
     pub(super) fn may_guess(&self, source: IpAddr, now: Instant) -> bool {
-        self.guesses.would_admit(flood::prefix(source), now)
+        self.guesses_of_hosts.would_admit(flood::host(source), now)
+            && self.guesses.would_admit(flood::prefix(source), now)
     }
 
     pub(super) fn guessed_wrong(&self, source: IpAddr, now: Instant) {
+        self.guesses_of_hosts.admit(flood::host(source), now);
         self.guesses.admit(flood::prefix(source), now);
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! A peer connection belongs to the worker of its allocation; the client's data connection may be any worker's, which asks.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use stun_types::message::{
@@ -64,6 +64,8 @@ pub enum Unbindable {
 #[derive(Debug, Default)]
 pub(super) struct PeerConnections {
     by_id: BTreeMap<ConnectionId, PeerConnection>,
+    /// Data connections that have, or wait for, a peer connection: of whichever worker that is.
+    joining: BTreeSet<FiveTuple>,
     drawn: u32,
 }
 
@@ -165,7 +167,7 @@ impl Server {
         let allocation = &self.table[slot];
         let wanted = allocation.expires > now.mono && allocation.permits(peer.ip(), now.mono);
         // All of the worker's are looked through: not for whoever comes along.
-        if !wanted || !self.has_room(slot) {
+        if !wanted || !self.has_room(slot) || !self.has_room_for(slot, peer.ip()) {
             self.counters.bump(Counter::ConnectionsRefused);
             return None;
         }
@@ -189,6 +191,10 @@ impl Server {
         let connection = ConnectionId(required::<IdAttribute>(message)?.id());
         // A data connection is one for nothing else.
         if !from.transport.is_stream() || self.table.of_client(&from).is_some() {
+            return Err(Reject::BadRequest);
+        }
+        // And for one peer connection: a second would take the place of the first, whose bytes are on their way.
+        if !self.connections.joining.insert(from) {
             return Err(Reject::BadRequest);
         }
         self.commands.push_back(Command::JoinConnections {
@@ -232,6 +238,7 @@ impl Server {
         let bytes = match joined {
             Ok(connection) => answer::success(*origin, &Success::Joined { connection }, Some(key)),
             Err(why) => {
+                self.connections.joining.remove(&from);
                 let reject = match why {
                     Unbindable::Unknown => Reject::BadRequest,
                     Unbindable::NotYours => Reject::WrongCredentials,
@@ -298,6 +305,18 @@ impl Server {
         }
         let limits = &self.config.limits;
         held < limits.channels_per_allocation && of_user < limits.allocations_per_user
+    }
+
+    /// Else one peer that connects again and again would leave no room for others, and for what the client opens.
+    fn has_room_for(&self, slot: Slot, peer: IpAddr) -> bool {
+        let of_peer = |known: &&PeerConnection| known.slot == slot && known.peer.ip() == peer;
+        let held = self.connections.by_id.values().filter(of_peer).count();
+        held < self.config.limits.channels_per_allocation.div_ceil(4)
+    }
+
+    /// Its data connection, if it was one, is nobody's any more.
+    pub(super) fn forget_joining(&mut self, tuple: &FiveTuple) {
+        self.connections.joining.remove(tuple);
     }
 
     fn connections_of(&self, slot: Slot) -> impl Iterator<Item = ConnectionId> + '_ {

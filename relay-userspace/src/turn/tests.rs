@@ -6,6 +6,7 @@ mod told;
 mod advertise;
 mod allocate;
 mod auth;
+mod behavior;
 mod channel;
 mod data;
 mod dual;

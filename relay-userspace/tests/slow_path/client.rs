@@ -5,14 +5,17 @@ use std::net::SocketAddr;
 use stun_types::attribute::{AttributeType, ErrorCode, Nonce, RawAttribute, Realm, Username};
 use stun_types::message::{
     IntegrityAlgorithm, LongTermKeyCredentials, Message, MessageClass, MessageWrite,
-    MessageWriteExt, MessageWriteVec, Method,
+    MessageWriteExt, MessageWriteVec, Method, TransactionId,
 };
 use turn_types::AddressFamily;
 use turn_types::attribute::{
-    ChannelNumber, Data, EvenPort, Lifetime, RequestedAddressFamily, RequestedTransport,
-    ReservationToken, XorPeerAddress, XorRelayedAddress,
+    ChannelNumber, ConnectionId, Data, EvenPort, Lifetime, RequestedAddressFamily,
+    RequestedTransport, ReservationToken, XorPeerAddress, XorRelayedAddress,
 };
-use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, DATA, REFRESH, SEND};
+use turn_types::message::{
+    ALLOCATE, CHANNEL_BIND, CONNECT, CONNECTION_ATTEMPT, CONNECTION_BIND, CREATE_PERMISSION, DATA,
+    REFRESH, SEND,
+};
 
 use crate::endpoint::Endpoint;
 use crate::setup::{PASSWORD, USER};
@@ -111,6 +114,66 @@ impl TurnClient {
             relayed: relayed.addr(message.transaction_id()),
             reservation: reservation.map(|reservation| reservation.token()),
         })
+    }
+
+    /// For connections of peers (RFC 6062).
+    pub async fn allocate_tcp(&mut self) -> Result<SocketAddr, Refused> {
+        let tcp = RequestedTransport::new(6);
+        let answer = self.request(ALLOCATE, |message| add(message, &tcp)).await?;
+        let message = Message::from_bytes(&answer).expect("STUN");
+        let relayed: XorRelayedAddress = message.attribute().expect("XOR-RELAYED-ADDRESS");
+        Ok(relayed.addr(message.transaction_id()))
+    }
+
+    /// The peer connection to `peer`.
+    pub async fn connect(&mut self, peer: SocketAddr) -> Result<u32, Refused> {
+        let attributes = |message: &mut MessageWriteVec| add(message, &peer_address(message, peer));
+        let answer = self.request(CONNECT, attributes).await?;
+        let message = Message::from_bytes(&answer).expect("STUN");
+        let connection: ConnectionId = message.attribute().expect("CONNECTION-ID");
+        Ok(connection.id())
+    }
+
+    /// The connection a peer made.
+    pub async fn attempt(&self) -> u32 {
+        let bytes = self.receive().await;
+        let message = Message::from_bytes(&bytes).expect("STUN");
+        assert!(message.has_method(CONNECTION_ATTEMPT));
+        let connection: ConnectionId = message.attribute().expect("CONNECTION-ID");
+        connection.id()
+    }
+
+    /// Makes this one's connection the data connection of a peer connection.
+    pub async fn join(&mut self, connection: u32) -> Result<(), Refused> {
+        let connection = ConnectionId::new(connection);
+        self.request(CONNECTION_BIND, |message| add(message, &connection))
+            .await
+            .map(drop)
+    }
+
+    /// Asks for two before either is answered; what became of each, in whichever order the answers come.
+    pub async fn join_twice(&mut self, both: [u32; 2]) -> [Result<(), Refused>; 2] {
+        self.refresh(0).await.expect_err("nothing to end");
+        let asked = both.map(|connection| {
+            let connection = ConnectionId::new(connection);
+            self.signed(CONNECTION_BIND, &|message| add(message, &connection))
+        });
+        let at_once = [&asked[0].0[..], &asked[1].0].concat();
+        self.endpoint.send(self.server, &at_once).await;
+        let mut became = [Ok(()), Ok(())];
+        for _ in both {
+            let bytes = self.receive().await;
+            let message = Message::from_bytes(&bytes).expect("STUN");
+            let which = |(_, transaction): &(_, _)| *transaction == message.transaction_id();
+            let which = asked
+                .iter()
+                .position(which)
+                .expect("an answer to one of them");
+            if let Ok(error) = message.attribute::<ErrorCode>() {
+                became[which] = Err(Refused(error.code()));
+            }
+        }
+        became
     }
 
     /// An allocation that may move, and the ticket for it.
@@ -231,6 +294,20 @@ impl TurnClient {
         method: Method,
         attributes: &impl Fn(&mut MessageWriteVec),
     ) -> Vec<u8> {
+        let (request, transaction) = self.signed(method, attributes);
+        self.endpoint.send(self.server, &request).await;
+        let answer = self.receive().await;
+        let message = Message::from_bytes(&answer).expect("STUN");
+        assert_eq!(message.transaction_id(), transaction);
+        answer
+    }
+
+    /// As far as a challenge has come.
+    fn signed(
+        &self,
+        method: Method,
+        attributes: &impl Fn(&mut MessageWriteVec),
+    ) -> (Vec<u8>, TransactionId) {
         let mut message = Message::builder_request(method, MessageWriteVec::new());
         attributes(&mut message);
         if let Some(nonce) = &self.nonce {
@@ -244,11 +321,7 @@ impl TurnClient {
                 .expect("integrity");
         }
         let transaction = message.transaction_id();
-        self.endpoint.send(self.server, &message.finish()).await;
-        let answer = self.receive().await;
-        let message = Message::from_bytes(&answer).expect("STUN");
-        assert_eq!(message.transaction_id(), transaction);
-        answer
+        (message.finish(), transaction)
     }
 }
 

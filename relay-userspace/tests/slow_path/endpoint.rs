@@ -52,6 +52,14 @@ impl Endpoint {
         }
     }
 
+    /// A connection that carries no messages any more.
+    pub fn into_stream(self) -> Box<dyn Stream> {
+        match self.way {
+            Way::Connection { stream, .. } => stream.into_inner(),
+            Way::Socket(_) => unreachable!("asked of connections only"),
+        }
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.address
     }

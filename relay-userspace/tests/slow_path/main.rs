@@ -9,5 +9,6 @@ mod forward_refusals;
 mod forwards;
 mod mobility;
 mod stream;
+mod tcp_allocations;
 mod trust;
 mod turn;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use relay_userspace::config::{
     Admin, Auth, Config, Destination, Forward, Kernel, Limits, Listen, Metrics, Peers,
-    RelayAddresses, Stream, Tls, User, XdpMode,
+    RelayAddresses, Stream, Tls, Turn, User, XdpMode,
 };
 use relay_userspace::relay::Relay;
 use relay_userspace::secret::Secret;
@@ -26,7 +26,11 @@ pub fn config() -> Config {
             proxy_protocol_from: Vec::new(),
         },
         tls: Tls::default(),
-        stream: Stream::default(),
+        stream: Stream {
+            handshakes_per_second: 10_000,
+            ..Stream::default()
+        },
+        turn: Turn::default(),
         relay: RelayAddresses {
             addresses: Vec::new(),
             advertise: Vec::new(),

@@ -265,6 +265,33 @@ async fn the_silent_the_slow_and_the_garbled_are_cut_and_disturb_nobody() {
 }
 
 #[tokio::test]
+async fn the_handshakes_of_a_prefix_are_as_many_a_second_as_it_may_begin() {
+    let mut few = config();
+    few.stream.handshakes_per_second = 3;
+    let relay = relay(few).await;
+    let server = relay.status().listen_tls[0];
+    let mut refused = 0;
+    let mut kept = Vec::new();
+    while refused == 0 {
+        let tcp = TcpStream::connect(server).await.unwrap();
+        match tls_to(tcp, "relay.invalid", &[]).await {
+            Ok((tls, _)) => kept.push(tls),
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(kept.len() >= 3, "{} handshakes", kept.len());
+    assert_eq!(metric(&relay, "stream_refused", "handshake_rate").await, 1);
+    let mut plain = over_tcp(server).await;
+    plain.allocate().await.expect("TCP costs no handshake");
+    eventually("others again after a third of a second", async || {
+        let tcp = TcpStream::connect(server).await.unwrap();
+        tls_to(tcp, "relay.invalid", &[]).await.is_ok()
+    })
+    .await;
+    relay.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_client_that_stops_reading_costs_bounded_memory_and_gets_fresh_data_later() {
     let mut small = config();
     small.stream.max_queue_bytes = 100_000;

@@ -51,6 +51,44 @@ fn flag<T>(value: T) -> At<T> {
 }
 
 #[test]
+fn behaviour_is_discovered_from_two_addresses_that_differ_in_both_parts() {
+    let of = |all: &str| format!("[turn]\nbehavior_discovery = {all}\n");
+    let settings = read(&of(r#"["192.0.2.1:3478", "192.0.2.2:3479"]"#)).unwrap();
+    let pair = ["192.0.2.1:3478", "192.0.2.2:3479"].map(|at| at.parse().unwrap());
+    assert_eq!(settings.config.turn.behavior_discovery, Some(pair));
+    assert_eq!(
+        read(&of("[]")).unwrap().config.turn.behavior_discovery,
+        None
+    );
+    for (wrong, problem) in [
+        (r#"["192.0.2.1:3478"]"#, "1 addresses, not two"),
+        (
+            r#"["192.0.2.1:3478", "0.0.0.0:3479"]"#,
+            "needs an address and a port in each",
+        ),
+        (
+            r#"["192.0.2.1:3478", "[::1]:3479"]"#,
+            "the two are of different families",
+        ),
+        (
+            r#"["192.0.2.1:3478", "192.0.2.2:3478"]"#,
+            "the two must differ in both",
+        ),
+        (
+            r#"["192.0.2.1:3478", "192.0.2.1:3479"]"#,
+            "the two must differ in both",
+        ),
+    ] {
+        let told = faults(&of(wrong));
+        assert!(
+            told.len() == 1 && told[0].starts_with("2: turn.behavior_discovery"),
+            "{told:?}"
+        );
+        assert!(told[0].contains(problem), "{told:?}");
+    }
+}
+
+#[test]
 fn an_empty_file_gives_the_defaults() {
     let settings = read("").unwrap();
     assert_eq!(

@@ -28,6 +28,33 @@ pub fn streams(raw: &Raw, faults: &mut Faults) {
     }
 }
 
+/// Two addresses of which a Binding request may ask for the other (RFC 5780 §3); none at all: it is not offered.
+pub fn behavior(
+    said: &Option<Vec<At<SocketAddr>>>,
+    faults: &mut Faults,
+) -> Option<[SocketAddr; 2]> {
+    let all = said.as_ref().filter(|all| !all.is_empty())?;
+    let place = &all[0].place;
+    let remedy = "write two addresses of this host like [\"192.0.2.1:3478\", \"192.0.2.2:3479\"]";
+    let [first, second] = &all[..] else {
+        let problem = format!("{} addresses, not two", all.len());
+        faults.add(place, Wrong::new(problem, remedy));
+        return None;
+    };
+    let (a, b) = (first.value, second.value);
+    let vague = |at: SocketAddr| at.ip().is_unspecified() || at.port() == 0;
+    let problem = match () {
+        () if vague(a) || vague(b) => "needs an address and a port in each",
+        () if a.is_ipv4() != b.is_ipv4() => "the two are of different families",
+        () if a.ip() == b.ip() || a.port() == b.port() => {
+            "the two must differ in both address and port"
+        }
+        () => return Some([a, b]),
+    };
+    faults.add(place, Wrong::new(problem, remedy));
+    None
+}
+
 /// Two sockets that cannot both be bound: same family and port, and the same address or a wildcard.
 pub fn clashes(raw: &Raw, faults: &mut Faults) {
     let mut udp = Taken::of("udp");

@@ -17,8 +17,9 @@ use crate::net::control::Request;
 use crate::net::ports::{Lease, PortPool};
 use crate::net::stats::Stat;
 use crate::net::stream::connection::Joined;
-use crate::net::stream::splice::Peer;
+use crate::net::stream::joined::Peer;
 use crate::net::worker::{Context, Worker};
+use crate::police::Pass;
 use crate::turn::{BindFault, ConnectionId, Family, FiveTuple, Pending, Unbindable};
 
 /// Ports tried before there is none for both UDP and TCP.
@@ -104,11 +105,15 @@ impl TcpRelay {
         self.peers.insert(connection, waiting);
     }
 
-    fn take(&mut self, connection: ConnectionId) -> Option<Peer> {
+    fn take(&mut self, connection: ConnectionId, pass: Pass) -> Option<Peer> {
         let waiting = self.peers.get_mut(&connection)?;
         let stream = waiting.stream.take()?.into_std().ok()?;
         let ended = waiting.ended.clone();
-        Some(Peer { stream, ended })
+        Some(Peer {
+            stream,
+            ended,
+            pass,
+        })
     }
 }
 
@@ -190,11 +195,14 @@ impl Driver {
 
     pub fn take_peer(
         &mut self,
+        context: &Context<'_>,
         connection: ConnectionId,
         username: &str,
     ) -> Result<Peer, Unbindable> {
         self.server.bind_connection(connection, username)?;
-        let taken = self.tcp.take(connection);
+        let user = self.server.name_of(username);
+        let pass = context.shared.police.allocation(user);
+        let taken = self.tcp.take(connection, pass);
         if taken.is_none() {
             self.server.peer_gone(connection);
         }

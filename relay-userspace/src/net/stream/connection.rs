@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::gate::Place;
 use super::inbox::Inbox;
-use super::splice::Peer;
+use super::joined::Peer;
 use crate::net::stats::{Stat, Stats};
 use crate::stream::queue::{Limits, Owner, Queue};
 use crate::turn::{ConnectionId, FiveTuple};
@@ -165,6 +165,12 @@ impl Connection {
     pub fn close_write(&self) -> io::Result<()> {
         self.close();
         socket2::SockRef::from(&self.tcp).shutdown(std::net::Shutdown::Write)
+    }
+
+    /// The socket, of a connection whose bytes go by it as they are.
+    pub fn plain(&self) -> Option<&TcpStream> {
+        let secured = self.state.borrow().tls.is_some();
+        (!secured).then_some(&self.tcp)
     }
 
     /// Waits for room to write if that was wanting, and for something to read if `read`.

@@ -1,11 +1,13 @@
-//! How many connections may be there that have no allocation yet: in all, and of one source prefix. Counts, never waits.
+//! How many connections may be there that have no allocation yet, and how many TLS handshakes begin: in all, and of one
+//! source prefix. Counts, never waits.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-use crate::turn::prefix;
+use crate::turn::{Flood, prefix};
 
 /// In all.
 const TOTAL: usize = 8192;
@@ -17,13 +19,16 @@ const OF_A_PREFIX: u32 = 256;
 pub enum Full {
     Total,
     Prefix,
+    /// A handshake costs a hundred times what a Binding request does, and ends as soon as it is done.
+    Handshakes,
 }
 
 /// One for all workers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Gate {
     total: AtomicUsize,
     prefixes: Mutex<HashMap<u64, u32>>,
+    handshakes: Flood,
 }
 
 /// Given back when dropped.
@@ -34,6 +39,23 @@ pub struct Place {
 }
 
 impl Gate {
+    /// `seed`: so that nobody can aim at another prefix's rate.
+    pub fn new(handshakes_per_second: u32, seed: [u8; 32]) -> Gate {
+        Gate {
+            total: AtomicUsize::new(0),
+            prefixes: Mutex::default(),
+            handshakes: Flood::new(handshakes_per_second, seed),
+        }
+    }
+
+    /// One more handshake of this client begins.
+    pub fn handshake(&self, client: IpAddr, now: Instant) -> Result<(), Full> {
+        match self.handshakes.admit(prefix(client), now) {
+            true => Ok(()),
+            false => Err(Full::Handshakes),
+        }
+    }
+
     /// Of somebody not known yet.
     pub fn enter(self: &Arc<Self>) -> Result<Place, Full> {
         let place = Place {
@@ -82,6 +104,8 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn enter(gate: &Arc<Gate>, client: &str) -> Result<Place, Full> {
@@ -92,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_prefix_fills_alone_and_gives_its_places_back() {
-        let gate = Arc::new(Gate::default());
+        let gate = Arc::new(Gate::new(3, [1; 32]));
         let mut places: Vec<_> = (0..OF_A_PREFIX)
             .map(|i| enter(&gate, &format!("192.0.2.{}", i % 256)).unwrap())
             .collect();
@@ -107,10 +131,26 @@ mod tests {
 
     #[test]
     fn there_are_only_so_many_in_all() {
-        let gate = Arc::new(Gate::default());
+        let gate = Arc::new(Gate::new(3, [1; 32]));
         let places: Vec<_> = (0..TOTAL).map(|_| gate.enter().unwrap()).collect();
         assert_eq!(gate.enter().unwrap_err(), Full::Total);
         drop(places);
         assert_eq!(gate.total.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn the_handshakes_of_a_prefix_have_a_rate_and_others_their_own() {
+        let gate = Gate::new(3, [1; 32]);
+        let now = Instant::now();
+        let begun = |client: &str, now: Instant| {
+            let client = client.parse().unwrap();
+            (0..10)
+                .filter(|_| gate.handshake(client, now).is_ok())
+                .count()
+        };
+        assert_eq!(begun("192.0.2.1", now), 3);
+        assert_eq!(begun("192.0.2.9", now), 0);
+        assert_eq!(begun("198.51.100.1", now), 3);
+        assert_eq!(begun("192.0.2.9", now + Duration::from_secs(1)), 3);
     }
 }

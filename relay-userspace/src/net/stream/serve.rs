@@ -15,8 +15,8 @@ use tokio_rustls::server::TlsStream;
 use super::connection::{Connection, Joined};
 use super::gate::{Full, Place};
 use super::http::{self, Origin};
+use super::joined;
 use super::prefixed::Prefixed;
-use super::splice;
 use crate::net::control::Request;
 use crate::net::stats::Stat;
 use crate::net::worker::Worker;
@@ -67,6 +67,7 @@ pub async fn connection(worker: Rc<Worker>, tcp: TcpStream, from: SocketAddr) {
     let stat = match refused {
         Refused::Full(Full::Total) => Stat::StreamRefusedTotal,
         Refused::Full(Full::Prefix) => Stat::StreamRefusedPrefix,
+        Refused::Full(Full::Handshakes) => Stat::StreamRefusedHandshakes,
         Refused::Header(malformed) => {
             tracing::debug!(%from, %malformed, "a balancer's connection");
             Stat::StreamRefusedProxyHeader
@@ -113,7 +114,11 @@ async fn open(worker: &Worker, mut tcp: TcpStream, from: SocketAddr) -> Result<O
             };
             Ok(Opened::Http(Prefixed::new(tcp, None), origin, place))
         }
-        Speaker::Tls => secured(worker, tcp, tuple(Transport::Tls), place).await,
+        Speaker::Tls => {
+            let began = streams.gate.handshake(client.ip(), Instant::now().into());
+            began.map_err(|full| reset(&tcp, full))?;
+            secured(worker, tcp, tuple(Transport::Tls), place).await
+        }
     }
 }
 
@@ -245,7 +250,7 @@ async fn spliced(
         home,
         peer,
     } = joined;
-    let ended = splice::run(worker, connection, peer, early).await;
+    let ended = joined::run(worker, connection, peer, early).await;
     if let Some(home) = worker.peer_worker(home) {
         // Gone with its thread, it needs to know nothing.
         let _ = home.send(Request::PeerGone(id));

@@ -84,6 +84,14 @@ pub fn prefix(source: IpAddr) -> u64 {
     }
 }
 
+/// One address of IPv4, a /64 of IPv6: what one host has.
+pub fn host(source: IpAddr) -> u64 {
+    match source.to_canonical() {
+        IpAddr::V4(v4) => u64::from(v4.to_bits()),
+        IpAddr::V6(v6) => (v6.to_bits() >> 64) as u64 | 1 << 63,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -119,6 +119,35 @@ fn strangers_of_all_prefixes_together_get_no_more_than_the_shield_lets_through()
 }
 
 #[test]
+fn a_host_that_guesses_passwords_keeps_itself_from_logging_in_and_not_its_neighbours() {
+    let mut s = TestServer::new();
+    let of = |host: u8, password: &str| {
+        let mut client = client(1000, "alice", password);
+        client.tuple.client.set_ip([192, 0, 2, host].into());
+        client
+    };
+    let mut allocates = |client: &Client| {
+        let udp = RequestedTransport::new(17);
+        let request = s.request(client, ALLOCATE, &[&udp]);
+        s.receive(client, &request);
+        let heard = s.server.next_command();
+        while s.server.next_command().is_some() {}
+        heard
+    };
+    let heard = (0..200).filter(|_| allocates(&of(1, "guessed")).is_some());
+    assert_eq!(heard.count(), 10, "wrong ones that are answered");
+    assert_eq!(allocates(&of(1, "wonderland")), None);
+    let neighbour = allocates(&of(2, "wonderland"));
+    assert!(matches!(neighbour, Some(Command::BindRelay { .. })));
+    // Five such hosts are a prefix that guesses.
+    for host in 3..=6 {
+        let heard = (0..20).filter(|_| allocates(&of(host, "guessed")).is_some());
+        assert_eq!(heard.count(), 10);
+    }
+    assert_eq!(allocates(&of(7, "wonderland")), None);
+}
+
+#[test]
 fn clients_and_permitted_peers_are_known_until_they_end() {
     let mut s = TestServer::new();
     s.allocate(&alice());

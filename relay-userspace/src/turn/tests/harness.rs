@@ -107,6 +107,7 @@ impl TestServer {
             limits,
             relay_families: RelayFamilies { v4: true, v6: true },
             advertise: Advertise::default(),
+            behavior: None,
             mobility: true,
             ids_after: 0,
             nonce_key: [2; 32],

@@ -142,6 +142,57 @@ fn another_user_gets_no_ones_connection() {
 }
 
 #[test]
+fn a_data_connection_is_for_one_peer_connection() {
+    let mut s = allocated();
+    connected(&mut s);
+    bind(&mut s, &data(), 1, &["join 1 for alice at 1001"]);
+    bind(&mut s, &data(), 1, &["1001 ConnectionBind 400"]);
+    bind(&mut s, &data(), 2, &["1001 ConnectionBind 400"]);
+    // Until it is closed, and another has its 5-tuple.
+    s.server.client_gone(data().tuple);
+    bind(&mut s, &data(), 1, &["join 1 for alice at 1001"]);
+}
+
+#[test]
+fn a_data_connection_that_got_none_may_try_again() {
+    let mut s = allocated();
+    for _ in 0..2 {
+        let id = turn_types::attribute::ConnectionId::new(7);
+        let request = s.request(&data(), CONNECTION_BIND, &[&id]);
+        s.receive(&data(), &request);
+        let Some(crate::turn::Command::JoinConnections { from, origin, .. }) =
+            s.server.next_command()
+        else {
+            panic!("no join")
+        };
+        let unknown = Err(Unbindable::Unknown);
+        s.server.connection_joined(from, &origin, unknown);
+        s.assert_commands(&["1001 ConnectionBind 400"]);
+    }
+}
+
+#[test]
+fn a_peer_that_connects_again_and_again_leaves_room_for_others() {
+    let mut s = allocated();
+    s.expect_permission(&control(), &[PEER, OTHER], &["1000 CreatePermission ok"]);
+    let mut arrive = |peer| {
+        let arrived = s.server.peer_arrived(s.now, addr(RELAYED), addr(peer));
+        while s.server.next_command().is_some() {}
+        arrived.is_some()
+    };
+    // A quarter of three, and one at least.
+    assert!(arrive("8.8.8.8:7"));
+    assert!(!arrive("8.8.8.8:8"));
+    assert!(arrive(OTHER));
+    connect(
+        &mut s,
+        &control(),
+        PEER,
+        &["connect 3 5.6.7.8:50000>8.8.8.8:1000"],
+    );
+}
+
+#[test]
 fn a_data_connection_is_a_connection_without_an_allocation() {
     let mut s = allocated();
     connected(&mut s);

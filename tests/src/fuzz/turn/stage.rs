@@ -202,6 +202,7 @@ fn server(policy: &Arc<PeerPolicy>, mobility: bool) -> Server {
         limits: LIMITS,
         relay_families: RelayFamilies { v4: true, v6: true },
         advertise: Advertise::default(),
+        behavior: None,
         mobility,
         ids_after: 0,
         nonce_key: [2; 32],

@@ -1,19 +1,25 @@
 //! The bytes of one TCP allocation's peer and its client's data connection (RFC 6062 §5.4), both ways: each side is read
-//! only while the other takes, and one that stops sending may still receive.
+//! only while the other takes and its limits let it, and one that stops sending may still receive.
+
+mod pipe;
 
 use std::io;
 use std::rc::Rc;
 use std::time::Instant;
 
-use tokio::io::Interest;
+use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Connection;
 use crate::net::worker::Worker;
+use crate::police::{DOWN, Pass, UP};
+use pipe::Lane;
 
 /// What waits for one side at most.
 const CHUNK: usize = 64 << 10;
+/// Of what a limit lets pass, less is not read at a time.
+const LEAST: usize = 4 << 10;
 
 /// A peer connection on its way to the worker of its data connection.
 #[derive(Debug)]
@@ -21,6 +27,8 @@ pub struct Peer {
     pub stream: std::net::TcpStream,
     /// The allocation is gone.
     pub ended: CancellationToken,
+    /// What it is held to, and with it its user.
+    pub pass: Pass,
 }
 
 /// Until both sides have said all, one of them breaks, or the allocation ends.
@@ -30,29 +38,61 @@ pub async fn run(
     peer: Peer,
     early: Vec<u8>,
 ) -> io::Result<()> {
-    peer.stream.set_nonblocking(true)?;
-    let stream = TcpStream::from_std(peer.stream)?;
-    let mut pump = Pump {
-        worker,
-        connection,
-        peer: stream,
-        chunk: vec![0; CHUNK].into(),
-        to_peer: early,
-        client_done: false,
-        peer_done: false,
-        told_peer: false,
-        told_client: false,
+    let Peer {
+        stream,
+        ended,
+        pass,
+    } = peer;
+    stream.set_nonblocking(true)?;
+    let stream = TcpStream::from_std(stream)?;
+    let moved = async {
+        match connection.plain() {
+            Some(client) => {
+                answered(worker, connection).await?;
+                in_the_kernel(client, stream, &pass, &early).await
+            }
+            None => {
+                Pump::new(worker, connection, stream, pass, early)
+                    .run()
+                    .await
+            }
+        }
     };
     tokio::select! {
-        ended = pump.run() => ended,
-        () = peer.ended.cancelled() => Ok(()),
+        moved = moved => moved,
+        () = ended.cancelled() => Ok(()),
     }
+}
+
+/// Until what was queued for the client has left: bytes of the peer come behind it.
+async fn answered(worker: &Worker, connection: &Connection) -> io::Result<()> {
+    loop {
+        connection.flush(Instant::now(), worker.stats());
+        if connection.is_idle() {
+            return Ok(());
+        }
+        if connection.ready_for(false).await?.is_writable() {
+            connection.unblock();
+        }
+    }
+}
+
+async fn in_the_kernel(
+    client: &TcpStream,
+    mut peer: TcpStream,
+    pass: &Pass,
+    early: &[u8],
+) -> io::Result<()> {
+    peer.write_all(early).await?;
+    let (up, down) = (Lane::new(client, &peer)?, Lane::new(&peer, client)?);
+    tokio::try_join!(up.run(pass, UP), down.run(pass, DOWN)).map(drop)
 }
 
 struct Pump<'a> {
     worker: &'a Rc<Worker>,
     connection: &'a Connection,
     peer: TcpStream,
+    pass: Pass,
     chunk: Box<[u8]>,
     to_peer: Vec<u8>,
     /// It sends no more.
@@ -63,8 +103,29 @@ struct Pump<'a> {
     told_client: bool,
 }
 
-impl Pump<'_> {
-    async fn run(&mut self) -> io::Result<()> {
+impl<'a> Pump<'a> {
+    fn new(
+        worker: &'a Rc<Worker>,
+        connection: &'a Connection,
+        peer: TcpStream,
+        pass: Pass,
+        early: Vec<u8>,
+    ) -> Self {
+        Self {
+            worker,
+            connection,
+            peer,
+            pass,
+            chunk: vec![0; CHUNK].into(),
+            to_peer: early,
+            client_done: false,
+            peer_done: false,
+            told_peer: false,
+            told_client: false,
+        }
+    }
+
+    async fn run(mut self) -> io::Result<()> {
         loop {
             // Edge triggered: everything is tried until it would block, then one of them is waited for.
             let moved = self.read_client()? | self.write_peer()? | self.read_peer()?;
@@ -96,6 +157,7 @@ impl Pump<'_> {
         };
         tokio::select! {
             ready = peer => ready,
+            () = self.allowed() => Ok(()),
             ready = self.connection.ready_for(self.wants_client()) => {
                 if ready?.is_writable() {
                     self.connection.unblock();
@@ -105,12 +167,34 @@ impl Pump<'_> {
         }
     }
 
-    fn wants_client(&self) -> bool {
+    /// When one that has to wait for its limit may be read again.
+    async fn allowed(&self) {
+        let now = Instant::now();
+        let waits = [(self.takes_of_client(), UP), (self.takes_of_peer(), DOWN)]
+            .into_iter()
+            .filter_map(|(takes, direction)| {
+                self.pass.room(direction, now).err().filter(|_| takes)
+            });
+        match waits.min() {
+            Some(wait) => tokio::time::sleep(wait).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn takes_of_client(&self) -> bool {
         !self.client_done && self.to_peer.is_empty()
     }
 
-    fn wants_peer(&self) -> bool {
+    fn takes_of_peer(&self) -> bool {
         !self.peer_done && self.connection.is_idle()
+    }
+
+    fn wants_client(&self) -> bool {
+        self.takes_of_client() && self.pass.room(UP, Instant::now()).is_ok()
+    }
+
+    fn wants_peer(&self) -> bool {
+        self.takes_of_peer() && self.pass.room(DOWN, Instant::now()).is_ok()
     }
 
     fn read_client(&mut self) -> io::Result<bool> {
@@ -123,7 +207,10 @@ impl Pump<'_> {
             Ok(bytes.len())
         });
         match read {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                self.pass.spend(UP, Instant::now(), self.to_peer.len());
+                Ok(true)
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 self.client_done = true;
@@ -151,13 +238,16 @@ impl Pump<'_> {
         if !self.wants_peer() {
             return Ok(false);
         }
-        match self.peer.try_read(&mut self.chunk) {
+        let room = self.pass.room(DOWN, Instant::now()).unwrap_or_default();
+        let room = room.clamp(LEAST, CHUNK);
+        match self.peer.try_read(&mut self.chunk[..room]) {
             Ok(0) => {
                 self.peer_done = true;
                 Ok(true)
             }
             Ok(read) => {
                 self.connection.push_bytes(&self.chunk[..read]);
+                self.pass.spend(DOWN, Instant::now(), read);
                 Ok(true)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
