@@ -38,7 +38,7 @@ impl Server {
             self.counters.bump(Counter::ChannelDataMalformed);
             return None;
         };
-        let bound = self.of_path(from).and_then(|slot| {
+        let bound = self.of_path(now, from).and_then(|slot| {
             let allocation = &self.table[slot];
             let peer = allocation.channels.peer(number, now)?;
             Some(ToPeer {
@@ -82,7 +82,9 @@ impl Server {
         message::comprehend(message).map_err(|_| Counter::SendMalformed)?;
         let (named, data) = addressed(message, payload).ok_or(Counter::SendMalformed)?;
         let peer = self.config.advertise.inward(named);
-        let slot = self.of_path(from).ok_or(Counter::SendNoAllocation)?;
+        let slot = self
+            .of_path(now.mono, from)
+            .ok_or(Counter::SendNoAllocation)?;
         let allocation = &self.table[slot];
         let relayed = allocation
             .relayed_at(now.mono, peer.ip())

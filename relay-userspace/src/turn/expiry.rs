@@ -132,9 +132,15 @@ impl Server {
 
     /// Takes an allocation and its timers out, and orders nothing.
     pub(super) fn drop_allocation(&mut self, slot: Slot) -> Allocation {
+        let dropped = self.take_out(slot);
+        self.part_from(&dropped);
+        dropped
+    }
+
+    /// The same of one that goes on elsewhere: its client and its peers stay known.
+    pub(super) fn take_out(&mut self, slot: Slot) -> Allocation {
         self.forget_former(slot);
         let dropped = self.table.remove(slot);
-        self.part_from(&dropped);
         self.config.shared.left(dropped.id);
         self.timers.cancel(dropped.expires, Timer::Allocation(slot));
         for (peer, expires) in &dropped.permissions {

@@ -1,7 +1,7 @@
 //! Allocations that follow their client (RFC 8016): to another 5-tuple, another transport, another worker.
 //!
 //! What peers send goes to the new 5-tuple as soon as the move succeeded; what the client sends is taken from the former
-//! one until the new one is used. A ticket is good until a later one has been presented.
+//! one until a second after the new one is used. A ticket is good until a later one has been presented.
 
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,8 @@ use super::timer::Timer;
 pub(super) const MOBILITY_TICKET: AttributeType = AttributeType::new(0x8030);
 /// What is on its way on the former path arrives within this, or never.
 pub const FORMER: Duration = Duration::from_secs(30);
+/// Once the new path is used: what left before by a slower one may still be behind what leaves by it now.
+const OVERTAKEN: Duration = Duration::from_secs(1);
 
 /// Of an allocation whose client asked for it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -200,7 +202,7 @@ impl Server {
         for (session, _) in self.running(slot) {
             self.commands.push_back(Command::RemoveSession { session });
         }
-        Some(Departed(Box::new(self.drop_allocation(slot))))
+        Some(Departed(Box::new(self.take_out(slot))))
     }
 
     /// What [`Command::FetchAllocation`] asked for, and the request that wants it. Its sockets are open already.
@@ -223,6 +225,11 @@ impl Server {
         }
     }
 
+    /// It arrives nowhere.
+    pub fn lost(&mut self, departed: &Departed) {
+        self.part_from(&departed.0);
+    }
+
     fn arrive(&mut self, departed: Departed) -> AllocationId {
         let allocation = *departed.0;
         let (id, expires) = (allocation.id, allocation.expires);
@@ -241,10 +248,8 @@ impl Server {
             self.end_allocation(stale);
         }
         let slot = self.table.insert(allocation);
-        self.meet_client(slot);
         self.timers.set(expires, Timer::Allocation(slot));
         for (peer, expires) in permissions {
-            self.note_peer(slot, peer, true);
             self.timers.set(expires, Timer::Permission(slot, peer));
         }
         for (number, due) in channels {
@@ -258,12 +263,15 @@ impl Server {
         self.table.of_former(tuple).is_some() && !self.serves(tuple)
     }
 
-    /// The allocation data of a client belongs to. On the new path it ends the former one.
-    pub(super) fn of_path(&mut self, from: FiveTuple) -> Option<Slot> {
+    /// The allocation data of a client belongs to. On the new path it ends the former one, soon.
+    pub(super) fn of_path(&mut self, now: Instant, from: FiveTuple) -> Option<Slot> {
         let Some(slot) = self.table.of_client(&from) else {
             return self.table.of_former(&from);
         };
-        self.forget_former(slot);
+        let end = now + OVERTAKEN;
+        if let Some(until) = self.table.shorten_former(slot, end) {
+            self.timers.reset(until, end, Timer::Former(slot));
+        }
         Some(slot)
     }
 

@@ -95,6 +95,12 @@ impl Table {
         }
     }
 
+    /// Until when it was to be taken from, if that was later.
+    pub fn shorten_former(&mut self, slot: Slot, end: Instant) -> Option<Instant> {
+        let (_, until) = self[slot].mobility.as_mut()?.former.as_mut()?;
+        (*until > end).then(|| std::mem::replace(until, end))
+    }
+
     /// Which it was, and until when it would have been taken from.
     pub fn take_former(&mut self, slot: Slot) -> Option<(FiveTuple, Instant)> {
         let (former, until) = self[slot].mobility.as_mut()?.former.take()?;

@@ -37,18 +37,8 @@ async fn what_a_client_sends_by_the_path_it_left_arrives_whichever_worker_hears_
         assert_eq!(next.receive_channel().await, (CHANNEL, vec![step]));
         next.send_channel(CHANNEL, b"by the new path").await;
         assert_eq!(peer.receive().await.0, b"by the new path");
-        // Which ends the former one.
-        client.send_channel(CHANNEL, b"too late").await;
         client = next;
     }
-    eventually(
-        "what came too late is dropped where it came, or where it was passed on to",
-        async || {
-            let unbound = metric(&relay, "turn_dropped_channel_data_unbound", "").await;
-            unbound + metric(&relay, "userspace_dropped", "former_path").await == MOVES as u64
-        },
-    )
-    .await;
     assert!(peer.is_empty());
     assert_eq!(
         metric(&relay, "turn_allocations_moved", "").await,
@@ -56,7 +46,7 @@ async fn what_a_client_sends_by_the_path_it_left_arrives_whichever_worker_hears_
     );
     let passed_on = metric(&relay, "former_path_messages", "").await;
     assert!(
-        passed_on > 0 && passed_on <= 7 * MOVES as u64,
+        passed_on > 0 && passed_on <= 6 * MOVES as u64,
         "{passed_on}"
     );
     assert_eq!(relay.sessions().await.len(), 1);

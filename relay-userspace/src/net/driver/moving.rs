@@ -130,6 +130,8 @@ impl Driver {
     }
 
     fn lose(&mut self, context: &Context<'_>, departed: &Departed) {
+        self.server.lost(departed);
+        self.introduce(context);
         for relayed in departed.relayed() {
             self.ports.remove(&relayed);
             context.shared.fastpath.close_port(relayed);

@@ -102,6 +102,8 @@ fn the_former_path_is_taken_from_until_the_new_one_is_used() {
     );
     assert!(data(&mut s, &alice()) && data(&mut s, &alice()));
     assert!(data(&mut s, &away(1111)));
+    assert!(data(&mut s, &alice()), "overtaken on the way");
+    s.advance(1);
     assert!(!data(&mut s, &alice()));
 
     let (mut s, ticket) = alone();
@@ -129,11 +131,51 @@ fn the_shield_knows_the_former_path_as_long_as_it_is_taken_from() {
         refresh(&mut s, &away(1111), &ticket, &moved);
         assert!(known(&mut s, &alice()).is_empty());
         match uses_the_new_one {
-            true => assert!(data(&mut s, &away(1111))),
+            true => {
+                assert!(data(&mut s, &away(1111)));
+                s.advance(1);
+            }
             false => s.advance(30),
         }
         assert_eq!(known(&mut s, &alice()), [false]);
     }
+}
+
+#[test]
+fn the_shield_knows_a_client_and_its_peers_while_they_are_between_two_workers() {
+    let (mut s, ticket) = with_channel(worker(1));
+    s.server.take_acquaintances();
+    let id = s.server.allocations().next().unwrap().id;
+    let mut other = worker(0);
+    let departed = s.server.depart(id, 1).expect("it has been issued");
+    assert!(s.server.take_acquaintances().is_empty(), "still known");
+    let request = other.request(&away(1111), REFRESH, &[&self::ticket(&ticket)]);
+    other
+        .server
+        .fetched(other.now, away(1111).tuple, &request, Some(departed));
+    let met = other.server.take_acquaintances();
+    assert!(
+        met.iter()
+            .all(|a| a.is_known && a.remote.ip() == away(1111).tuple.client.ip())
+    );
+    other.server.kill(other.now, id);
+    // The client at both of its places, and the peer.
+    let parted = other.server.take_acquaintances();
+    assert!(
+        parted.iter().all(|a| !a.is_known) && parted.len() == 5,
+        "{parted:?}"
+    );
+
+    let (mut s, _) = with_channel(worker(1));
+    let id = s.server.allocations().next().unwrap().id;
+    let departed = s.server.depart(id, 1).expect("it has been issued");
+    s.server.take_acquaintances();
+    s.server.lost(&departed);
+    assert_eq!(
+        s.server.take_acquaintances().len(),
+        3,
+        "the client and its peer"
+    );
 }
 
 #[test]
