@@ -26,7 +26,7 @@ use workers::Workers;
 
 use crate::api;
 use crate::config::{self, Config, Forward};
-use crate::journal::{Entry, Key};
+use crate::journal::{Entry, GivenLimit, Key};
 use crate::net::control::Request;
 use crate::net::shared::Shared;
 use crate::net::stats::{self, Stat};
@@ -70,14 +70,17 @@ impl Relay {
             relay.shutdown().await;
             return Err(error);
         }
-        for forward in inherited {
+        for forward in inherited.forwards {
             relay.inherit(forward).await;
         }
         for id in relay.inner.forwards.lapsed() {
-            if let Some(journal) = &relay.inner.shared.journal {
-                journal.forget(Key::Session(id));
-            }
+            relay.forget(Key::Session(id));
         }
+        let police = &relay.inner.shared.police;
+        let limits = inherited.limits.iter();
+        limits
+            .filter_map(|given| given.lapsed(police))
+            .for_each(|key| relay.forget(key));
         relay.inner.shared.pool.heirs_are_done();
         relay.inner.shared.fastpath.restored();
         Ok(relay)
@@ -156,13 +159,15 @@ impl Relay {
             .find(|session| session.id == id)
     }
 
-    /// Ends a session at once: of a TURN session its whole allocation, of a forward that session.
+    /// Ends a session for good: of a TURN session its whole allocation, of a forward that session.
     pub async fn kill(&self, id: api::SessionId) -> bool {
-        self.inner
+        let answers = self
+            .inner
             .workers
             .ask(|reply| Request::Kill(id, reply))
-            .await
-            .contains(&true)
+            .await;
+        self.settle().await;
+        answers.contains(&true)
     }
 
     /// What is limited, and for whom.
@@ -195,12 +200,17 @@ impl Relay {
         }
     }
 
-    /// Takes effect on what runs, in the kernel and in userspace, before it returns; lasts until this process ends.
+    /// Takes effect on what runs, in the kernel and in userspace, before it returns, and outlives this process.
     /// False: no such session.
-    pub fn set_limit(&self, request: api::LimitRequest) -> bool {
+    pub async fn set_limit(&self, request: api::LimitRequest) -> bool {
         let Inner { shared, .. } = &*self.inner;
-        let changed = shared.police.change(request.of, request.limit);
+        let api::LimitRequest { of, limit } = request;
+        let changed = shared.police.change(of.clone(), limit);
         shared.fastpath.limits_changed();
+        if changed {
+            self.keep(Entry::Limit(GivenLimit { of, limit }));
+            self.settle().await;
+        }
         changed
     }
 
@@ -211,17 +221,20 @@ impl Relay {
             .forwards
             .add(forward.clone(), Unresolved::Refuse)
             .await?;
-        self.keep(Forward {
+        self.keep(Entry::Forward(Forward {
             listen: view.listen,
             ..forward
-        });
+        }));
+        self.settle().await;
         Ok(view)
     }
 
     /// Ends the forward and all of its sessions. False: no forward has that name.
     pub async fn forward_remove(&self, name: &str) -> bool {
-        self.forget(name);
-        self.inner.forwards.remove(name).await
+        self.forget(Key::Forward(name.to_owned()));
+        let removed = self.inner.forwards.remove(name).await;
+        self.settle().await;
+        removed
     }
 
     pub async fn forwards(&self) -> Vec<api::ForwardView> {
@@ -260,29 +273,34 @@ impl Relay {
         let added = self.inner.forwards.add(forward, Unresolved::KeepTrying);
         if let Err(error) = added.await {
             tracing::warn!(%error, name, "a forward of the last process does not go on");
-            self.forget(&name);
+            self.forget(Key::Forward(name));
         }
     }
 
-    /// Only what an operator adds: a configured forward is in the configuration.
-    fn keep(&self, forward: Forward) {
+    /// Only what an operator says while the relay runs: the rest is in the configuration.
+    fn keep(&self, entry: Entry) {
         if let Some(journal) = &self.inner.shared.journal {
-            journal.keep(Entry::Forward(forward));
+            journal.keep(entry);
         }
     }
 
-    fn forget(&self, forward: &str) {
+    fn forget(&self, key: Key) {
         if let Some(journal) = &self.inner.shared.journal {
-            journal.forget(Key::Forward(forward.to_owned()));
+            journal.forget(key);
+        }
+    }
+
+    /// Returns when the next process would know everything so far.
+    async fn settle(&self) {
+        if let Some(journal) = &self.inner.shared.journal {
+            journal.settled().await;
         }
     }
 
     /// Leaves the sessions to the kernel and to the next process: nothing is ended, nothing more is served. The process
     /// must end after it.
-    pub fn leave(self) {
-        if let Some(journal) = &self.inner.shared.journal {
-            journal.flush();
-        }
+    pub async fn leave(self) {
+        self.settle().await;
         // Dropping the last handle would end the workers' sessions one by one.
         std::mem::forget(self);
     }
@@ -291,7 +309,7 @@ impl Relay {
     pub async fn shutdown(self) {
         self.inner.tasks.iter().for_each(AbortHandle::abort);
         for forward in self.inner.forwards.views().await {
-            self.forget(&forward.name);
+            self.forget(Key::Forward(forward.name));
         }
         self.inner.forwards.remove_all().await;
         self.inner.workers.end().await;

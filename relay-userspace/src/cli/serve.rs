@@ -99,7 +99,7 @@ pub async fn serve(global: &Global, flags: &ServeFlags) -> Result<(), Failure> {
     readiness.stopping();
     if end == End::Leave && survives {
         tracing::info!("leaving: sessions wait for the next relay");
-        relay.leave();
+        relay.leave().await;
         return Ok(());
     }
     tracing::info!("stopping");

@@ -1,8 +1,9 @@
 //! Carries out what the TURN server orders: the only file that knows both the protocol and the kernel.
 //! Decides nothing; orders are carried out strictly in order, so that a session is gone from the kernel before the
-//! answer that says so leaves.
+//! answer that says so leaves, and gone from the journal as well.
 
 mod clients;
+mod held;
 pub mod moving;
 mod relay_port;
 mod stream;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clients::Clients;
+use held::{Answer, Held};
 use relay_port::{Books, RelayPort};
 
 use super::batch::Batch;
@@ -40,6 +42,7 @@ pub struct Driver {
     /// The relayed address and the peer of each channel.
     channels: HashMap<SessionId, (SocketAddr, SocketAddr)>,
     framed: Vec<u8>,
+    held: Held,
     tcp: tcp::TcpRelay,
 }
 
@@ -55,6 +58,7 @@ impl Driver {
             ports: HashMap::new(),
             channels: HashMap::new(),
             framed: Vec::new(),
+            held: Held::default(),
             tcp: tcp::TcpRelay::default(),
         }
     }
@@ -152,10 +156,12 @@ impl Driver {
     pub fn handle_timeout(&mut self, context: &mut Context<'_>) {
         self.server.handle_timeout(context.now);
         self.carry_out(context);
+        self.release_late(context);
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.server.poll_timeout()
+        let timeouts = [self.server.poll_timeout(), self.held.due()];
+        timeouts.into_iter().flatten().min()
     }
 
     pub fn server(&self) -> &Server {
@@ -185,9 +191,10 @@ impl Driver {
 
     fn carry_out(&mut self, context: &mut Context<'_>) {
         self.introduce(context);
+        let mut answers = Vec::new();
         while let Some(command) = self.server.next_command() {
             match command {
-                Command::Send { to, bytes } => self.clients.answer(context, to, &bytes),
+                Command::Send { to, bytes } => answers.push(Answer { to, bytes }),
                 Command::BindRelay {
                     allocation,
                     family,
@@ -273,7 +280,8 @@ impl Driver {
                 }
             }
         }
-        self.remember(context);
+        let commit = self.remember(context);
+        self.answer(context, commit, answers);
         context
             .stats
             .set(Stat::Allocations, self.server.allocation_count() as u64);
