@@ -66,6 +66,8 @@ pub struct TurnClient {
     pub relayed: SocketAddr,
     login: request::Login,
     requests_sent: u64,
+    /// Of each request at once, as if it had been repeated.
+    pub copies: usize,
     /// Data that came while an answer was awaited.
     early: Vec<FromPeer>,
 }
@@ -99,6 +101,7 @@ impl TurnClient {
             relayed: server,
             login,
             requests_sent: 0,
+            copies: 1,
             early: Vec::new(),
         };
         let family = if ipv4 {
@@ -226,7 +229,7 @@ impl TurnClient {
     fn exchange(&mut self, request: &Request) -> Result<Answer> {
         let (bytes, transaction) = request.encode(&self.login)?;
         for attempt in 0..TRANSMISSIONS {
-            self.send_request(&bytes)?;
+            (0..self.copies).try_for_each(|_| self.send_request(&bytes))?;
             let end = Instant::now() + RETRANSMIT * 2u32.pow(attempt);
             while let Some(packet) = self.packet_until(end)? {
                 match Message::from_bytes(&packet) {

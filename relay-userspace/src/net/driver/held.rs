@@ -42,7 +42,8 @@ impl Held {
 }
 
 impl Driver {
-    /// Sends answers, or has them wait for `commit`.
+    /// Sends answers, or has them wait for `commit`, and behind all that wait already: an answer to a repetition says
+    /// what the first one says.
     pub(super) fn answer(
         &mut self,
         context: &mut Context<'_>,
@@ -50,6 +51,8 @@ impl Driver {
         answers: Vec<Answer>,
     ) {
         let due = context.now.mono + PATIENCE;
+        let before = self.held.answers.back().map(|waiting| waiting.commit);
+        let commit = commit.max(before);
         for answer in answers {
             match commit {
                 None => self.clients.answer(context, answer.to, &answer.bytes),
