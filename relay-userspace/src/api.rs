@@ -288,6 +288,9 @@ pub struct StatusReport {
 pub struct Reloaded {
     /// In use from now on.
     pub certificates: usize,
+    /// Keys of the configuration that changed and are in use from now on.
+    #[serde(default)]
+    pub applied: Vec<String>,
     /// Keys of the configuration that changed and do nothing yet.
     pub needs_restart: Vec<String>,
 }

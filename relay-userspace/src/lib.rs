@@ -20,6 +20,7 @@ mod monotonic;
 pub mod forward;
 pub mod stream;
 
+mod file_mark;
 mod kept;
 pub mod tls;
 

@@ -2,6 +2,7 @@
 
 mod start;
 
+mod adopt;
 mod doors;
 mod forwards;
 mod heritage;
@@ -13,7 +14,7 @@ mod likely;
 pub mod sample;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Instant;
 
 use futures_util::future::try_join_all;
@@ -26,11 +27,13 @@ use workers::Workers;
 
 use crate::api;
 use crate::config::{self, Config, Forward};
+use crate::credentials::Credentials;
 use crate::journal::{Entry, Key};
 use crate::net::control::Request;
 use crate::net::shared::Shared;
 use crate::net::stats::{self, Stat};
 use crate::tls::{CertificateFiles, TlsFault};
+use crate::turn;
 
 /// A cheap handle to everything that runs.
 #[derive(Clone)]
@@ -49,6 +52,8 @@ struct Inner {
     cards: Vec<api::Card>,
     shield: config::Shield,
     shared: Arc<Shared>,
+    turn: Arc<turn::Shared>,
+    credentials: RwLock<Arc<Credentials>>,
     workers: Arc<Workers>,
     forwards: Forwards,
     tasks: [AbortHandle; 2],

@@ -9,6 +9,7 @@ use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::StatusCode;
 use axum::routing::{delete, get, post};
 use axum::{Router, response::IntoResponse};
+use futures_util::future::BoxFuture;
 
 use super::refusal::Refusal;
 use super::{ice, request};
@@ -16,7 +17,6 @@ use crate::api::{
     Change, Count, CredentialsRequest, ForwardRequest, ForwardView, IceServer, LimitRequest,
     LimitsView, Reloaded, Session, SessionId, StatusReport,
 };
-use crate::credentials::Credentials;
 use crate::relay::Relay;
 
 /// The largest body that means something is a forward with a long allow list.
@@ -28,8 +28,6 @@ type Asked = State<Arc<Office>>;
 /// What the routes answer from.
 pub struct Office {
     pub relay: Relay,
-    /// Makes time-limited credentials, when a shared secret is configured.
-    pub credentials: Credentials,
     pub admin_socket: String,
     pub metrics: Option<std::net::SocketAddr>,
     pub warnings: Vec<String>,
@@ -38,7 +36,7 @@ pub struct Office {
 }
 
 /// What changed, or why nothing did.
-pub type Reload = Box<dyn Fn() -> Result<Reloaded, String> + Send + Sync>;
+pub type Reload = Box<dyn Fn() -> BoxFuture<'static, Result<Reloaded, String>> + Send + Sync>;
 
 pub fn router(office: Office) -> Router {
     Router::new()
@@ -157,12 +155,13 @@ async fn credentials(
         ttl: Duration::from_secs(wish.ttl_seconds),
         unix_now: unix_now(),
     };
-    let servers = ice::servers(&office.credentials, wish, &reach);
+    let servers = ice::servers(&office.relay.credentials(), wish, &reach);
     servers.map(Json).ok_or(Refusal::NoSecret)
 }
 
 async fn reload(State(office): Asked) -> Answer<Reloaded> {
-    (office.reload)().map(Json).map_err(Refusal::NotReloaded)
+    let done = (office.reload)().await;
+    done.map(Json).map_err(Refusal::NotReloaded)
 }
 
 async fn counters(State(office): Asked) -> Json<Vec<Count>> {

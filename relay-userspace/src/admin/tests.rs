@@ -11,7 +11,6 @@ use crate::api::{
     CredentialsRequest, ForwardRequest, ForwardView, IceServer, Reloaded, Session, StatusReport,
 };
 use crate::config::Config;
-use crate::credentials::Credentials;
 use crate::relay::Relay;
 use crate::secret::Secret;
 
@@ -39,16 +38,15 @@ async fn run(secret: Option<&str>) -> Running {
         .into_iter()
         .map(|text| Secret::new(text.to_owned()))
         .collect();
-    let auth = config.auth.clone();
     let relay = Relay::start(config).await.expect("the relay starts");
     let reloaded = Reloaded {
         certificates: 1,
+        applied: Vec::new(),
         needs_restart: vec!["workers".to_owned()],
     };
     let office = Office {
-        reload: Box::new(move || Ok(reloaded.clone())),
+        reload: Box::new(move || Box::pin(std::future::ready(Ok(reloaded.clone())))),
         relay: relay.clone(),
-        credentials: Credentials::new(&auth),
         admin_socket: path.display().to_string(),
         metrics: None,
         warnings: vec!["no metrics".to_owned()],

@@ -36,6 +36,9 @@ pub async fn reload(global: &Global, read: Read) -> Result<(), Failure> {
         return output::json(&done);
     }
     output::line(&format!("{} certificates in use", done.certificates))?;
+    if !done.applied.is_empty() {
+        output::line(&format!("changed and in use: {}", done.applied.join(", ")))?;
+    }
     match done.needs_restart.is_empty() {
         true => Ok(()),
         false => output::line(&format!(

@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json};
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
 use super::value::{bit_rate_text, duration_text};
-use super::{Forward, LogFormat, Settings, XdpMode};
+use super::{Caps, Forward, LogFormat, Settings, SharedSecrets, XdpMode};
 use crate::police::{Limit, Limits};
 
 const HIDDEN: &str = "***";
@@ -61,6 +61,8 @@ pub fn toml(settings: &Settings) -> DocumentMut {
         ("realm", value(&config.auth.realm)),
         ("secrets", list(config.auth.secrets.iter().map(|_| HIDDEN))),
     ]);
+    auth["strict_expiry"] = value(config.auth.strict_expiry);
+    auth["shared"] = tables(config.auth.shared.iter().map(shared_secrets));
     auth["users"] = tables(config.auth.users.iter().map(|user| {
         [("name", value(&user.name)), ("password", value(HIDDEN))]
             .into_iter()
@@ -89,6 +91,16 @@ pub fn toml(settings: &Settings) -> DocumentMut {
             number(limits.unauthenticated_per_second as usize),
         ),
     ]);
+    for (key, most) in [
+        ("permissions_per_user", limits.permissions_per_user),
+        ("channels_per_user", limits.channels_per_user),
+        ("permissions", limits.permissions),
+        ("channels", limits.channels),
+    ] {
+        if let Some(most) = most {
+            root["limits"][key] = number(most);
+        }
+    }
     root["rates"] = Item::Table(rates(&config.rates));
     let shield = &config.shield;
     root["shield"] = section([
@@ -138,6 +150,46 @@ pub fn json(settings: &Settings) -> Json {
     table_json(toml(settings).as_table())
 }
 
+/// A file's secrets are among `secrets`: where they are from does not matter any more.
+fn shared_secrets(group: &SharedSecrets) -> Table {
+    let mut table: Table = [
+        ("id", value(&group.id)),
+        ("secrets", list(group.secrets.iter().map(|_| HIDDEN))),
+    ]
+    .into_iter()
+    .collect();
+    let Caps {
+        allocations,
+        channels,
+        permissions,
+    } = group.caps;
+    for (key, most) in [
+        ("allocations", allocations),
+        ("channels", channels),
+        ("permissions", permissions),
+    ] {
+        if let Some(most) = most {
+            table[key] = number(most);
+        }
+    }
+    table.extend(limit(&group.limit, "bits", "packets"));
+    table
+}
+
+fn limit(
+    limit: &Limit,
+    bits: &'static str,
+    packets: &'static str,
+) -> impl Iterator<Item = (&'static str, Item)> + use<> {
+    let bits = limit
+        .bits_per_second
+        .map(|n| (bits, value(bit_rate_text(n))));
+    let packets = limit
+        .packets_per_second
+        .map(|n| (packets, number(usize::try_from(n).unwrap_or(usize::MAX))));
+    bits.into_iter().chain(packets)
+}
+
 fn forward(forward: &Forward) -> Table {
     [
         ("name", value(&forward.name)),
@@ -153,17 +205,9 @@ fn forward(forward: &Forward) -> Table {
 
 /// What is not limited is left out.
 fn rates(limits: &Limits) -> Table {
-    let limit = |limit: &Limit, bits: &'static str, packets: &'static str| {
-        let bits = limit
-            .bits_per_second
-            .map(|n| (bits, value(bit_rate_text(n))));
-        let packets = limit
-            .packets_per_second
-            .map(|n| (packets, number(usize::try_from(n).unwrap_or(usize::MAX))));
-        bits.into_iter().chain(packets)
-    };
     let mut table: Table = limit(&limits.session, "session_bits", "session_packets")
         .chain(limit(&limits.user, "user_bits", "user_packets"))
+        .chain(limit(&limits.total, "total_bits", "total_packets"))
         .chain([("burst", value(duration_text(limits.burst)))])
         .collect();
     let mut users: Vec<_> = limits.users.iter().collect();

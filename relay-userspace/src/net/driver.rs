@@ -30,7 +30,7 @@ use crate::api;
 use crate::fastpath::SessionId;
 use crate::police::{DOWN, UP};
 use crate::turn::{
-    AllocationId, BindFault, Command, Family, FiveTuple, PortWish, Server, Transport,
+    AllocationId, BindFault, Command, Family, FiveTuple, PortWish, Rules, Server, Transport,
 };
 
 pub struct Driver {
@@ -151,6 +151,11 @@ impl Driver {
 
     pub fn handle_timeout(&mut self, context: &mut Context<'_>) {
         self.server.handle_timeout(context.now);
+        self.carry_out(context);
+    }
+
+    pub fn adopt(&mut self, context: &mut Context<'_>, rules: Rules) {
+        self.server.adopt(context.now, rules);
         self.carry_out(context);
     }
 

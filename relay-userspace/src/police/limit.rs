@@ -23,6 +23,9 @@ pub struct Limits {
     pub user: Limit,
     /// Of users that have one of their own.
     pub users: HashMap<String, Limit>,
+    /// Of all users together, and of those of a group of shared secrets: shared out fairly.
+    pub total: Limit,
+    pub groups: HashMap<String, Limit>,
     /// How far ahead of its rate a sender may be.
     pub burst: Duration,
 }

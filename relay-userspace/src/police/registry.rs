@@ -128,21 +128,27 @@ impl Police {
                     single.insert(id, limit);
                 }
             }
-            let known = |weak: &Weak<Metered>| weak.upgrade();
-            let mut all: Vec<_> = state.users.values().filter_map(known).collect();
-            all.extend(state.sessions.values().filter_map(known));
-            all.extend(state.others.values().filter_map(known));
-            let rated = |metered: Arc<Metered>| {
-                let limit = state.limit_of(metered.key());
-                (metered, limit)
-            };
-            all.into_iter().map(rated).collect::<Vec<_>>()
+            state.rated()
         };
+        self.rate(concerned);
+        true
+    }
+
+    /// Every limit but those of single sessions, at once on everything that runs.
+    pub fn replace(&self, limits: Limits) {
+        let concerned = {
+            let mut state = self.inner.lock();
+            state.limits = limits;
+            state.rated()
+        };
+        self.rate(concerned);
+    }
+
+    fn rate(&self, concerned: Vec<(Arc<Metered>, Limit)>) {
         let burst = self.limits().burst;
         for (metered, limit) in concerned {
             metered.set(limit.rate(burst, self.inner.clock.hz()));
         }
-        true
     }
 
     pub fn limits(&self) -> Limits {
@@ -224,6 +230,19 @@ impl Police {
 }
 
 impl State {
+    /// Every meter in force and its limit. Upgraded under the lock: to be dropped after it.
+    fn rated(&self) -> Vec<(Arc<Metered>, Limit)> {
+        let known = |weak: &Weak<Metered>| weak.upgrade();
+        let mut all: Vec<_> = self.users.values().filter_map(known).collect();
+        all.extend(self.sessions.values().filter_map(known));
+        all.extend(self.others.values().filter_map(known));
+        let rated = |metered: Arc<Metered>| {
+            let limit = self.limit_of(metered.key());
+            (metered, limit)
+        };
+        all.into_iter().map(rated).collect()
+    }
+
     fn limit_of(&self, key: &Key) -> Limit {
         match key {
             Key::User(name) => self.limits.of_user(name),

@@ -3,7 +3,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::num::NonZero;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -27,7 +27,7 @@ use crate::police::Police;
 use crate::policy::PeerPolicy;
 use crate::stream::queue::Limits;
 use crate::tls::Certificates;
-use crate::turn::{self, RelayFamilies, ServerConfig};
+use crate::turn::{self, Ceilings, RelayFamilies, ServerConfig};
 
 /// How often ports of reservations nobody came for are looked for, and new addresses of the host.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
@@ -85,6 +85,7 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
         credentials: Arc::new(Credentials::new(&config.auth)),
         policy: Arc::clone(&policy),
         limits: config.limits.clone(),
+        strict_expiry: config.auth.strict_expiry,
         shared: turn::Shared::new(&config.limits, &config.shield, seed),
         advertise: shared.addresses.advertise.clone(),
         relay_families: families(&shared.addresses, &all),
@@ -96,6 +97,8 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
         // Forward sessions have the other half of the ids.
         worker_count: 2 * count,
     };
+    turn.shared
+        .set_ceilings(Ceilings::new(&config.limits, &config.auth));
     let mut restored = heritage.remembered.allocations_by_worker(count);
     let mut threads = Vec::with_capacity(count);
     let sockets = listeners.into_iter().zip(doors.listeners);
@@ -153,6 +156,8 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
         cards,
         shield: config.shield,
         shared,
+        turn: turn.shared,
+        credentials: RwLock::new(turn.credentials),
         workers,
         forwards,
         tasks,

@@ -11,6 +11,7 @@ use turn_types::attribute::{
     RequestedTransport, ReservationToken as TokenAttribute,
 };
 
+use super::adopt::lifetime_until;
 use super::allocation::{Allocation, Binding, Granted, Relay};
 use super::answer::{self, Reject, Success};
 use super::auth::User;
@@ -69,13 +70,13 @@ impl Server {
             return Err(Reject::FamilyUnsupported);
         }
         let lifetime = self.lifetime(optional::<Lifetime>(message)?.map(|wanted| wanted.seconds()));
-        let place = match self
-            .config
-            .shared
-            .admit_allocation(&user.name, from.client.ip())
-        {
+        let place = match self.config.shared.admit_allocation(
+            &user.name,
+            user.grantor.group(),
+            from.client.ip(),
+        ) {
             Ok(place) => place,
-            Err(Full::User) => return Err(Reject::QuotaReached),
+            Err(Full::User | Full::Group) => return Err(Reject::QuotaReached),
             Err(Full::Total) => return Err(Reject::InsufficientCapacity),
         };
         let token = match port {
@@ -84,11 +85,15 @@ impl Server {
         };
         let id = self.ids.allocation();
         let expires = now.mono + Duration::from_secs(lifetime.into());
+        let expires = self.within_credential(now, expires, user.expires);
+        let lifetime = lifetime.min(lifetime_until(now, expires));
         let slot = self.table.insert(Allocation {
             id,
             tuple: from,
             username: user.username,
             key: user.key,
+            grantor: user.grantor,
+            credential_expires: user.expires,
             place,
             granted: Granted {
                 transaction: message.transaction_id(),

@@ -10,7 +10,7 @@ use super::answer::{OFFERED, Reject};
 use super::identity::{FiveTuple, Now};
 use super::message::{optional, required};
 use super::server::Server;
-use crate::credentials::{Algorithm, Integrity, LongTermKey};
+use crate::credentials::{Algorithm, Grantor, Integrity, LongTermKey, Proof};
 
 /// A user whose integrity was valid.
 #[derive(Debug)]
@@ -19,6 +19,9 @@ pub(super) struct User {
     /// The username without its expiry.
     pub name: String,
     pub key: LongTermKey,
+    pub grantor: Grantor,
+    /// When the credential does (Unix seconds).
+    pub expires: Option<u64>,
 }
 
 /// Why somebody is no user.
@@ -94,6 +97,8 @@ impl Server {
             username: allocation.username.clone(),
             name: allocation.place.user().to_owned(),
             key: allocation.key.clone(),
+            grantor: allocation.grantor.clone(),
+            expires: allocation.credential_expires,
         })
     }
 
@@ -120,12 +125,14 @@ impl Server {
             .expires
             .is_some_and(|expires| expires <= now.unix);
         let owner = || message.has_method(REFRESH) && self.owns_ticket(now, message, username);
-        let mut keys = candidates.keys.into_iter();
-        let key = keys.find(|key| key.proves(message))?;
+        let mut proofs = candidates.proofs.into_iter();
+        let Proof { key, grantor } = proofs.find(|proof| proof.key.proves(message))?;
         (!expired || owner()).then(|| User {
             username: username.to_owned(),
             name: candidates.name.to_owned(),
             key,
+            grantor,
+            expires: candidates.expires,
         })
     }
 }

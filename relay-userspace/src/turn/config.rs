@@ -10,12 +10,24 @@ use crate::config::Limits;
 use crate::credentials::Credentials;
 use crate::policy::PeerPolicy;
 
+/// What of it can change while the server runs.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// Of the same realm.
+    pub credentials: Arc<Credentials>,
+    pub limits: Limits,
+    /// Whether allocations end with the credential that made them.
+    pub strict_expiry: bool,
+}
+
 #[derive(Clone)]
 pub struct ServerConfig {
     /// Carries the realm.
     pub credentials: Arc<Credentials>,
     pub policy: Arc<PeerPolicy>,
     pub limits: Limits,
+    /// Whether allocations end with the credential that made them.
+    pub strict_expiry: bool,
     /// Quotas and flood limits over all workers: make one [`Shared`] and clone the `Arc`.
     pub shared: Arc<Shared>,
     pub relay_families: RelayFamilies,

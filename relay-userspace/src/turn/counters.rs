@@ -27,6 +27,7 @@ counters! {
     AllocationsExpired "turn_allocations_expired" "Allocations that ended because nobody refreshed them.";
     AllocationsDeleted "turn_allocations_deleted" "Allocations ended by their client.";
     AllocationsKilled "turn_allocations_killed" "Allocations ended by the operator.";
+    AllocationsRevoked "turn_allocations_revoked" "Allocations ended because their user, password or secret was removed from the configuration.";
     AllocationsDisconnected "turn_allocations_disconnected" "Allocations that ended with the connection of their client.";
     AllocationsMoved "turn_allocations_moved" "Moves of an allocation to another 5-tuple of its client, by mobility ticket.";
     Refreshed "turn_refreshed" "Refresh requests that gave an allocation a new lifetime.";

@@ -23,6 +23,7 @@ impl Server {
                 }
                 Timer::Permission(slot, peer) => {
                     self.table[slot].permissions.remove(&peer);
+                    self.settle(slot);
                     self.note_peer(slot, peer, false);
                 }
                 Timer::Channel(slot, number) => self.end_channel(slot, number),
@@ -122,6 +123,7 @@ impl Server {
                 self.commands.push_back(Command::RemoveSession { session });
             }
         }
+        self.settle(slot);
         let allocation = self.table[slot].id;
         if let Some(relayed) = self.table.remove_relayed(slot, family) {
             self.commands.push_back(Command::ReleaseRelay {
@@ -156,6 +158,7 @@ impl Server {
         };
         let Some(session) = channel.session.take() else {
             channels.remove(number);
+            self.settle(slot);
             return;
         };
         let quarantine = channel.due();

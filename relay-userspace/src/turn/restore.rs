@@ -9,6 +9,7 @@ use super::saved::{SavedAllocation, SavedChannel};
 use super::server::Server;
 use super::table::Slot;
 use super::timer::Timer;
+use crate::credentials::Proof;
 use crate::fastpath::SessionId;
 
 /// Why an allocation does not go on.
@@ -64,21 +65,24 @@ impl Server {
         let credentials = &self.config.credentials;
         let user = credentials.candidates(&saved.username, saved.algorithm);
         let user = user.ok_or(Lapsed::UnknownUser)?;
-        let key = user
-            .keys
+        let proof = user
+            .proofs
             .into_iter()
-            .find(|key| key.print() == saved.key_print);
-        let key = key.ok_or(Lapsed::UnknownUser)?;
-        let place = self
-            .config
-            .shared
-            .admit_allocation(user.name, saved.client.ip());
+            .find(|proof| proof.key.print() == saved.key_print);
+        let Proof { key, grantor } = proof.ok_or(Lapsed::UnknownUser)?;
+        let place =
+            self.config
+                .shared
+                .admit_allocation(user.name, grantor.group(), saved.client.ip());
         let place = place.map_err(|_| Lapsed::NoRoom)?;
+        let expires = self.within_credential(now, saved.expires, user.expires);
         let slot = self.table.insert(Allocation {
             id,
             tuple,
             username: saved.username.clone(),
             key,
+            grantor,
+            credential_expires: user.expires,
             place,
             granted: Granted {
                 transaction: saved.transaction(),
@@ -96,7 +100,7 @@ impl Server {
                 former: None,
             }),
             created: saved.created,
-            expires: saved.expires,
+            expires,
             permissions: std::collections::HashMap::with_hasher(self.hash),
             channels: Channels::new(self.hash),
         });
@@ -104,7 +108,7 @@ impl Server {
             self.table.add_relayed(slot, relayed);
         }
         self.meet_client(slot);
-        self.timers.set(saved.expires, Timer::Allocation(slot));
+        self.timers.set(expires, Timer::Allocation(slot));
         self.restore_permissions(now, slot, saved);
         for channel in &saved.channels {
             self.restore_channel(now, slot, channel);
@@ -116,7 +120,8 @@ impl Server {
         for permission in &saved.permissions {
             let (peer, expires) = (permission.peer, permission.expires);
             let allowed = self.config.policy.check_address(peer).is_ok();
-            if allowed && expires > now.mono {
+            let may = allowed && expires > now.mono;
+            if may && self.table[slot].place.grow(0, 1).is_ok() {
                 self.table[slot].permissions.insert(peer, expires);
                 self.timers.set(expires, Timer::Permission(slot, peer));
                 self.note_peer(slot, peer, true);
@@ -140,6 +145,10 @@ impl Server {
         let Some(relayed) = allocation.held.facing(peer.ip()) else {
             return;
         };
+        if self.table[slot].place.grow(1, 0).is_err() {
+            return;
+        }
+        let allocation = &self.table[slot];
         if let Some(session) = channel.session {
             self.commands.push_back(Command::InstallSession {
                 session,
