@@ -56,7 +56,7 @@ struct Inner {
     credentials: RwLock<Arc<Credentials>>,
     workers: Arc<Workers>,
     forwards: Forwards,
-    tasks: [AbortHandle; 2],
+    tasks: [AbortHandle; 3],
 }
 
 impl Relay {

@@ -239,14 +239,18 @@ impl Driver {
                 }
                 Command::InstallSession {
                     session,
+                    allocation,
                     transport,
                     spec,
-                    ..
                 } => {
                     let (relayed, peer) = (spec.far.local, spec.far.remote);
                     self.channels.insert(session, (relayed, peer));
                     let shared = context.shared;
                     let port = self.ports.get_mut(&relayed);
+                    if let (Some(port), group @ Some(_)) = (&port, self.server.group_of(allocation))
+                    {
+                        shared.police.belongs(port.user(), group);
+                    }
                     let pass = shared
                         .police
                         .session(session, port.as_ref().map(|port| port.user()));
@@ -314,6 +318,8 @@ impl Driver {
         let socket = Rc::new(Socket::of_pool(bound).map_err(|_| BindFault::Refused)?);
         let task = receive::spawn(context.worker, Rc::clone(&socket), Role::RelayPort(relayed));
         context.shared.fastpath.open_flow_port(relayed);
+        let group = self.server.group_of(allocation);
+        context.shared.police.belongs(&user, group);
         let pass = context.shared.police.allocation(&user);
         let port = RelayPort::new(allocation, socket, task, Books::new(user, pass));
         self.ports.insert(relayed, port);

@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::budget::{Levels, Member};
 use super::clock::MeterClock;
 use super::limit::{Limit, Limits};
 use super::metered::{Metered, Pass};
@@ -26,7 +28,7 @@ pub(super) struct Inner {
     state: Mutex<State>,
 }
 
-struct State {
+pub(super) struct State {
     limits: Limits,
     /// Limits given to single sessions that run, or ran: no other ever has their id.
     single: HashMap<SessionId, Limit>,
@@ -35,6 +37,9 @@ struct State {
     /// Of allocations, for what goes outside their channels.
     others: HashMap<u64, Weak<Metered>>,
     next_other: u64,
+    /// The group of secrets of users that have meters.
+    groups: HashMap<Arc<str>, Arc<str>>,
+    levels: Levels,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +61,9 @@ pub enum Change {
     /// A session that runs.
     Session(u64),
 }
+
+/// Users, what they share, and what each group does.
+pub(super) type Shared = (Vec<Member>, Limit, Vec<(Arc<str>, Limit)>);
 
 /// A user who has sessions now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +88,8 @@ impl Police {
             sessions: HashMap::new(),
             others: HashMap::new(),
             next_other: 0,
+            groups: HashMap::new(),
+            levels: Levels::default(),
         };
         let inner = Inner {
             table,
@@ -104,6 +114,39 @@ impl Police {
             Key::Other(state.next_other)
         };
         self.enter(key, Some(user))
+    }
+
+    /// Which secrets `user` came with last; call it before the user's first session.
+    pub fn belongs(&self, user: &str, group: Option<&Arc<str>>) {
+        let mut state = self.inner.lock();
+        match group {
+            Some(group) => drop(state.groups.insert(user.into(), Arc::clone(group))),
+            None => drop(state.groups.remove(user)),
+        }
+    }
+
+    /// Who shares what, in this round; `None`: nothing is shared.
+    pub(super) fn members(&self) -> Option<Shared> {
+        let state = self.inner.lock();
+        if !state.limits.is_shared() {
+            return None;
+        }
+        let member = |(name, metered): (&Arc<str>, &Weak<Metered>)| {
+            Some(Member {
+                metered: metered.upgrade()?,
+                own: state.limits.of_user(name),
+                group: state.groups.get(name).cloned(),
+            })
+        };
+        let members = state.users.iter().filter_map(member).collect();
+        let groups = state.limits.groups.iter();
+        let groups = groups.map(|(name, limit)| (name.as_str().into(), *limit));
+        Some((members, state.limits.total, groups.collect()))
+    }
+
+    /// For users that come before the next round.
+    pub(super) fn keep(&self, levels: Levels) {
+        self.inner.lock().levels = levels;
     }
 
     /// Takes effect at once on everything that runs. False: no session of that id runs.
@@ -243,9 +286,26 @@ impl State {
         all.into_iter().map(rated).collect()
     }
 
+    /// What a user may have now: its own limit, and its part of what is shared.
+    fn given_to(&self, name: &Arc<str>) -> Limit {
+        let own = self.limits.of_user(name);
+        if !self.limits.is_shared() {
+            return own;
+        }
+        let group = self.groups.get(name);
+        let whole = group.and_then(|group| self.limits.groups.get(&**group));
+        let own = own.least(whole.copied().unwrap_or(Limit::NONE));
+        let total = self.limits.total.least(self.levels.total);
+        self.levels.least(own, group, total)
+    }
+
+    pub(super) fn burst(&self) -> Duration {
+        self.limits.burst
+    }
+
     fn limit_of(&self, key: &Key) -> Limit {
         match key {
-            Key::User(name) => self.limits.of_user(name),
+            Key::User(name) => self.given_to(name),
             Key::Session(id) => self.single.get(id).copied().unwrap_or(self.limits.session),
             Key::Other(_) => self.limits.session,
         }
@@ -261,6 +321,7 @@ impl Inner {
             Key::User(name) => {
                 if gone(state.users.get(name)) {
                     state.users.remove(name);
+                    state.groups.remove(name);
                 }
             }
             Key::Session(id) => {
@@ -273,7 +334,7 @@ impl Inner {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

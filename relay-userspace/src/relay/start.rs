@@ -146,6 +146,7 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
     let tasks = [
         tokio::spawn(keeping).abort_handle(),
         tokio::spawn(watching).abort_handle(),
+        tokio::spawn(shared.police.clone().share_out()).abort_handle(),
     ];
     let inner = Inner {
         started: Instant::now(),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::acquaintance::Acquaintance;
@@ -134,6 +135,11 @@ impl Server {
     /// Whose allocation it is: the username without its expiry.
     pub fn user_of(&self, id: AllocationId) -> Option<&str> {
         Some(self.table[self.table.of_id(id)?].place.user())
+    }
+
+    /// The group of shared secrets that vouches for it.
+    pub fn group_of(&self, id: AllocationId) -> Option<&Arc<str>> {
+        self.table[self.table.of_id(id)?].grantor.group()
     }
 
     /// The last peers refused, oldest first.
