@@ -1,6 +1,8 @@
 //! What the operator asked for, validated. Data only: reading and fault reports live in `config/`.
 
 mod accounts;
+mod auth_hook;
+mod auth_jwt;
 pub mod defaults;
 mod env;
 pub mod fault;
@@ -23,6 +25,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use accounts::{Caps, SharedSecrets, UNNAMED};
+pub use auth_hook::Hook;
+pub use auth_jwt::{Jwt, JwtKey};
 pub use fault::{Fault, Faults};
 pub use load::{Layers, load};
 pub use validate::forward_limits;
@@ -141,6 +145,10 @@ pub struct Auth {
     /// More of them, each group with a name and limits of its own.
     pub shared: Vec<SharedSecrets>,
     pub users: Vec<User>,
+    /// Who else is asked about users.
+    pub hook: Option<Hook>,
+    /// Whose tokens the API believes.
+    pub jwt: Option<Jwt>,
     /// Whether sessions end with the credential that made them. Default false: an allocation may be refreshed after.
     pub strict_expiry: bool,
 }
@@ -148,7 +156,8 @@ pub struct Auth {
 impl Auth {
     /// Nobody could use the relay.
     pub fn is_empty(&self) -> bool {
-        self.secrets.is_empty() && self.shared.is_empty() && self.users.is_empty()
+        let own = self.secrets.is_empty() && self.shared.is_empty() && self.users.is_empty();
+        own && self.hook.is_none()
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use stun_types::attribute::Userhash;
 
 use crate::config::{Auth, UNNAMED, User};
+use crate::hook::Record;
 use crate::secret::Secret;
 
 pub use key::{Algorithm, Integrity, LongTermKey};
@@ -65,13 +66,15 @@ pub enum Grantor {
     Configuration,
     /// A shared secret of this group; `print` tells it from the others.
     Secret { group: Arc<str>, print: u64 },
+    /// `auth.hook`.
+    Hook,
 }
 
 impl Grantor {
     /// Of shared secrets.
     pub fn group(&self) -> Option<&Arc<str>> {
         match self {
-            Self::Configuration => None,
+            Self::Configuration | Self::Hook => None,
             Self::Secret { group, .. } => Some(group),
         }
     }
@@ -174,13 +177,55 @@ impl Credentials {
         })
     }
 
+    pub fn static_users(&self) -> impl Iterator<Item = &str> {
+        self.users.keys().map(String::as_str)
+    }
+
+    pub fn is_static(&self, username: &str) -> bool {
+        self.users.contains_key(username)
+    }
+
+    /// Who `username` is: without its expiry, if it has one.
+    pub fn name_of<'a>(&self, username: &'a str) -> &'a str {
+        match self.has_secret() && !self.is_static(username) {
+            true => rest::split(username).map_or(username, |(_, name)| name),
+            false => username,
+        }
+    }
+
+    /// What may prove `username`, whom `record` is about: a shared secret if it is the name of one, else the password
+    /// somebody else knows.
+    pub fn vouched<'a>(
+        &self,
+        username: &'a str,
+        algorithm: Algorithm,
+        record: &Record,
+    ) -> Option<Candidates<'a>> {
+        if self.has_secret() && rest::split(username).is_some() {
+            let mut candidates = self.candidates(username, algorithm)?;
+            candidates.expires = candidates.expires.into_iter().chain(record.expires).min();
+            return Some(candidates);
+        }
+        let key = record.key(algorithm)?.clone();
+        Some(Candidates {
+            name: username,
+            proofs: vec![Proof {
+                key,
+                grantor: Grantor::Hook,
+            }],
+            expires: record.expires,
+        })
+    }
+
     /// Whether `key` of `username` would still prove it: its password, or the secret that vouched for it, is there.
+    /// What somebody else vouched for is not known here.
     pub fn still_grants(&self, grantor: &Grantor, username: &str, key: &LongTermKey) -> bool {
         match grantor {
             Grantor::Configuration => {
                 let own = self.users.get(username);
                 own.is_some_and(|own| own.md5 == *key || own.sha256 == *key)
             }
+            Grantor::Hook => false,
             Grantor::Secret { print, .. } => {
                 self.secrets.iter().any(|shared| shared.print == *print)
             }

@@ -7,6 +7,7 @@ mod doors;
 mod forwards;
 mod heritage;
 mod listen;
+mod users;
 mod workers;
 
 mod error;
@@ -29,6 +30,7 @@ use crate::api;
 use crate::config::{self, Config, Forward};
 use crate::credentials::Credentials;
 use crate::journal::{Entry, Key};
+use crate::jwt::Verifier;
 use crate::net::control::Request;
 use crate::net::shared::Shared;
 use crate::net::stats::{self, Stat};
@@ -54,6 +56,7 @@ struct Inner {
     shared: Arc<Shared>,
     turn: Arc<turn::Shared>,
     credentials: RwLock<Arc<Credentials>>,
+    verifier: RwLock<Option<Arc<Verifier>>>,
     workers: Arc<Workers>,
     forwards: Forwards,
     tasks: [AbortHandle; 3],
@@ -252,6 +255,7 @@ impl Relay {
         let mut samples = stats::samples(workers.stats());
         samples.extend(sample::of_turn(&workers.ask(Request::TurnCounters).await));
         samples.extend(sample::of_fastpath(&shared.fastpath));
+        samples.extend(sample::of_hook(shared.hook().as_ref()));
         samples.push(Sample::gauge("ports_in_use", shared.pool.in_use()));
         samples.push(Sample::gauge("ports_configured", shared.pool.size()));
         samples.push(Sample::gauge("forwards", self.inner.forwards.count()));

@@ -24,6 +24,7 @@ mod channel_bind;
 mod data;
 mod expiry;
 mod icmp;
+mod lookup;
 mod mobility;
 mod permission;
 mod refresh;

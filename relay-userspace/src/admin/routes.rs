@@ -7,16 +7,18 @@ use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post};
-use axum::{Router, response::IntoResponse};
+use axum::{Extension, Router, response::IntoResponse};
 use futures_util::future::BoxFuture;
 
 use super::refusal::Refusal;
-use super::{ice, request};
+use super::{bearer, ice, request};
 use crate::api::{
     Change, Count, CredentialsRequest, ForwardRequest, ForwardView, IceServer, LimitRequest,
-    LimitsView, Reloaded, Session, SessionId, StatusReport,
+    LimitsView, Reloaded, Session, SessionId, StatusReport, User,
 };
+use crate::jwt::Claims;
 use crate::relay::Relay;
 
 /// The largest body that means something is a forward with a long allow list.
@@ -39,19 +41,22 @@ pub struct Office {
 pub type Reload = Box<dyn Fn() -> BoxFuture<'static, Result<Reloaded, String>> + Send + Sync>;
 
 pub fn router(office: Office) -> Router {
+    let office = Arc::new(office);
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/sessions", get(sessions))
         .route("/v1/sessions/{id}", get(session).delete(kill))
         .route("/v1/forwards", get(forwards).post(forward_add))
         .route("/v1/forwards/{name}", delete(forward_remove))
+        .route("/v1/users", get(users))
         .route("/v1/limits", get(limits).put(limit_set))
         .route("/v1/credentials", post(credentials))
         .route("/v1/counters", get(counters))
         .route("/v1/reload", post(reload))
         .fallback(async || Refusal::NoRoute)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .with_state(Arc::new(office))
+        .layer(from_fn_with_state(Arc::clone(&office), bearer::judge))
+        .with_state(office)
 }
 
 async fn status(State(office): Asked) -> Json<StatusReport> {
@@ -65,6 +70,10 @@ async fn status(State(office): Asked) -> Json<StatusReport> {
 
 async fn sessions(State(office): Asked) -> Json<Vec<Session>> {
     Json(office.relay.sessions().await)
+}
+
+async fn users(State(office): Asked) -> Json<Vec<User>> {
+    Json(office.relay.users().await)
 }
 
 async fn session(
@@ -145,9 +154,13 @@ async fn limit_set(
 
 async fn credentials(
     State(office): Asked,
+    claims: Option<Extension<Claims>>,
     body: Result<Json<CredentialsRequest>, JsonRejection>,
 ) -> Answer<Vec<IceServer>> {
     let wish = body?.0;
+    if let Some(Extension(claims)) = claims {
+        bearer::may_mint(&claims, &wish)?;
+    }
     let (said_host, said_port) = request::credentials(&wish)?;
     let reach = ice::advertised(&office.relay.status()).but(said_host, said_port);
     let wish = ice::Wish {

@@ -1,5 +1,7 @@
 //! The admin socket end to end: a real relay on loopback, a real socket file, the real client.
 
+mod bearer;
+
 use std::os::unix::fs::PermissionsExt;
 
 use tempfile::TempDir;
@@ -24,6 +26,16 @@ struct Running {
 }
 
 async fn run(secret: Option<&str>) -> Running {
+    run_with(|config| {
+        config.auth.secrets = secret
+            .into_iter()
+            .map(|text| Secret::new(text.to_owned()))
+            .collect();
+    })
+    .await
+}
+
+async fn run_with(change: impl FnOnce(&mut Config)) -> Running {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("made/admin.sock");
     let (listener, file) = socket::bind(&path).unwrap();
@@ -34,10 +46,7 @@ async fn run(secret: Option<&str>) -> Running {
     config.peers.allow = vec!["127.0.0.0/8".parse().unwrap()];
     config.workers = 1;
     config.survive = false;
-    config.auth.secrets = secret
-        .into_iter()
-        .map(|text| Secret::new(text.to_owned()))
-        .collect();
+    change(&mut config);
     let relay = Relay::start(config).await.expect("the relay starts");
     let reloaded = Reloaded {
         certificates: 1,

@@ -21,11 +21,13 @@ use crate::secret::Secret;
 const EVERY: Duration = Duration::from_secs(5);
 
 /// Keys that take effect without a restart, and what begins with them.
-const LIVE: [&str; 6] = [
+const LIVE: [&str; 8] = [
     "tls.certificate",
     "auth.secrets",
     "auth.shared",
     "auth.users",
+    "auth.hook",
+    "auth.jwt",
     "auth.strict_expiry",
     "rates.",
 ];
@@ -89,6 +91,8 @@ impl Reload {
             ..
         } = settings;
         self.ensure_secret(&mut config.auth)?;
+        let hook = self.relay.prepare_hook(&config.auth);
+        let hook = hook.map_err(|fault| fault.to_string())?;
         let files = &config.tls.certificates;
         let certificates = match files.is_empty() {
             true => self.relay.reload_certificates(),
@@ -102,7 +106,7 @@ impl Reload {
         applied.dedup();
         if config.auth != in_use.config.auth || config.limits != in_use.config.limits {
             let (auth, limits) = (config.auth.clone(), config.limits.clone());
-            self.relay.adopt(auth, limits).await;
+            self.relay.adopt(auth, limits, hook).await;
         }
         // What an operator set meanwhile stays, unless the file says something new.
         if config.rates != in_use.config.rates {
@@ -163,6 +167,8 @@ fn hidden_changes(before: &Auth, after: &Auth) -> Vec<String> {
     [
         ("auth.secrets", before.secrets != after.secrets),
         ("auth.shared", before.shared != after.shared),
+        ("auth.jwt", before.jwt != after.jwt),
+        ("auth.hook", before.hook != after.hook),
         ("auth.users", before.users != after.users),
     ]
     .into_iter()

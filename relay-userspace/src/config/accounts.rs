@@ -1,7 +1,7 @@
 //! `[auth]` beyond users and plain secrets: groups of shared secrets with limits of their own. Reads their files, too.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::fault::{At, Faults, Place, Wrong};
 use super::file::path_of;
@@ -9,6 +9,7 @@ use super::raw::Raw;
 use super::reader::Section;
 use super::warning::in_words;
 use super::{load, rates, value};
+use crate::jwt::Key;
 use crate::police::Limit;
 use crate::secret::Secret;
 
@@ -32,6 +33,17 @@ pub struct Caps {
     pub allocations: Option<usize>,
     pub channels: Option<usize>,
     pub permissions: Option<usize>,
+}
+
+impl Caps {
+    /// What is not said here as `other` says it.
+    pub fn or(self, other: Caps) -> Caps {
+        Caps {
+            allocations: self.allocations.or(other.allocations),
+            channels: self.channels.or(other.channels),
+            permissions: self.permissions.or(other.permissions),
+        }
+    }
 }
 
 /// What stands for secrets without a name.
@@ -90,13 +102,40 @@ pub fn read_files(raw: &mut Raw, faults: &mut Faults) -> Vec<PathBuf> {
         files.push(path.clone());
         match load::read_text(path) {
             Ok(text) => value.secrets.extend(load::secrets_of(&text)),
-            Err(error) => {
-                let problem = format!("{} cannot be read ({})", path.display(), in_words(&error));
-                faults.add(place, Wrong::new(problem, load::readable(&error)));
+            Err(error) => unreadable(path, &error, place, faults),
+        }
+    }
+    if let Some(At { value: hook, place }) = &mut raw.hook {
+        files.extend(hook.ca_file.clone());
+        if let Some(path) = &hook.token_file {
+            files.push(path.clone());
+            match load::read_text(path) {
+                Ok(text) => hook.token = Some(Secret::new(text.trim().to_owned())),
+                Err(error) => unreadable(path, &error, place, faults),
+            }
+        }
+    }
+    if let Some(At { value: jwt, place }) = &mut raw.jwt {
+        for one in &mut jwt.keys {
+            let Some(path) = &one.file else { continue };
+            files.push(path.clone());
+            match load::read_text(path).map(|text| Key::read(one.key.algorithm(), &text)) {
+                Ok(Ok(key)) => one.key = key,
+                Ok(Err(fault)) => {
+                    let problem = format!("key {}: {} {fault}", one.kid, path.display());
+                    let remedy = "EdDSA: a PEM public key; HS256: `openssl rand -hex 32`";
+                    faults.add(place, Wrong::new(problem, remedy));
+                }
+                Err(error) => unreadable(path, &error, place, faults),
             }
         }
     }
     files
+}
+
+fn unreadable(path: &Path, error: &std::io::Error, place: &Place, faults: &mut Faults) {
+    let problem = format!("{} cannot be read ({})", path.display(), in_words(error));
+    faults.add(place, Wrong::new(problem, load::readable(error)));
 }
 
 pub fn rules(raw: &Raw, faults: &mut Faults) {

@@ -67,6 +67,8 @@ impl Default for Auth {
             secrets: Vec::new(),
             shared: Vec::new(),
             users: Vec::new(),
+            hook: None,
+            jwt: None,
             strict_expiry: false,
         }
     }

@@ -9,7 +9,7 @@ use super::fault::{At, Faults, Wrong};
 use super::raw::Raw;
 use super::reader::{Section, Source};
 use super::value::Protocol;
-use super::{Forward, User, accounts, defaults, rates, value};
+use super::{Forward, User, accounts, auth_hook, auth_jwt, defaults, rates, value};
 use crate::secret::Secret;
 use crate::tls::CertificateFiles;
 
@@ -131,6 +131,8 @@ fn auth(root: &mut Section<'_>, raw: &mut Raw, faults: &mut Faults) {
     raw.secrets = auth.texts("secrets", faults, |text| any(text).map(Secret::new));
     raw.secret_file = auth.text("secret_file", faults, path_of);
     accounts::read(&mut auth, raw, faults);
+    raw.hook = auth_hook::read(&mut auth, faults);
+    raw.jwt = auth_jwt::read(&mut auth, faults);
     raw.users = auth.sections("users", faults).map(|all| {
         all.into_iter()
             .filter_map(|mut one| {

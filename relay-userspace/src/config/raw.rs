@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use super::accounts::SharedSecrets;
 use super::fault::At;
 use super::rates::UserRate;
-use super::{Forward, LogFormat, User, XdpMode};
+use super::{Forward, Hook, Jwt, LogFormat, User, XdpMode};
 use crate::advertise::Advertised;
 use crate::secret::Secret;
 use crate::tls::CertificateFiles;
@@ -61,6 +61,8 @@ layer! {
     shared_secrets: Keys<SharedSecrets>,
     users: Keys<User>,
     strict_expiry: Key<bool>,
+    hook: Key<Hook>,
+    jwt: Key<Jwt>,
     peers_allow: Keys<IpNet>,
     peers_deny: Keys<IpNet>,
     allocations: Key<usize>,

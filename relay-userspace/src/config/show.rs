@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json};
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
 use super::value::{bit_rate_text, duration_text};
-use super::{Caps, Forward, LogFormat, Settings, SharedSecrets, XdpMode};
+use super::{Caps, Forward, Hook, Jwt, LogFormat, Settings, SharedSecrets, XdpMode};
 use crate::police::{Limit, Limits};
 
 const HIDDEN: &str = "***";
@@ -62,6 +62,12 @@ pub fn toml(settings: &Settings) -> DocumentMut {
         ("secrets", list(config.auth.secrets.iter().map(|_| HIDDEN))),
     ]);
     auth["strict_expiry"] = value(config.auth.strict_expiry);
+    if let Some(hook) = &config.auth.hook {
+        auth["hook"] = Item::Table(self::hook(hook));
+    }
+    if let Some(jwt) = &config.auth.jwt {
+        auth["jwt"] = Item::Table(self::jwt(jwt));
+    }
     auth["shared"] = tables(config.auth.shared.iter().map(shared_secrets));
     auth["users"] = tables(config.auth.users.iter().map(|user| {
         [("name", value(&user.name)), ("password", value(HIDDEN))]
@@ -173,6 +179,47 @@ fn shared_secrets(group: &SharedSecrets) -> Table {
         }
     }
     table.extend(limit(&group.limit, "bits", "packets"));
+    table
+}
+
+fn hook(hook: &Hook) -> Table {
+    let path = |path: &std::path::PathBuf| value(path.display().to_string());
+    [
+        ("url", value(hook.url.to_string())),
+        ("timeout", value(duration_text(hook.timeout))),
+        ("cache_ttl", value(duration_text(hook.cache_ttl))),
+        ("negative_ttl", value(duration_text(hook.negative_ttl))),
+        ("cache_entries", number(hook.cache_entries)),
+        ("max_concurrent", number(hook.max_concurrent)),
+    ]
+    .into_iter()
+    .chain(
+        hook.token_file
+            .iter()
+            .map(|file| ("token_file", path(file))),
+    )
+    .chain(hook.ca_file.iter().map(|file| ("ca_file", path(file))))
+    .collect()
+}
+
+fn jwt(jwt: &Jwt) -> Table {
+    let mut table: Table = [
+        ("issuer", value(&jwt.issuer)),
+        ("audience", value(&jwt.audience)),
+        ("clock_skew", value(duration_text(jwt.clock_skew))),
+    ]
+    .into_iter()
+    .collect();
+    table["keys"] = tables(jwt.keys.iter().map(|one| {
+        let file = one.file.as_ref().map(|file| file.display().to_string());
+        [
+            ("kid", value(&one.kid)),
+            ("algorithm", value(one.key.algorithm().name())),
+        ]
+        .into_iter()
+        .chain(file.map(|file| ("file", value(file))))
+        .collect()
+    }));
     table
 }
 

@@ -10,7 +10,9 @@ use ipnet::IpNet;
 
 use super::fault::{At, Faults, Place, Wrong};
 use super::raw::Raw;
-use super::{Config, Destination, Forward, Log, Peers, Shield, User, accounts, rates};
+use super::{
+    Config, Destination, Forward, Log, Peers, Shield, User, accounts, auth_hook, auth_jwt, rates,
+};
 use crate::advertise::Advertised;
 use crate::policy::PeerPolicy;
 
@@ -44,6 +46,8 @@ pub fn validate(raw: Raw, faults: &mut Faults) -> (Config, Log) {
     set_all(&mut config.auth.secrets, raw.secrets);
     set_all(&mut config.auth.shared, raw.shared_secrets);
     set_all(&mut config.auth.users, raw.users);
+    config.auth.hook = raw.hook.map(|at| at.value);
+    config.auth.jwt = raw.jwt.map(|at| at.value);
     set(&mut config.auth.strict_expiry, raw.strict_expiry);
     set_all(&mut config.peers.allow, raw.peers_allow);
     set_all(&mut config.peers.deny, raw.peers_deny);
@@ -158,6 +162,8 @@ fn rules(raw: &Raw, faults: &mut Faults) {
     metrics_are_private(raw, faults);
     secrets(raw, faults);
     accounts::rules(raw, faults);
+    auth_hook::rules(raw, faults);
+    auth_jwt::rules(raw, faults);
     users(raw.users.as_deref().unwrap_or_default(), faults);
     forwards(raw.forwards.as_deref().unwrap_or_default(), faults);
     destinations(raw, faults);

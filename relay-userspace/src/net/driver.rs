@@ -3,6 +3,7 @@
 //! answer that says so leaves.
 
 mod clients;
+mod lookup;
 pub mod moving;
 mod relay_port;
 mod stream;
@@ -220,6 +221,11 @@ impl Driver {
                     from,
                     request,
                 } => self.fetch(context, home, allocation, serial, from, request),
+                Command::LookUp {
+                    name,
+                    from,
+                    request,
+                } => self.look_up(context, name, from, request),
                 Command::OpenPeerConnection {
                     connection,
                     relayed,
@@ -247,9 +253,12 @@ impl Driver {
                     self.channels.insert(session, (relayed, peer));
                     let shared = context.shared;
                     let port = self.ports.get_mut(&relayed);
-                    if let (Some(port), group @ Some(_)) = (&port, self.server.group_of(allocation))
-                    {
-                        shared.police.belongs(port.user(), group);
+                    if let Some(port) = &port {
+                        let (group, limit) = (
+                            self.server.group_of(allocation),
+                            self.server.granted_to(allocation),
+                        );
+                        shared.police.belongs(port.user(), group, limit);
                     }
                     let pass = shared
                         .police
@@ -318,12 +327,20 @@ impl Driver {
         let socket = Rc::new(Socket::of_pool(bound).map_err(|_| BindFault::Refused)?);
         let task = receive::spawn(context.worker, Rc::clone(&socket), Role::RelayPort(relayed));
         context.shared.fastpath.open_flow_port(relayed);
-        let group = self.server.group_of(allocation);
-        context.shared.police.belongs(&user, group);
+        self.vouch(context, allocation, &user);
         let pass = context.shared.police.allocation(&user);
         let port = RelayPort::new(allocation, socket, task, Books::new(user, pass));
         self.ports.insert(relayed, port);
         Ok(relayed)
+    }
+
+    /// Before its meters are made.
+    fn vouch(&self, context: &Context<'_>, allocation: AllocationId, user: &str) {
+        let (group, limit) = (
+            self.server.group_of(allocation),
+            self.server.granted_to(allocation),
+        );
+        context.shared.police.belongs(user, group, limit);
     }
 
     fn close(&mut self, context: &mut Context<'_>, relayed: SocketAddr) {

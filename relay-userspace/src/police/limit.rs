@@ -63,8 +63,4 @@ impl Limits {
     pub(super) fn is_shared(&self) -> bool {
         self.total != Limit::NONE || !self.groups.is_empty()
     }
-
-    pub fn of_user(&self, name: &str) -> Limit {
-        self.users.get(name).copied().unwrap_or(self.user)
-    }
 }

@@ -40,6 +40,8 @@ pub(super) struct State {
     /// The group of secrets of users that have meters.
     groups: HashMap<Arc<str>, Arc<str>>,
     levels: Levels,
+    /// Limits of users that have meters, set by whoever vouches for them.
+    granted: HashMap<Arc<str>, Limit>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +92,7 @@ impl Police {
             next_other: 0,
             groups: HashMap::new(),
             levels: Levels::default(),
+            granted: HashMap::new(),
         };
         let inner = Inner {
             table,
@@ -116,9 +119,13 @@ impl Police {
         self.enter(key, Some(user))
     }
 
-    /// Which secrets `user` came with last; call it before the user's first session.
-    pub fn belongs(&self, user: &str, group: Option<&Arc<str>>) {
+    /// Which secrets `user` came with last, and which limit came with it; call it before the user's first session.
+    pub fn belongs(&self, user: &str, group: Option<&Arc<str>>, granted: Limit) {
         let mut state = self.inner.lock();
+        match granted {
+            Limit::NONE => drop(state.granted.remove(user)),
+            granted => drop(state.granted.insert(user.into(), granted)),
+        }
         match group {
             Some(group) => drop(state.groups.insert(user.into(), Arc::clone(group))),
             None => drop(state.groups.remove(user)),
@@ -134,7 +141,7 @@ impl Police {
         let member = |(name, metered): (&Arc<str>, &Weak<Metered>)| {
             Some(Member {
                 metered: metered.upgrade()?,
-                own: state.limits.of_user(name),
+                own: state.own_limit(name),
                 group: state.groups.get(name).cloned(),
             })
         };
@@ -208,11 +215,7 @@ impl Police {
         let known: Vec<_> = {
             let state = self.inner.lock();
             let user = |(name, metered): (&Arc<str>, &Weak<Metered>)| {
-                Some((
-                    name.to_string(),
-                    state.limits.of_user(name),
-                    metered.upgrade()?,
-                ))
+                Some((name.to_string(), state.own_limit(name), metered.upgrade()?))
             };
             state.users.iter().filter_map(user).collect()
         };
@@ -286,9 +289,16 @@ impl State {
         all.into_iter().map(rated).collect()
     }
 
+    /// The operator's word for this user, else what came with it, else everybody's.
+    fn own_limit(&self, name: &str) -> Limit {
+        let Limits { users, user, .. } = &self.limits;
+        let own = users.get(name).or_else(|| self.granted.get(name));
+        own.copied().unwrap_or(*user)
+    }
+
     /// What a user may have now: its own limit, and its part of what is shared.
     fn given_to(&self, name: &Arc<str>) -> Limit {
-        let own = self.limits.of_user(name);
+        let own = self.own_limit(name);
         if !self.limits.is_shared() {
             return own;
         }
@@ -322,6 +332,7 @@ impl Inner {
                 if gone(state.users.get(name)) {
                     state.users.remove(name);
                     state.groups.remove(name);
+                    state.granted.remove(name);
                 }
             }
             Key::Session(id) => {

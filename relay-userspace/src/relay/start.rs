@@ -19,6 +19,8 @@ use crate::advertise::Advertise;
 use crate::config::{Config, Forward, XdpMode};
 use crate::credentials::Credentials;
 use crate::fastpath::FastPath;
+use crate::hook::Hook;
+use crate::jwt::Verifier;
 use crate::net::addresses::{RelayAddresses, local_addresses};
 use crate::net::ports::PortPool;
 use crate::net::shared::{Shared, Streams};
@@ -72,6 +74,15 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
     let remembered = &heritage.remembered;
     pool.keep_for_heirs(remembered.allocations.iter().map(|saved| saved.relayed));
     pool.keep_for_heirs(remembered.sessions.iter().map(|saved| saved.local));
+    let hook = config.auth.hook.as_ref();
+    let hook = hook.map(|hook| Hook::new(hook, &config.auth.realm));
+    let hook = hook.transpose()?;
+    if let Some(hook) = &hook {
+        let credentials = Credentials::new(&config.auth);
+        let users = remembered.allocations.iter().map(|saved| &saved.username);
+        hook.ask_about(users.map(|user| credentials.name_of(user)))
+            .await;
+    }
     let shared = Arc::new(Shared {
         police: Police::new(config.rates.clone(), fastpath.meters()),
         fastpath: fastpath.clone(),
@@ -80,12 +91,14 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
         journal: heritage.journal,
         streams: streams(config, tls),
         workers: OnceLock::new(),
+        hook: RwLock::new(hook),
     });
     let turn = ServerConfig {
         credentials: Arc::new(Credentials::new(&config.auth)),
         policy: Arc::clone(&policy),
         limits: config.limits.clone(),
         strict_expiry: config.auth.strict_expiry,
+        directory: (shared.hook()).map(|hook| Arc::clone(hook.directory())),
         shared: turn::Shared::new(&config.limits, &config.shield, seed),
         advertise: shared.addresses.advertise.clone(),
         relay_families: families(&shared.addresses, &all),
@@ -159,6 +172,7 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
         shared,
         turn: turn.shared,
         credentials: RwLock::new(turn.credentials),
+        verifier: RwLock::new(config.auth.jwt.as_ref().map(Verifier::new).map(Arc::new)),
         workers,
         forwards,
         tasks,

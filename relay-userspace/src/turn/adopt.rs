@@ -2,20 +2,24 @@
 
 use std::time::{Duration, Instant};
 
+use super::allocation::Allocation;
 use super::config::Rules;
 use super::counters::Counter;
 use super::identity::Now;
 use super::server::Server;
 use super::table::Slot;
 use super::timer::Timer;
+use crate::credentials::Grantor;
 
 impl Server {
     /// Allocations whose user, password or secret is gone end before this returns; all others go on.
     pub fn adopt(&mut self, now: Now, rules: Rules) {
-        self.nonces.say(rules.credentials.knows_all_names());
+        let all_known = rules.credentials.knows_all_names() && rules.directory.is_none();
+        self.nonces.say(all_known);
         self.config.credentials = rules.credentials;
         self.config.limits = rules.limits;
         self.config.strict_expiry = rules.strict_expiry;
+        self.config.directory = rules.directory;
         for slot in self.revoked() {
             self.end_allocation(slot);
             self.counters.bump(Counter::AllocationsRevoked);
@@ -32,7 +36,12 @@ impl Server {
     fn revoked(&self) -> Vec<Slot> {
         let credentials = &self.config.credentials;
         let all = self.table.iter();
-        all.filter(|(_, one)| !credentials.still_grants(&one.grantor, &one.username, &one.key))
+        let hooked = self.config.directory.is_some();
+        let grants = |one: &Allocation| match one.grantor {
+            Grantor::Hook => hooked,
+            _ => credentials.still_grants(&one.grantor, &one.username, &one.key),
+        };
+        all.filter(|(_, one)| !grants(one))
             .map(|(slot, _)| slot)
             .collect()
     }

@@ -26,6 +26,7 @@ use super::server::Server;
 use super::shared::Full;
 use super::table::Slot;
 use super::timer::Timer;
+use crate::police::Limit;
 
 /// RFC 8656 §3.2.
 const DEFAULT_LIFETIME: u32 = 600;
@@ -70,10 +71,14 @@ impl Server {
             return Err(Reject::FamilyUnsupported);
         }
         let lifetime = self.lifetime(optional::<Lifetime>(message)?.map(|wanted| wanted.seconds()));
+        let record = user.record.as_ref();
+        let caps = record.map(|record| record.caps);
+        let limit = record.map_or(Limit::NONE, |record| record.limit);
         let place = match self.config.shared.admit_allocation(
             &user.name,
             user.grantor.group(),
             from.client.ip(),
+            caps,
         ) {
             Ok(place) => place,
             Err(Full::User | Full::Group) => return Err(Reject::QuotaReached),
@@ -94,6 +99,7 @@ impl Server {
             key: user.key,
             grantor: user.grantor,
             credential_expires: user.expires,
+            limit,
             place,
             granted: Granted {
                 transaction: message.transaction_id(),

@@ -8,6 +8,7 @@ use stun_types::message::TransactionId;
 
 use crate::credentials::{Grantor, LongTermKey};
 use crate::fastpath::{Leg, SessionSpec};
+use crate::police::Limit;
 
 use super::channel::{Channel, Channels};
 use super::command::{BindFault, Family, ReservationToken};
@@ -31,6 +32,8 @@ pub(super) struct Allocation {
     pub grantor: Grantor,
     /// When the credential that made it does (Unix seconds).
     pub credential_expires: Option<u64>,
+    /// Of its user, where somebody else set one.
+    pub limit: Limit,
     /// Its place in the quotas, under the user's name.
     pub place: Place,
     pub granted: Granted,

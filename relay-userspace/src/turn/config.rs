@@ -8,6 +8,7 @@ use super::shared::Shared;
 use crate::advertise::Advertise;
 use crate::config::Limits;
 use crate::credentials::Credentials;
+use crate::hook::Directory;
 use crate::policy::PeerPolicy;
 
 /// What of it can change while the server runs.
@@ -18,6 +19,7 @@ pub struct Rules {
     pub limits: Limits,
     /// Whether allocations end with the credential that made them.
     pub strict_expiry: bool,
+    pub directory: Option<Arc<Directory>>,
 }
 
 #[derive(Clone)]
@@ -28,6 +30,8 @@ pub struct ServerConfig {
     pub limits: Limits,
     /// Whether allocations end with the credential that made them.
     pub strict_expiry: bool,
+    /// What `auth.hook` said of users nobody here knows.
+    pub directory: Option<Arc<Directory>>,
     /// Quotas and flood limits over all workers: make one [`Shared`] and clone the `Arc`.
     pub shared: Arc<Shared>,
     pub relay_families: RelayFamilies,

@@ -50,6 +50,7 @@ impl Server {
 
     /// The client's connection is gone, and with it its allocation (RFC 8656 §3.1), unless that is mobile.
     pub fn client_gone(&mut self, tuple: FiveTuple) {
+        self.waiting.forget(tuple);
         self.forget_farewell(tuple);
         self.forget_former_at(tuple);
         let slot = self.table.of_client(&tuple);

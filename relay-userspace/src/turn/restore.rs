@@ -1,6 +1,7 @@
 //! Taking an allocation over from an earlier process, as far as it still holds and is still allowed.
 
 use super::allocation::{Allocation, Granted, Relay};
+use super::auth::Vouched;
 use super::channel::{Channel, Channels};
 use super::command::Command;
 use super::identity::{AllocationId, FiveTuple, Now, Transport};
@@ -11,6 +12,7 @@ use super::table::Slot;
 use super::timer::Timer;
 use crate::credentials::Proof;
 use crate::fastpath::SessionId;
+use crate::police::Limit;
 
 /// Why an allocation does not go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -63,17 +65,30 @@ impl Server {
             return Err(Lapsed::Taken);
         }
         let credentials = &self.config.credentials;
-        let user = credentials.candidates(&saved.username, saved.algorithm);
+        let (user, record) = match self.vouched(now, &saved.username) {
+            Ok(Vouched::Here) => (
+                credentials.candidates(&saved.username, saved.algorithm),
+                None,
+            ),
+            Ok(Vouched::ByHook(record)) => {
+                let user = credentials.vouched(&saved.username, saved.algorithm, &record);
+                (user, Some(record))
+            }
+            Ok(Vouched::ByNobody) | Err(_) => (None, None),
+        };
         let user = user.ok_or(Lapsed::UnknownUser)?;
+        let caps = record.as_ref().map(|record| record.caps);
         let proof = user
             .proofs
             .into_iter()
             .find(|proof| proof.key.print() == saved.key_print);
         let Proof { key, grantor } = proof.ok_or(Lapsed::UnknownUser)?;
-        let place =
-            self.config
-                .shared
-                .admit_allocation(user.name, grantor.group(), saved.client.ip());
+        let place = self.config.shared.admit_allocation(
+            user.name,
+            grantor.group(),
+            saved.client.ip(),
+            caps,
+        );
         let place = place.map_err(|_| Lapsed::NoRoom)?;
         let expires = self.within_credential(now, saved.expires, user.expires);
         let slot = self.table.insert(Allocation {
@@ -83,6 +98,7 @@ impl Server {
             key,
             grantor,
             credential_expires: user.expires,
+            limit: record.map_or(Limit::NONE, |record| record.limit),
             place,
             granted: Granted {
                 transaction: saved.transaction(),

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use super::identity::AllocationId;
 
-use crate::config::{self, Auth, Limits};
+use crate::config::{self, Auth, Caps, Limits};
 
 pub use quota::{Ceilings, Held};
 pub(super) use quota::{Full, Place};
@@ -74,14 +74,15 @@ impl Shared {
         self.moved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for one more allocation of `user`, given back when dropped.
+    /// A place for one more allocation of `user`, who has caps of its own if somebody set them, given back when dropped.
     pub(super) fn admit_allocation(
         &self,
         user: &str,
         group: Option<&Arc<str>>,
         client: IpAddr,
+        own: Option<Caps>,
     ) -> Result<Place, Full> {
-        self.quota.admit(user, group, client)
+        self.quota.admit(user, group, client, own)
     }
 
     /// Whether a request nobody vouches for may be answered. A client's connection has a rate of its own, and so has

@@ -41,7 +41,7 @@ struct Sender {
 
 fn sender(police: &Police, user: &str, group: Option<&str>, offered: u64) -> Sender {
     let group = group.map(Arc::from);
-    police.belongs(user, group.as_ref());
+    police.belongs(user, group.as_ref(), Limit::NONE);
     Sender {
         pass: police.session(SessionId(offered + user.len() as u64), Some(user)),
         direction: UP,

@@ -20,8 +20,6 @@ pub struct Ceilings {
     pub total: Caps,
     pub user: Caps,
     pub groups: HashMap<String, Caps>,
-    /// Of users that have some of their own.
-    pub users: HashMap<String, Caps>,
 }
 
 /// What there is.
@@ -39,6 +37,8 @@ struct Taken {
     by_group: HashMap<Arc<str>, Held>,
     by_user: HashMap<Arc<str>, Held>,
     by_client: HashMap<IpAddr, usize>,
+    /// Of users that hold something and have caps of their own.
+    own: HashMap<Arc<str>, Caps>,
 }
 
 /// Which limit is reached.
@@ -77,7 +77,6 @@ impl Ceilings {
             total: caps(limits.allocations, limits.channels, limits.permissions),
             user: caps(of_user, channels_per_user, permissions_per_user),
             groups: groups.map(|one| (one.id.clone(), one.caps)).collect(),
-            users: HashMap::new(),
         }
     }
 }
@@ -116,6 +115,7 @@ impl Quota {
         user: &str,
         group: Option<&Arc<str>>,
         client: IpAddr,
+        own: Option<Caps>,
     ) -> Result<Place, Full> {
         let mut place = Place {
             quota: Arc::clone(self),
@@ -129,7 +129,12 @@ impl Quota {
             ..Held::default()
         };
         let mut taken = self.lock();
-        taken.grow(&place, first)?;
+        if let Some(own) = own {
+            taken.own.insert(Arc::clone(&place.user), own);
+        }
+        let grown = taken.grow(&place, first);
+        taken.forget_own(&place.user);
+        grown?;
         *taken.by_client.entry(client).or_default() += 1;
         place.held = first;
         drop(taken);
@@ -153,11 +158,10 @@ impl Taken {
             total,
             user,
             groups,
-            users,
         } = &self.ceilings;
         let of_user = self.by_user.get(&place.user).copied().unwrap_or_default();
-        let own = users.get(&*place.user).unwrap_or(user);
-        if !of_user.has_room(by, *own) {
+        let own = self.own.get(&place.user).copied().unwrap_or_default();
+        if !of_user.has_room(by, own.or(*user)) {
             return Err(Full::User);
         }
         if let Some(group) = &place.group
@@ -180,6 +184,13 @@ impl Taken {
         change_one(&mut self.by_user, &place.user, &change);
         if let Some(group) = &place.group {
             change_one(&mut self.by_group, group, &change);
+        }
+        self.forget_own(&place.user);
+    }
+
+    fn forget_own(&mut self, user: &Arc<str>) {
+        if !self.by_user.contains_key(user) {
+            self.own.remove(user);
         }
     }
 }
@@ -299,15 +310,21 @@ mod tests {
             user: allocations(1),
             ..Ceilings::default()
         }));
-        let alice = quota.admit("alice", None, HOME).unwrap();
-        assert_eq!(quota.admit("alice", None, HOME).unwrap_err(), Full::User);
-        let bob = quota.admit("bob", None, HOME).unwrap();
-        assert_eq!(quota.admit("carol", None, HOME).unwrap_err(), Full::Total);
+        let alice = quota.admit("alice", None, HOME, None).unwrap();
+        assert_eq!(
+            quota.admit("alice", None, HOME, None).unwrap_err(),
+            Full::User
+        );
+        let bob = quota.admit("bob", None, HOME, None).unwrap();
+        assert_eq!(
+            quota.admit("carol", None, HOME, None).unwrap_err(),
+            Full::Total
+        );
         drop(alice);
         assert_eq!(quota.total(), 1);
         assert!(!quota.lock().by_user.contains_key("alice"));
         assert!(quota.is_client(HOME));
-        quota.admit("carol", None, HOME).unwrap();
+        quota.admit("carol", None, HOME, None).unwrap();
         drop(bob);
         assert!(!quota.is_client(HOME));
     }
@@ -324,9 +341,9 @@ mod tests {
             groups: [("web".to_owned(), channels(3))].into(),
             ..Ceilings::default()
         }));
-        let mut ann = quota.admit("ann", Some(&group), HOME).unwrap();
-        let mut ben = quota.admit("ben", Some(&group), HOME).unwrap();
-        let mut cid = quota.admit("cid", None, HOME).unwrap();
+        let mut ann = quota.admit("ann", Some(&group), HOME, None).unwrap();
+        let mut ben = quota.admit("ben", Some(&group), HOME, None).unwrap();
+        let mut cid = quota.admit("cid", None, HOME, None).unwrap();
         assert_eq!(ann.grow(2, 9), Ok(()));
         assert_eq!(ben.grow(2, 0), Err(Full::Group));
         assert_eq!(ben.grow(1, 0), Ok(()));

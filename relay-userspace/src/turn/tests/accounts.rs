@@ -28,6 +28,7 @@ fn adopt(s: &mut TestServer, auth: Auth, strict_expiry: bool) {
         credentials: Arc::new(Credentials::new(&auth)),
         limits: limits(),
         strict_expiry,
+        directory: None,
     };
     s.server.adopt(s.now, rules);
 }

@@ -108,6 +108,7 @@ impl TestServer {
             shared: Shared::new(&limits, &Default::default(), [1; 32]),
             limits,
             strict_expiry: false,
+            directory: None,
             relay_families: RelayFamilies { v4: true, v6: true },
             advertise: Advertise::default(),
             mobility: true,

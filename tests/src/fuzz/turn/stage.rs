@@ -183,6 +183,7 @@ fn server(policy: &Arc<PeerPolicy>) -> Server {
         shared: Shared::new(&LIMITS, &Shield::default(), [1; 32]),
         limits: LIMITS,
         strict_expiry: false,
+        directory: None,
         relay_families: RelayFamilies { v4: true, v6: true },
         advertise: Advertise::default(),
         mobility: false,
