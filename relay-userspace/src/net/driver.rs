@@ -252,14 +252,10 @@ impl Driver {
                     let (relayed, peer) = (spec.far.local, spec.far.remote);
                     self.channels.insert(session, (relayed, peer));
                     let shared = context.shared;
-                    let port = self.ports.get_mut(&relayed);
-                    if let Some(port) = &port {
-                        let (group, limit) = (
-                            self.server.group_of(allocation),
-                            self.server.granted_to(allocation),
-                        );
-                        shared.police.belongs(port.user(), group, limit);
+                    if let Some(port) = self.ports.get(&relayed) {
+                        self.vouch(context, allocation, port.user());
                     }
+                    let port = self.ports.get_mut(&relayed);
                     let pass = shared
                         .police
                         .session(session, port.as_ref().map(|port| port.user()));
