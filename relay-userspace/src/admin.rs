@@ -7,12 +7,14 @@
 //! | `DELETE /v1/sessions/{id}` | 204 |
 //! | `GET /v1/forwards`, `POST /v1/forwards` | [`api::ForwardView`](crate::api::ForwardView) |
 //! | `DELETE /v1/forwards/{name}` | 204 |
+//! | `GET /v1/users` | list of [`api::User`](crate::api::User) |
 //! | `POST /v1/credentials` | list of [`api::IceServer`](crate::api::IceServer) |
 //! | `POST /v1/reload` | [`api::Reloaded`](crate::api::Reloaded), or 409 and nothing changed |
 //! | `GET /v1/counters` | list of [`api::Count`](crate::api::Count) |
 //!
 //! Every other answer is an [`api::Fault`](crate::api::Fault) with its status code.
 
+mod bearer;
 pub mod client;
 pub mod ice;
 mod refusal;

@@ -204,6 +204,45 @@ pub struct UserLimit {
     pub dropped: Dropped,
 }
 
+/// `GET /v1/users`: a user of the configuration, or one who holds something now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// Without an expiry.
+    pub name: String,
+    /// In `auth.users`; else a shared secret or `auth.hook` vouches for it.
+    pub configured: bool,
+    pub allocations: u64,
+    /// Those in quarantine included.
+    pub channels: u64,
+    pub permissions: u64,
+    /// Sessions that run.
+    pub sessions: u64,
+    /// Its own limit in each direction; what is shared may leave it less.
+    pub limit: Limit,
+    pub dropped: Dropped,
+    /// Of the sessions that run.
+    pub to_peer: Traffic,
+    pub to_client: Traffic,
+}
+
+impl User {
+    /// Who has nothing.
+    pub fn blank(name: &str, configured: bool) -> Self {
+        Self {
+            name: name.to_owned(),
+            configured,
+            allocations: 0,
+            channels: 0,
+            permissions: 0,
+            sessions: 0,
+            limit: Limit::NONE,
+            dropped: Dropped::default(),
+            to_peer: Traffic::default(),
+            to_client: Traffic::default(),
+        }
+    }
+}
+
 /// Body of `PUT /v1/limits`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -288,6 +327,9 @@ pub struct StatusReport {
 pub struct Reloaded {
     /// In use from now on.
     pub certificates: usize,
+    /// Keys of the configuration that changed and are in use from now on.
+    #[serde(default)]
+    pub applied: Vec<String>,
     /// Keys of the configuration that changed and do nothing yet.
     pub needs_restart: Vec<String>,
 }

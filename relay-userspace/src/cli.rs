@@ -37,6 +37,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Reload(read) => client::reload(&global, read).await,
         Command::Top => top::top(&global).await,
         Command::Session(command) => client::session(&global, command).await,
+        Command::User(command) => client::user(&global, command).await,
         Command::Limit(command) => client::limit(&global, command).await,
         Command::Forward(command) => client::forward(&global, command).await,
         Command::Credentials(wish) => client::credentials(&global, wish).await,

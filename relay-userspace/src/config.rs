@@ -1,5 +1,8 @@
 //! What the operator asked for, validated. Data only: reading and fault reports live in `config/`.
 
+mod accounts;
+mod auth_hook;
+mod auth_jwt;
 pub mod defaults;
 mod env;
 pub mod fault;
@@ -21,6 +24,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use accounts::{Caps, SharedSecrets, UNNAMED};
+pub use auth_hook::Hook;
+pub use auth_jwt::{Jwt, JwtKey};
 pub use fault::{Fault, Faults};
 pub use load::{Layers, load};
 pub use validate::forward_limits;
@@ -37,6 +43,8 @@ pub struct Settings {
     pub log: Log,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
+    /// What was read, but for certificates: the configuration and the files of secrets it names.
+    pub files: Vec<PathBuf>,
     /// What is allowed, but hardly meant.
     pub warnings: Vec<fault::Wrong>,
 }
@@ -129,15 +137,31 @@ pub enum XdpMode {
     Off,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Auth {
     pub realm: String,
     /// Shared secrets of the "TURN REST" convention; any of them is accepted, the first one mints.
     pub secrets: Vec<Secret<String>>,
+    /// More of them, each group with a name and limits of its own.
+    pub shared: Vec<SharedSecrets>,
     pub users: Vec<User>,
+    /// Who else is asked about users.
+    pub hook: Option<Hook>,
+    /// Whose tokens the API believes.
+    pub jwt: Option<Jwt>,
+    /// Whether sessions end with the credential that made them. Default false: an allocation may be refreshed after.
+    pub strict_expiry: bool,
 }
 
-#[derive(Debug, Clone)]
+impl Auth {
+    /// Nobody could use the relay.
+    pub fn is_empty(&self) -> bool {
+        let own = self.secrets.is_empty() && self.shared.is_empty() && self.users.is_empty();
+        own && self.hook.is_none()
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     pub name: String,
     pub password: Secret<String>,
@@ -150,7 +174,7 @@ pub struct Peers {
     pub deny: Vec<IpNet>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Allocations in all. Default 100_000.
     pub allocations: usize,
@@ -159,6 +183,12 @@ pub struct Limits {
     /// Permissions of one allocation; default 256. Channels of one allocation; default 256.
     pub permissions_per_allocation: usize,
     pub channels_per_allocation: usize,
+    /// Of all allocations of one user; beyond them: 508. Default: no more than their allocations may have.
+    pub permissions_per_user: Option<usize>,
+    pub channels_per_user: Option<usize>,
+    /// In all; beyond them: 508.
+    pub permissions: Option<usize>,
+    pub channels: Option<usize>,
     /// Longest allocation lifetime granted; default 3600 s.
     pub max_lifetime: Duration,
     /// Answers to unauthenticated requests per second and source prefix (v4 /24, v6 /48), or address of a client;

@@ -4,7 +4,9 @@ pub mod config;
 
 pub mod advertise;
 pub mod credentials;
+pub mod hook;
 pub mod icmp;
+pub mod jwt;
 pub mod police;
 pub mod policy;
 pub mod secret;
@@ -20,6 +22,7 @@ mod monotonic;
 pub mod forward;
 pub mod stream;
 
+mod file_mark;
 mod kept;
 pub mod tls;
 

@@ -2,10 +2,12 @@
 
 mod start;
 
+mod adopt;
 mod doors;
 mod forwards;
 mod heritage;
 mod listen;
+mod users;
 mod workers;
 
 mod error;
@@ -13,7 +15,7 @@ mod likely;
 pub mod sample;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Instant;
 
 use futures_util::future::try_join_all;
@@ -26,11 +28,14 @@ use workers::Workers;
 
 use crate::api;
 use crate::config::{self, Config, Forward};
+use crate::credentials::Credentials;
 use crate::journal::{Entry, GivenLimit, Key};
+use crate::jwt::Verifier;
 use crate::net::control::Request;
 use crate::net::shared::Shared;
 use crate::net::stats::{self, Stat};
 use crate::tls::{CertificateFiles, TlsFault};
+use crate::turn;
 
 /// A cheap handle to everything that runs.
 #[derive(Clone)]
@@ -49,9 +54,12 @@ struct Inner {
     cards: Vec<api::Card>,
     shield: config::Shield,
     shared: Arc<Shared>,
+    turn: Arc<turn::Shared>,
+    credentials: RwLock<Arc<Credentials>>,
+    verifier: RwLock<Option<Arc<Verifier>>>,
     workers: Arc<Workers>,
     forwards: Forwards,
-    tasks: [AbortHandle; 2],
+    tasks: [AbortHandle; 3],
 }
 
 impl Relay {
@@ -260,6 +268,7 @@ impl Relay {
         let mut samples = stats::samples(workers.stats());
         samples.extend(sample::of_turn(&workers.ask(Request::TurnCounters).await));
         samples.extend(sample::of_fastpath(&shared.fastpath));
+        samples.extend(sample::of_hook(shared.hook().as_ref()));
         samples.push(Sample::gauge("ports_in_use", shared.pool.in_use()));
         samples.push(Sample::gauge("ports_configured", shared.pool.size()));
         samples.push(Sample::gauge("forwards", self.inner.forwards.count()));

@@ -17,12 +17,14 @@ mod auth;
 mod message;
 mod nonce;
 
+mod adopt;
 mod allocate;
 mod binding;
 mod channel_bind;
 mod data;
 mod expiry;
 mod icmp;
+mod lookup;
 mod mobility;
 mod permission;
 mod refresh;
@@ -45,15 +47,15 @@ mod token;
 
 pub use acquaintance::Acquaintance;
 pub use command::{BindFault, Command, Family, PortWish, ReservationToken, ToPeer};
-pub use config::{RelayFamilies, ServerConfig};
+pub use config::{RelayFamilies, Rules, ServerConfig};
 pub use counters::{Counter, Counters};
 pub use identity::{AllocationId, FiveTuple, Now, Transport};
 pub use mobility::Departed;
 pub use restore::Lapsed;
 pub use saved::{SavedAllocation, SavedChannel, SavedPermission};
 pub use server::Server;
-pub use shared::Shared;
 pub use shared::flood::prefix;
+pub use shared::{Ceilings, Held, Shared};
 pub use tcp::{ConnectionId, Pending, Unbindable};
 pub use view::{AllocationView, ChannelView, PermissionView, RefusalView};
 

@@ -2,11 +2,13 @@
 
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection};
-use axum::http::StatusCode;
+use axum::http::header::WWW_AUTHENTICATE;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use crate::api::Fault;
 use crate::config::fault::Wrong;
+use crate::jwt::{Distrust, Scope};
 use crate::relay::ForwardError;
 
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +33,18 @@ pub enum Refusal {
     NoSecret,
     #[error("nothing is reloaded: {0}")]
     NotReloaded(String),
+    #[error("Authorization: write `Bearer` and a token")]
+    NoBearer,
+    #[error("the token cannot be judged: this relay has no [auth.jwt]")]
+    NoIssuer,
+    #[error("the token {0}")]
+    Token(#[from] Distrust),
+    #[error("the token has no scope for this: it needs {}, or admin", .0.name())]
+    OutOfScope(Scope),
+    #[error("user: the token is for {0} alone")]
+    NotSubject(String),
+    #[error("ttl_seconds: the token allows {0} at most")]
+    TooLong(u64),
     #[error("no such route: see docs/cli.md")]
     NoRoute,
 }
@@ -39,6 +53,8 @@ impl Refusal {
     fn status(&self) -> StatusCode {
         match self {
             Self::NotFound { .. } | Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::NoBearer | Self::NoIssuer | Self::Token(_) => StatusCode::UNAUTHORIZED,
+            Self::OutOfScope(_) | Self::NotSubject(_) | Self::TooLong(_) => StatusCode::FORBIDDEN,
             Self::Wrong { .. } => StatusCode::BAD_REQUEST,
             Self::Body(rejection) => rejection.status(),
             Self::Path(rejection) => rejection.status(),
@@ -56,7 +72,12 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let error = self.to_string();
-        (self.status(), Json(Fault { error })).into_response()
+        let (status, error) = (self.status(), self.to_string());
+        let mut response = (status, Json(Fault { error })).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        response
     }
 }

@@ -63,6 +63,9 @@ pub enum Command {
     /// Sessions: TURN channels and clients of forwards
     #[command(subcommand)]
     Session(Session),
+    /// Who uses the relay, with what
+    #[command(subcommand)]
+    User(UserCommand),
     /// What sessions and users may send and receive in a second
     #[command(subcommand)]
     Limit(Limit),
@@ -126,6 +129,19 @@ pub enum Session {
     Kill {
         #[arg(value_parser = session_id)]
         id: SessionId,
+    },
+}
+
+/// Whoever may use it is in the configuration: `relay reload` takes users in and out.
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Users of the configuration, and all others that hold something now
+    List(Read),
+    /// One of them
+    Show {
+        name: String,
+        #[command(flatten)]
+        read: Read,
     },
 }
 

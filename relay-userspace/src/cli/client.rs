@@ -1,5 +1,6 @@
 //! Commands that ask a running relay over its admin socket and print the answer.
 
+mod user;
 mod views;
 
 use std::path::PathBuf;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use super::args::{
     Credentials as Wish, Forward, ForwardAdd, Global, Limit, LimitOf, Read,
-    Session as SessionCommand,
+    Session as SessionCommand, UserCommand,
 };
 use super::exit::{Exit, Failure};
 use super::flags::{self, ServeFlags};
@@ -36,6 +37,9 @@ pub async fn reload(global: &Global, read: Read) -> Result<(), Failure> {
         return output::json(&done);
     }
     output::line(&format!("{} certificates in use", done.certificates))?;
+    if !done.applied.is_empty() {
+        output::line(&format!("changed and in use: {}", done.applied.join(", ")))?;
+    }
     match done.needs_restart.is_empty() {
         true => Ok(()),
         false => output::line(&format!(
@@ -72,6 +76,10 @@ pub async fn session(global: &Global, command: SessionCommand) -> Result<(), Fai
             output::line(&format!("session {id} ended"))
         }
     }
+}
+
+pub async fn user(global: &Global, command: UserCommand) -> Result<(), Failure> {
+    user::user(&client(global), command).await
 }
 
 pub async fn forward(global: &Global, command: Forward) -> Result<(), Failure> {

@@ -60,12 +60,14 @@ pub async fn serve(global: &Global, flags: &ServeFlags) -> Result<(), Failure> {
         }
         None => None,
     };
-    let reload = Reload::new(&relay, global, flags, &settings);
+    let reload = Reload::new(&relay, global, flags, &settings, &config);
     let asked = Arc::clone(&reload);
     let office = Office {
-        reload: Box::new(move || asked.run()),
+        reload: Box::new(move || {
+            let asked = Arc::clone(&asked);
+            Box::pin(async move { asked.run().await })
+        }),
         relay: relay.clone(),
-        credentials: Credentials::new(&config.auth),
         admin_socket: socket.path().display().to_string(),
         metrics,
         warnings: warnings.clone(),
@@ -75,6 +77,8 @@ pub async fn serve(global: &Global, flags: &ServeFlags) -> Result<(), Failure> {
             tracing::error!(%error, "the admin socket ended");
         }
     }));
+
+    tasks.0.push(tokio::spawn(Arc::clone(&reload).watch()));
 
     let status = relay.status();
     let started = hints::Started {
@@ -197,7 +201,7 @@ impl Signals {
                 _ = self.interrupt.recv() => return End::Stop,
                 _ = self.leave.recv() => return End::Leave,
                 _ = self.hangup.recv() => {
-                    if let Err(fault) = reload.run() {
+                    if let Err(fault) = reload.run().await {
                         tracing::error!("SIGHUP: nothing is reloaded: {fault}");
                     }
                 }

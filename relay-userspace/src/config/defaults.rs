@@ -42,11 +42,7 @@ impl Default for Config {
                 max_sessions: 65_536,
                 pin_directory: PathBuf::from(PIN_DIRECTORY),
             },
-            auth: Auth {
-                realm: REALM.to_owned(),
-                secrets: Vec::new(),
-                users: Vec::new(),
-            },
+            auth: Auth::default(),
             peers: Peers::default(),
             limits: Limits::default(),
             rates: rates::default(),
@@ -60,6 +56,20 @@ impl Default for Config {
             },
             workers: 0,
             survive: true,
+        }
+    }
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self {
+            realm: REALM.to_owned(),
+            secrets: Vec::new(),
+            shared: Vec::new(),
+            users: Vec::new(),
+            hook: None,
+            jwt: None,
+            strict_expiry: false,
         }
     }
 }
@@ -81,6 +91,10 @@ impl Default for Limits {
             allocations_per_user: 1000,
             permissions_per_allocation: 256,
             channels_per_allocation: 256,
+            permissions_per_user: None,
+            channels_per_user: None,
+            permissions: None,
+            channels: None,
             max_lifetime: Duration::from_secs(3600),
             unauthenticated_per_second: 500,
         }

@@ -9,7 +9,7 @@ use super::fault::{At, Faults, Wrong};
 use super::raw::Raw;
 use super::reader::{Section, Source};
 use super::value::Protocol;
-use super::{Forward, User, defaults, rates, value};
+use super::{Forward, User, accounts, auth_hook, auth_jwt, defaults, rates, value};
 use crate::secret::Secret;
 use crate::tls::CertificateFiles;
 
@@ -79,6 +79,10 @@ pub fn read(path: &Path, text: &str, faults: &mut Faults) -> Raw {
     raw.allocations_per_user = limits.number("allocations_per_user", faults);
     raw.permissions_per_allocation = limits.number("permissions_per_allocation", faults);
     raw.channels_per_allocation = limits.number("channels_per_allocation", faults);
+    raw.permissions_per_user = limits.number("permissions_per_user", faults);
+    raw.channels_per_user = limits.number("channels_per_user", faults);
+    raw.permissions = limits.number("permissions", faults);
+    raw.channels = limits.number("channels", faults);
     raw.max_lifetime = limits.text("max_lifetime", faults, value::duration);
     raw.unauthenticated_per_second = limits.number("unauthenticated_per_second", faults);
     limits.finish(faults);
@@ -126,6 +130,9 @@ fn auth(root: &mut Section<'_>, raw: &mut Raw, faults: &mut Faults) {
     raw.realm = auth.text("realm", faults, any);
     raw.secrets = auth.texts("secrets", faults, |text| any(text).map(Secret::new));
     raw.secret_file = auth.text("secret_file", faults, path_of);
+    accounts::read(&mut auth, raw, faults);
+    raw.hook = auth_hook::read(&mut auth, faults);
+    raw.jwt = auth_jwt::read(&mut auth, faults);
     raw.users = auth.sections("users", faults).map(|all| {
         all.into_iter()
             .filter_map(|mut one| {
@@ -180,13 +187,13 @@ fn forward(mut one: Section<'_>, faults: &mut Faults) -> Option<At<Forward>> {
     }))
 }
 
-fn any(text: &str) -> Result<String, Wrong> {
+pub(super) fn any(text: &str) -> Result<String, Wrong> {
     match text {
         "" => Err(Wrong::new("is empty", "write a text, or leave the key out")),
         text => Ok(text.to_owned()),
     }
 }
 
-fn path_of(text: &str) -> Result<PathBuf, Wrong> {
+pub(super) fn path_of(text: &str) -> Result<PathBuf, Wrong> {
     any(text).map(PathBuf::from)
 }

@@ -69,6 +69,7 @@ const SHAPES: &[(&str, Kind, &[&str])] = &[
     ("stream_connections", Kind::Gauge, &[]),
     ("forward_refused", Kind::Counter, &["reason"]),
     ("turn_refused_peers", Kind::Counter, &["rule"]),
+    ("hook_lookups", Kind::Counter, &["outcome"]),
     ("kernel_packets", Kind::Counter, &["verdict"]),
     ("allocations", Kind::Gauge, &[]),
     ("forward_sessions", Kind::Gauge, &[]),

@@ -14,7 +14,7 @@ use super::views;
 use super::worker::Worker;
 use crate::api;
 use crate::policy::PeerPolicy;
-use crate::turn::{AllocationId, ConnectionId, Counters, Unbindable};
+use crate::turn::{AllocationId, ConnectionId, Counters, Rules, Unbindable};
 
 pub enum Request {
     Sessions(oneshot::Sender<Vec<api::Session>>),
@@ -28,6 +28,7 @@ pub enum Request {
         oneshot::Sender<Result<Peer, Unbindable>>,
     ),
     PeerGone(ConnectionId),
+    Adopt(Rules, oneshot::Sender<()>),
     TurnCounters(oneshot::Sender<Counters>),
     AddForward(NewForward, oneshot::Sender<io::Result<()>>),
     Retarget(ForwardKey, Vec<SocketAddr>, Arc<PeerPolicy>),
@@ -55,6 +56,10 @@ pub async fn serve(worker: Rc<Worker>, mut requests: mpsc::UnboundedReceiver<Req
                 let _ = reply.send(peer);
             }
             Request::PeerGone(id) => worker.with_driver(|driver, _| driver.peer_gone(id)),
+            Request::Adopt(rules, reply) => {
+                worker.with_driver(|driver, context| driver.adopt(context, rules));
+                let _ = reply.send(());
+            }
             Request::TurnCounters(reply) => {
                 let _ =
                     reply.send(worker.with_driver(|driver, _| driver.server().counters().clone()));

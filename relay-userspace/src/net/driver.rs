@@ -4,6 +4,7 @@
 
 mod clients;
 mod held;
+mod lookup;
 pub mod moving;
 mod relay_port;
 mod stream;
@@ -32,7 +33,7 @@ use crate::api;
 use crate::fastpath::SessionId;
 use crate::police::{DOWN, UP};
 use crate::turn::{
-    AllocationId, BindFault, Command, Family, FiveTuple, PortWish, Server, Transport,
+    AllocationId, BindFault, Command, Family, FiveTuple, PortWish, Rules, Server, Transport,
 };
 
 pub struct Driver {
@@ -159,6 +160,11 @@ impl Driver {
         self.release_late(context);
     }
 
+    pub fn adopt(&mut self, context: &mut Context<'_>, rules: Rules) {
+        self.server.adopt(context.now, rules);
+        self.carry_out(context);
+    }
+
     pub fn poll_timeout(&self) -> Option<Instant> {
         let timeouts = [self.server.poll_timeout(), self.held.due()];
         timeouts.into_iter().flatten().min()
@@ -222,6 +228,11 @@ impl Driver {
                     from,
                     request,
                 } => self.fetch(context, home, allocation, serial, from, request),
+                Command::LookUp {
+                    name,
+                    from,
+                    request,
+                } => self.look_up(context, name, from, request),
                 Command::OpenPeerConnection {
                     connection,
                     relayed,
@@ -241,13 +252,16 @@ impl Driver {
                 }
                 Command::InstallSession {
                     session,
+                    allocation,
                     transport,
                     spec,
-                    ..
                 } => {
                     let (relayed, peer) = (spec.far.local, spec.far.remote);
                     self.channels.insert(session, (relayed, peer));
                     let shared = context.shared;
+                    if let Some(port) = self.ports.get(&relayed) {
+                        self.vouch(context, allocation, port.user());
+                    }
                     let port = self.ports.get_mut(&relayed);
                     let pass = shared
                         .police
@@ -317,10 +331,20 @@ impl Driver {
         let socket = Rc::new(Socket::of_pool(bound).map_err(|_| BindFault::Refused)?);
         let task = receive::spawn(context.worker, Rc::clone(&socket), Role::RelayPort(relayed));
         context.shared.fastpath.open_flow_port(relayed);
+        self.vouch(context, allocation, &user);
         let pass = context.shared.police.allocation(&user);
         let port = RelayPort::new(allocation, socket, task, Books::new(user, pass));
         self.ports.insert(relayed, port);
         Ok(relayed)
+    }
+
+    /// Before its meters are made.
+    fn vouch(&self, context: &Context<'_>, allocation: AllocationId, user: &str) {
+        let (group, limit) = (
+            self.server.group_of(allocation),
+            self.server.granted_to(allocation),
+        );
+        context.shared.police.belongs(user, group, limit);
     }
 
     fn close(&mut self, context: &mut Context<'_>, relayed: SocketAddr) {

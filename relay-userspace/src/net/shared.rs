@@ -1,6 +1,6 @@
 //! What every worker reads and none writes per packet.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -12,6 +12,7 @@ use super::control::Request;
 use super::ports::PortPool;
 use super::stream::gate::Gate;
 use crate::fastpath::FastPath;
+use crate::hook::Hook;
 use crate::journal::Journal;
 use crate::police::Police;
 use crate::stream::queue::Limits;
@@ -25,6 +26,8 @@ pub struct Shared {
     /// What the next process has to know; `None`: nothing outlives this one.
     pub journal: Option<Journal>,
     pub streams: Streams,
+    /// Who is asked about users, now.
+    pub hook: RwLock<Option<Hook>>,
     /// To each worker, once all of them run.
     pub workers: OnceLock<Vec<mpsc::WeakUnboundedSender<Request>>>,
 }
@@ -42,6 +45,11 @@ pub struct Streams {
 }
 
 impl Shared {
+    pub fn hook(&self) -> Option<Hook> {
+        let hook = self.hook.read();
+        hook.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// `None`: it has ended, or not begun.
     pub fn worker(&self, index: usize) -> Option<mpsc::UnboundedSender<Request>> {
         self.workers.get()?.get(index)?.upgrade()

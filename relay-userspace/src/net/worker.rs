@@ -272,9 +272,10 @@ impl Worker {
 fn now() -> Now {
     let unix = SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
+        .unwrap_or_default();
     Now {
         mono: Instant::now(),
-        unix,
+        unix: unix.as_secs(),
+        into_second: Duration::from_nanos(unix.subsec_nanos().into()),
     }
 }

@@ -45,7 +45,7 @@ impl MeterClock {
         self.start.load(Relaxed).wrapping_add(since)
     }
 
-    fn span(&self, time: Duration) -> u64 {
+    pub(super) fn span(&self, time: Duration) -> u64 {
         (((time.as_nanos() * u128::from(self.hz)) << TICK_BITS) / 1_000_000_000) as u64
     }
 }

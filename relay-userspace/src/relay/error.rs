@@ -8,6 +8,8 @@ use crate::tls::TlsFault;
 /// Nothing runs when this is returned: what was bound is closed again.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    #[error(transparent)]
+    Hook(#[from] crate::hook::HookError),
     #[error("listen on udp/{address}: {source}{}", advice(source))]
     Listen {
         address: SocketAddr,

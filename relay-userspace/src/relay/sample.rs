@@ -1,6 +1,7 @@
 //! One measured value on its way to `/metrics`, and where the values outside of `net` come from. Knows no exposition format.
 
 use crate::fastpath::FastPath;
+use crate::hook::{Hook, OUTCOMES};
 use crate::turn::{Counter, Counters};
 
 /// Whether a value only grows.
@@ -99,6 +100,10 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
     ),
     ("ports_in_use", "Relay ports held, reserved ones included."),
     ("ports_configured", "Relay ports in the configured range."),
+    (
+        "hook_lookups",
+        "Questions to auth.hook, by how they ended; failed: nobody was let in.",
+    ),
     ("forwards", "Forwards that exist."),
     ("workers", "Threads of the slow path."),
 ];
@@ -117,6 +122,15 @@ pub fn of_turn(workers: &[Counters]) -> Vec<Sample> {
     let refused = |(rule, count)| Sample::counter("turn_refused_peers", count).label("rule", rule);
     samples.extend(refusals.into_iter().map(refused));
     samples
+}
+
+/// Without a hook nothing was asked.
+pub fn of_hook(hook: Option<&Hook>) -> Vec<Sample> {
+    let counts = hook.map_or([0; 3], |hook| hook.directory().counts());
+    let sample = |(outcome, count): (&&str, u64)| {
+        Sample::counter("hook_lookups", count).label("outcome", *outcome)
+    };
+    OUTCOMES.iter().zip(counts).map(sample).collect()
 }
 
 pub fn of_fastpath(fastpath: &FastPath) -> Vec<Sample> {

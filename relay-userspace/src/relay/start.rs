@@ -3,7 +3,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::num::NonZero;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -19,6 +19,8 @@ use crate::advertise::Advertise;
 use crate::config::{Config, XdpMode};
 use crate::credentials::Credentials;
 use crate::fastpath::FastPath;
+use crate::hook::Hook;
+use crate::jwt::Verifier;
 use crate::net::addresses::{RelayAddresses, local_addresses};
 use crate::net::ports::PortPool;
 use crate::net::shared::{Shared, Streams};
@@ -27,7 +29,7 @@ use crate::police::Police;
 use crate::policy::PeerPolicy;
 use crate::stream::queue::Limits;
 use crate::tls::Certificates;
-use crate::turn::{self, RelayFamilies, ServerConfig};
+use crate::turn::{self, Ceilings, RelayFamilies, ServerConfig};
 
 /// How often ports of reservations nobody came for are looked for, and new addresses of the host.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
@@ -77,6 +79,15 @@ pub async fn start(config: &Config) -> Result<(Relay, Inheritance), StartError> 
         .limits
         .iter()
         .for_each(|given| given.apply(&police));
+    let hook = config.auth.hook.as_ref();
+    let hook = hook.map(|hook| Hook::new(hook, &config.auth.realm));
+    let hook = hook.transpose()?;
+    if let Some(hook) = &hook {
+        let credentials = Credentials::new(&config.auth);
+        let users = remembered.allocations.iter().map(|saved| &saved.username);
+        hook.ask_about(users.map(|user| credentials.name_of(user)))
+            .await;
+    }
     let shared = Arc::new(Shared {
         police,
         fastpath: fastpath.clone(),
@@ -85,11 +96,14 @@ pub async fn start(config: &Config) -> Result<(Relay, Inheritance), StartError> 
         journal: heritage.journal,
         streams: streams(config, tls),
         workers: OnceLock::new(),
+        hook: RwLock::new(hook),
     });
     let turn = ServerConfig {
         credentials: Arc::new(Credentials::new(&config.auth)),
         policy: Arc::clone(&policy),
         limits: config.limits.clone(),
+        strict_expiry: config.auth.strict_expiry,
+        directory: (shared.hook()).map(|hook| Arc::clone(hook.directory())),
         shared: turn::Shared::new(&config.limits, &config.shield, seed),
         advertise: shared.addresses.advertise.clone(),
         relay_families: families(&shared.addresses, &all),
@@ -101,6 +115,8 @@ pub async fn start(config: &Config) -> Result<(Relay, Inheritance), StartError> 
         // Forward sessions have the other half of the ids.
         worker_count: 2 * count,
     };
+    turn.shared
+        .set_ceilings(Ceilings::new(&config.limits, &config.auth));
     let mut restored = heritage.remembered.allocations_by_worker(count);
     let mut threads = Vec::with_capacity(count);
     let sockets = listeners.into_iter().zip(doors.listeners);
@@ -148,6 +164,7 @@ pub async fn start(config: &Config) -> Result<(Relay, Inheritance), StartError> 
     let tasks = [
         tokio::spawn(keeping).abort_handle(),
         tokio::spawn(watching).abort_handle(),
+        tokio::spawn(shared.police.clone().share_out()).abort_handle(),
     ];
     let inner = Inner {
         started: Instant::now(),
@@ -158,6 +175,9 @@ pub async fn start(config: &Config) -> Result<(Relay, Inheritance), StartError> 
         cards,
         shield: config.shield,
         shared,
+        turn: turn.shared,
+        credentials: RwLock::new(turn.credentials),
+        verifier: RwLock::new(config.auth.jwt.as_ref().map(Verifier::new).map(Arc::new)),
         workers,
         forwards,
         tasks,

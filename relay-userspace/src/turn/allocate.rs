@@ -11,6 +11,7 @@ use turn_types::attribute::{
     RequestedTransport, ReservationToken as TokenAttribute,
 };
 
+use super::adopt::lifetime_until;
 use super::allocation::{Allocation, Binding, Granted, Relay};
 use super::answer::{self, Reject, Success};
 use super::auth::User;
@@ -25,6 +26,7 @@ use super::server::Server;
 use super::shared::Full;
 use super::table::Slot;
 use super::timer::Timer;
+use crate::police::Limit;
 
 /// RFC 8656 §3.2.
 const DEFAULT_LIFETIME: u32 = 600;
@@ -69,13 +71,17 @@ impl Server {
             return Err(Reject::FamilyUnsupported);
         }
         let lifetime = self.lifetime(optional::<Lifetime>(message)?.map(|wanted| wanted.seconds()));
-        let place = match self
-            .config
-            .shared
-            .admit_allocation(&user.name, from.client.ip())
-        {
+        let record = user.record.as_ref();
+        let caps = record.map(|record| record.caps);
+        let limit = record.map_or(Limit::NONE, |record| record.limit);
+        let place = match self.config.shared.admit_allocation(
+            &user.name,
+            user.grantor.group(),
+            from.client.ip(),
+            caps,
+        ) {
             Ok(place) => place,
-            Err(Full::User) => return Err(Reject::QuotaReached),
+            Err(Full::User | Full::Group) => return Err(Reject::QuotaReached),
             Err(Full::Total) => return Err(Reject::InsufficientCapacity),
         };
         let token = match port {
@@ -84,11 +90,16 @@ impl Server {
         };
         let id = self.ids.allocation();
         let expires = now.mono + Duration::from_secs(lifetime.into());
+        let expires = self.within_credential(now, expires, user.expires);
+        let lifetime = lifetime.min(lifetime_until(now, expires));
         let slot = self.table.insert(Allocation {
             id,
             tuple: from,
             username: user.username,
             key: user.key,
+            grantor: user.grantor,
+            credential_expires: user.expires,
+            limit,
             place,
             granted: Granted {
                 transaction: message.transaction_id(),

@@ -46,7 +46,7 @@ impl Server {
         if !known && channels.len() >= self.config.limits.channels_per_allocation {
             return Err(Reject::InsufficientCapacity);
         }
-        self.judge_room(slot, std::iter::once(peer.ip()))?;
+        self.take_room(slot, usize::from(!known), std::iter::once(peer.ip()))?;
 
         self.permit(now, slot, peer.ip());
         let expires = now.mono + channel::LIFETIME;

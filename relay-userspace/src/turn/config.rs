@@ -8,7 +8,19 @@ use super::shared::Shared;
 use crate::advertise::Advertise;
 use crate::config::Limits;
 use crate::credentials::Credentials;
+use crate::hook::Directory;
 use crate::policy::PeerPolicy;
+
+/// What of it can change while the server runs.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// Of the same realm.
+    pub credentials: Arc<Credentials>,
+    pub limits: Limits,
+    /// Whether allocations end with the credential that made them.
+    pub strict_expiry: bool,
+    pub directory: Option<Arc<Directory>>,
+}
 
 #[derive(Clone)]
 pub struct ServerConfig {
@@ -16,6 +28,10 @@ pub struct ServerConfig {
     pub credentials: Arc<Credentials>,
     pub policy: Arc<PeerPolicy>,
     pub limits: Limits,
+    /// Whether allocations end with the credential that made them.
+    pub strict_expiry: bool,
+    /// What `auth.hook` said of users nobody here knows.
+    pub directory: Option<Arc<Directory>>,
     /// Quotas and flood limits over all workers: make one [`Shared`] and clone the `Arc`.
     pub shared: Arc<Shared>,
     pub relay_families: RelayFamilies,

@@ -23,6 +23,7 @@ impl Server {
                 }
                 Timer::Permission(slot, peer) => {
                     self.table[slot].permissions.remove(&peer);
+                    self.settle(slot);
                     self.note_peer(slot, peer, false);
                 }
                 Timer::Channel(slot, number) => self.end_channel(slot, number),
@@ -49,6 +50,7 @@ impl Server {
 
     /// The client's connection is gone, and with it its allocation (RFC 8656 §3.1), unless that is mobile.
     pub fn client_gone(&mut self, tuple: FiveTuple) {
+        self.waiting.forget(tuple);
         self.forget_farewell(tuple);
         self.forget_former_at(tuple);
         let slot = self.table.of_client(&tuple);
@@ -122,6 +124,7 @@ impl Server {
                 self.commands.push_back(Command::RemoveSession { session });
             }
         }
+        self.settle(slot);
         let allocation = self.table[slot].id;
         if let Some(relayed) = self.table.remove_relayed(slot, family) {
             self.commands.push_back(Command::ReleaseRelay {
@@ -156,6 +159,7 @@ impl Server {
         };
         let Some(session) = channel.session.take() else {
             channels.remove(number);
+            self.settle(slot);
             return;
         };
         let quarantine = channel.due();

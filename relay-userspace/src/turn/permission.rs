@@ -38,7 +38,7 @@ impl Server {
         }
         let advertise = &self.config.advertise;
         let peers: Vec<_> = peers.iter().map(|peer| advertise.inward(*peer)).collect();
-        self.judge_room(slot, peers.iter().map(SocketAddr::ip))?;
+        self.take_room(slot, 0, peers.iter().map(SocketAddr::ip))?;
         for peer in &peers {
             self.permit(now, slot, peer.ip());
         }
@@ -70,10 +70,11 @@ impl Server {
         }
     }
 
-    /// Whether permissions for all of `peers` fit.
-    pub(super) fn judge_room(
-        &self,
+    /// Takes room for permissions for all of `peers` and so many new channels, if there is room for all of them.
+    pub(super) fn take_room(
+        &mut self,
         slot: Slot,
+        channels: usize,
         peers: impl Iterator<Item = IpAddr>,
     ) -> Result<(), Reject> {
         let held = &self.table[slot].permissions;
@@ -82,7 +83,17 @@ impl Server {
         if held.len() + new.len() > self.config.limits.permissions_per_allocation {
             return Err(Reject::InsufficientCapacity);
         }
-        Ok(())
+        let (place, permissions) = (&mut self.table[slot].place, new.len());
+        place
+            .grow(channels, permissions)
+            .map_err(|_| Reject::InsufficientCapacity)
+    }
+
+    /// Gives back the room of what ended.
+    pub(super) fn settle(&mut self, slot: Slot) {
+        let allocation = &mut self.table[slot];
+        let (channels, permissions) = (allocation.channels.len(), allocation.permissions.len());
+        allocation.place.settle(channels, permissions);
     }
 
     /// Installs or refreshes a permission that was judged.

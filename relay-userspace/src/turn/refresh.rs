@@ -5,6 +5,7 @@ use std::time::Duration;
 use stun_types::message::Message;
 use turn_types::attribute::Lifetime;
 
+use super::adopt::lifetime_until;
 use super::allocate::requested_family;
 use super::answer::{Reject, Success};
 use super::auth::User;
@@ -77,9 +78,9 @@ impl Server {
         }
         let lifetime = self.lifetime(wanted);
         let expires = now.mono + Duration::from_secs(lifetime.into());
-        let before = std::mem::replace(&mut self.table[slot].expires, expires);
-        self.timers.reset(before, expires, Timer::Allocation(slot));
-        self.tell_deadlines(slot);
+        let expires = self.within_credential(now, expires, self.table[slot].credential_expires);
+        let lifetime = lifetime.min(lifetime_until(now, expires));
+        self.expire_at(slot, expires);
         self.counters.bump(Counter::Refreshed);
         Ok(Some(self.refreshed(now, slot, lifetime)))
     }

@@ -3,6 +3,7 @@
 mod harness;
 mod told;
 
+mod accounts;
 mod advertise;
 mod allocate;
 mod auth;

@@ -7,6 +7,7 @@ mod setup;
 mod certificates;
 mod forward_refusals;
 mod forwards;
+mod hook;
 mod stream;
 mod trust;
 mod turn;

@@ -45,6 +45,7 @@ pub fn config() -> Config {
                 name: USER.to_string(),
                 password: Secret::new(PASSWORD.to_string()),
             }],
+            ..Auth::default()
         },
         peers: Peers {
             allow: vec!["127.0.0.0/8".parse().expect("network")],
@@ -58,6 +59,7 @@ pub fn config() -> Config {
             channels_per_allocation: 256,
             max_lifetime: Duration::from_secs(3600),
             unauthenticated_per_second: 10_000,
+            ..Limits::default()
         },
         shield: Default::default(),
         forwards: Vec::new(),

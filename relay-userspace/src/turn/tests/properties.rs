@@ -122,6 +122,7 @@ impl Books {
                 Command::Send { bytes, .. } => self.tickets.extend(ticket_in(&bytes)),
                 Command::CancelReservation { .. }
                 | Command::FetchAllocation { .. }
+                | Command::LookUp { .. }
                 | Command::OpenPeerConnection { .. }
                 | Command::ClosePeerConnection { .. }
                 | Command::JoinConnections { .. } => {}
