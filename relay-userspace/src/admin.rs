@@ -9,11 +9,14 @@
 //! | `DELETE /v1/forwards/{name}` | 204 |
 //! | `POST /v1/credentials` | list of [`api::IceServer`](crate::api::IceServer) |
 //! | `POST /v1/reload` | [`api::Reloaded`](crate::api::Reloaded), or 409 and nothing changed |
+//! | `POST`, `GET`, `DELETE /v1/drain` | [`api::Drain`](crate::api::Drain), and 204 when it is taken back |
+//! | `GET /v1/drain/progress` | the same as JSON lines until it is over |
 //! | `GET /v1/counters` | list of [`api::Count`](crate::api::Count) |
 //!
 //! Every other answer is an [`api::Fault`](crate::api::Fault) with its status code.
 
 pub mod client;
+mod drain;
 pub mod ice;
 mod refusal;
 pub mod request;

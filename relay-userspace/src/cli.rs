@@ -5,6 +5,8 @@ mod client;
 mod configuration;
 mod detach;
 mod doctor;
+mod drain;
+mod ending;
 mod exit;
 mod flags;
 mod hints;
@@ -35,6 +37,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Detach(wish) => detach::detach(&global, wish),
         Command::Status(read) => client::status(&global, read).await,
         Command::Reload(read) => client::reload(&global, read).await,
+        Command::Drain(wish) => drain::drain(&global, wish).await,
         Command::Top => top::top(&global).await,
         Command::Session(command) => client::session(&global, command).await,
         Command::Limit(command) => client::limit(&global, command).await,

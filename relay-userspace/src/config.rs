@@ -1,6 +1,7 @@
 //! What the operator asked for, validated. Data only: reading and fault reports live in `config/`.
 
 pub mod defaults;
+mod drain;
 mod env;
 pub mod fault;
 pub(crate) mod file;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use drain::Drain;
 pub use fault::{Fault, Faults};
 pub use load::{Layers, load};
 pub use validate::forward_limits;
@@ -29,6 +31,7 @@ use crate::advertise::Advertised;
 use crate::police;
 use crate::secret::Secret;
 use crate::tls::CertificateFiles;
+use crate::turn::Alternate;
 
 /// A validated configuration, with what only the process around the relay needs.
 #[derive(Debug, Clone)]
@@ -50,6 +53,7 @@ pub struct Config {
     pub relay: RelayAddresses,
     pub kernel: Kernel,
     pub auth: Auth,
+    pub turn: Turn,
     pub peers: Peers,
     pub limits: Limits,
     /// What may pass in a second. Default: anything.
@@ -58,6 +62,7 @@ pub struct Config {
     pub forwards: Vec<Forward>,
     pub admin: Admin,
     pub metrics: Metrics,
+    pub drain: Drain,
     /// Slow-path threads; 0 = one per core.
     pub workers: usize,
     /// Whether sessions outlive the process, until the next one takes them over. Default true.
@@ -141,6 +146,12 @@ pub struct Auth {
 pub struct User {
     pub name: String,
     pub password: Secret<String>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Turn {
+    /// Where clients are sent while the relay drains.
+    pub alternates: Vec<Alternate>,
 }
 
 /// Which peers and destinations may be reached: public addresses, plus `allow`, minus `deny`.

@@ -2,6 +2,7 @@
 
 pub mod config;
 
+pub mod admission;
 pub mod advertise;
 pub mod credentials;
 pub mod icmp;

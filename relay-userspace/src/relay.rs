@@ -3,6 +3,7 @@
 mod start;
 
 mod doors;
+mod drain;
 mod forwards;
 mod heritage;
 mod listen;
@@ -19,11 +20,14 @@ use std::time::Instant;
 use futures_util::future::try_join_all;
 use tokio::task::AbortHandle;
 
+use drain::Drain;
+pub use drain::{NotCancelled, Order as DrainOrder};
 pub use error::{ForwardError, StartError};
 use forwards::{Forwards, Unresolved};
 pub use sample::{Kind, Sample};
 use workers::Workers;
 
+use crate::admission::Admission;
 use crate::api;
 use crate::config::{self, Config, Forward};
 use crate::journal::{Entry, Key};
@@ -51,6 +55,7 @@ struct Inner {
     shared: Arc<Shared>,
     workers: Arc<Workers>,
     forwards: Forwards,
+    drain: Drain,
     tasks: [AbortHandle; 2],
 }
 
@@ -101,6 +106,7 @@ impl Relay {
             cards: (shared.fastpath.cards()).unwrap_or_else(|| self.inner.cards.clone()),
             kernel_off: shared.fastpath.why_off(),
             shield: self.shield(gauges.known),
+            draining: self.drain_view(),
             workers: workers.count(),
             allocations: workers.total(Stat::Allocations),
             forwards: self.inner.forwards.count(),
@@ -113,6 +119,31 @@ impl Relay {
                 bytes: workers.total(Stat::BytesToPeer) + workers.total(Stat::BytesToClient),
             },
         }
+    }
+
+    /// Nothing new begins from now on; [`Self::drained`] says when it is over.
+    pub fn drain(&self, order: DrainOrder) -> Option<api::Drain> {
+        self.inner.drain.begin(order);
+        self.drain_view()
+    }
+
+    pub fn cancel_drain(&self) -> Result<(), NotCancelled> {
+        self.inner.drain.cancel()
+    }
+
+    /// `None`: it was never asked for.
+    pub fn drain_view(&self) -> Option<api::Drain> {
+        self.inner.drain.view()
+    }
+
+    /// Waits until a drain is over: what is left then has still to be ended.
+    pub async fn drained(&self) -> api::Drain {
+        self.inner.drain.over().await
+    }
+
+    /// Whether new allocations and sessions are refused.
+    pub fn admission(&self) -> &Admission {
+        &self.inner.shared.admission
     }
 
     fn shield(&self, known: u64) -> api::Shield {
@@ -251,6 +282,8 @@ impl Relay {
         samples.push(Sample::gauge("ports_configured", shared.pool.size()));
         samples.push(Sample::gauge("forwards", self.inner.forwards.count()));
         samples.push(Sample::gauge("workers", workers.count() as u64));
+        let draining = u64::from(shared.admission.is_closed());
+        samples.push(Sample::gauge("draining", draining));
         samples
     }
 

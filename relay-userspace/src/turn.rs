@@ -18,6 +18,7 @@ mod message;
 mod nonce;
 
 mod allocate;
+mod alternate;
 mod binding;
 mod channel_bind;
 mod data;
@@ -44,6 +45,7 @@ mod timer;
 mod token;
 
 pub use acquaintance::Acquaintance;
+pub use alternate::Alternate;
 pub use command::{BindFault, Command, Family, PortWish, ReservationToken, ToPeer};
 pub use config::{RelayFamilies, ServerConfig};
 pub use counters::{Counter, Counters};

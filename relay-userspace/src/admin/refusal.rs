@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::api::Fault;
 use crate::config::fault::Wrong;
-use crate::relay::ForwardError;
+use crate::relay::{ForwardError, NotCancelled};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
@@ -29,6 +29,8 @@ pub enum Refusal {
         "this relay has static users only: add auth.secrets (or --secret) to make time-limited credentials"
     )]
     NoSecret,
+    #[error(transparent)]
+    Drain(#[from] NotCancelled),
     #[error("nothing is reloaded: {0}")]
     NotReloaded(String),
     #[error("no such route: see docs/cli.md")]
@@ -42,7 +44,7 @@ impl Refusal {
             Self::Wrong { .. } => StatusCode::BAD_REQUEST,
             Self::Body(rejection) => rejection.status(),
             Self::Path(rejection) => rejection.status(),
-            Self::NoSecret | Self::NotReloaded(_) => StatusCode::CONFLICT,
+            Self::NoSecret | Self::NotReloaded(_) | Self::Drain(_) => StatusCode::CONFLICT,
             Self::Forward(error) => match error {
                 ForwardError::NameTaken { .. } | ForwardError::Listen { .. } => {
                     StatusCode::CONFLICT

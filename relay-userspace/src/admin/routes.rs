@@ -11,7 +11,7 @@ use axum::routing::{delete, get, post};
 use axum::{Router, response::IntoResponse};
 
 use super::refusal::Refusal;
-use super::{ice, request};
+use super::{drain, ice, request};
 use crate::api::{
     Change, Count, CredentialsRequest, ForwardRequest, ForwardView, IceServer, LimitRequest,
     LimitsView, Reloaded, Session, SessionId, StatusReport,
@@ -22,8 +22,8 @@ use crate::relay::Relay;
 /// The largest body that means something is a forward with a long allow list.
 const BODY_LIMIT: usize = 64 * 1024;
 
-type Answer<T> = Result<Json<T>, Refusal>;
-type Asked = State<Arc<Office>>;
+pub type Answer<T> = Result<Json<T>, Refusal>;
+pub type Asked = State<Arc<Office>>;
 
 /// What the routes answer from.
 pub struct Office {
@@ -51,6 +51,11 @@ pub fn router(office: Office) -> Router {
         .route("/v1/credentials", post(credentials))
         .route("/v1/counters", get(counters))
         .route("/v1/reload", post(reload))
+        .route(
+            "/v1/drain",
+            get(drain::show).post(drain::begin).delete(drain::cancel),
+        )
+        .route("/v1/drain/progress", get(drain::follow))
         .fallback(async || Refusal::NoRoute)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(Arc::new(office))

@@ -55,6 +55,8 @@ pub enum Command {
     Status(Read),
     /// Read certificates and configuration again; a bad file changes nothing
     Reload(Read),
+    /// Begin nothing new, let run out what runs, then end the relay; shows what is left
+    Drain(Drain),
     /// Live view of the sessions, in a terminal
     #[command(
         after_help = "Keys: q quit, / filter, r p b a u order by rate, packets, bytes, age, user; the same again turns it."
@@ -93,6 +95,21 @@ pub struct Read {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Drain {
+    /// When to end what is left
+    #[arg(long, default_value = "10m", value_name = "DURATION", value_parser = value::duration)]
+    pub deadline: Duration,
+    /// End when so many allocations and sessions of forwards are left
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub until: u64,
+    /// Take it back: new sessions are welcome again
+    #[arg(long, conflicts_with_all = ["deadline", "until"])]
+    pub cancel: bool,
+    #[command(flatten)]
+    pub read: Read,
 }
 
 #[derive(Debug, Args)]

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Admin, Auth, Config, Kernel, Limits, Listen, Log, LogFormat, Metrics, Peers, RelayAddresses,
-    Shield, Stream, Tls, XdpMode, rates,
+    Admin, Auth, Config, Drain, Kernel, Limits, Listen, Log, LogFormat, Metrics, Peers,
+    RelayAddresses, Shield, Stream, Tls, Turn, XdpMode, rates,
 };
 
 /// Read when it exists and `--config` is not given.
@@ -47,6 +47,7 @@ impl Default for Config {
                 secrets: Vec::new(),
                 users: Vec::new(),
             },
+            turn: Turn::default(),
             peers: Peers::default(),
             limits: Limits::default(),
             rates: rates::default(),
@@ -58,6 +59,7 @@ impl Default for Config {
             metrics: Metrics {
                 listen: Some((Ipv4Addr::LOCALHOST, METRICS_PORT).into()),
             },
+            drain: Drain::default(),
             workers: 0,
             survive: true,
         }

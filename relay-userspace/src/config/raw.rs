@@ -13,6 +13,7 @@ use super::{Forward, LogFormat, User, XdpMode};
 use crate::advertise::Advertised;
 use crate::secret::Secret;
 use crate::tls::CertificateFiles;
+use crate::turn::Alternate;
 
 type Key<T> = Option<At<T>>;
 type Keys<T> = Option<Vec<At<T>>>;
@@ -83,6 +84,8 @@ layer! {
     admin_socket: Key<PathBuf>,
     metrics_listen: Key<Option<SocketAddr>>,
     metrics_public: Key<bool>,
+    alternates: Keys<Alternate>,
+    drain_on_stop: Key<Duration>,
     workers: Key<usize>,
     survive: Key<bool>,
     log_level: Key<String>,

@@ -67,6 +67,8 @@ pub fn toml(settings: &Settings) -> DocumentMut {
             .collect()
     }));
     root["auth"] = auth;
+    root["turn"] = section([("alternate_servers", list(&config.turn.alternates))]);
+    root["drain"] = section([("on_stop", value(duration_text(config.drain.on_stop)))]);
     root["peers"] = section([
         ("allow", list(&config.peers.allow)),
         ("deny", list(&config.peers.deny)),

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use super::fault::{At, Faults, Place, Wrong};
 use super::raw::Raw;
-use super::{Config, Destination, Forward, Log, Peers, Shield, User, rates};
+use super::{Config, Destination, Forward, Log, Peers, Shield, User, drain, rates};
 use crate::advertise::Advertised;
 use crate::policy::PeerPolicy;
 
@@ -64,6 +64,8 @@ pub fn validate(raw: Raw, faults: &mut Faults) -> (Config, Log) {
     set_all(&mut config.forwards, raw.forwards);
     set(&mut config.admin.socket, raw.admin_socket);
     set(&mut config.metrics.listen, raw.metrics_listen);
+    set_all(&mut config.turn.alternates, raw.alternates);
+    set(&mut config.drain.on_stop, raw.drain_on_stop);
     set(&mut config.workers, raw.workers);
     set(&mut config.survive, raw.survive);
     set(&mut log.level, raw.log_level);
@@ -137,6 +139,7 @@ fn rules(raw: &Raw, faults: &mut Faults) {
         );
     }
     listeners::streams(raw, faults);
+    drain::rules(raw, faults);
     metrics_are_private(raw, faults);
     secrets(raw, faults);
     users(raw.users.as_deref().unwrap_or_default(), faults);

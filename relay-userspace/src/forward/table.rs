@@ -15,6 +15,7 @@ pub use answer::{Client, Command, Opening, Refusal, Trouble, Unheard, Verdict};
 
 use super::rate::SourceRate;
 use super::shared::SharedLimit;
+use crate::admission::Admission;
 use crate::fastpath::{Leg, SessionId, SessionSpec};
 use crate::icmp::IcmpError;
 use crate::tally::Tally;
@@ -49,6 +50,8 @@ pub struct Session {
 pub struct Rules {
     pub allow: Vec<IpNet>,
     pub idle: Duration,
+    /// Closed: nobody new.
+    pub admission: Admission,
 }
 
 pub struct Table {
@@ -104,6 +107,9 @@ impl Table {
         if !self.rules.allow.is_empty() && !self.rules.allow.iter().any(|net| net.contains(&source))
         {
             return Err(Refusal::Allow);
+        }
+        if self.rules.admission.is_closed() {
+            return Err(Refusal::Draining);
         }
         // Same family first: the kernel relays within one family.
         let same = |target: &&SocketAddr| target.is_ipv4() == client.server.is_ipv4();

@@ -85,6 +85,7 @@ const SHAPES: &[(&str, Kind, &[&str])] = &[
     ("ports_configured", Kind::Gauge, &[]),
     ("forwards", Kind::Gauge, &[]),
     ("workers", Kind::Gauge, &[]),
+    ("draining", Kind::Gauge, &[]),
 ];
 
 /// The tables of `docs/metrics.md`.

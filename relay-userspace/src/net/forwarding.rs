@@ -252,5 +252,6 @@ fn stat_of(refusal: Refusal) -> Stat {
         Refusal::Full => Stat::ForwardRefusedFull,
         Refusal::Rate => Stat::ForwardRefusedRate,
         Refusal::NoTarget => Stat::ForwardRefusedNoTarget,
+        Refusal::Draining => Stat::ForwardRefusedDraining,
     }
 }

@@ -11,6 +11,7 @@ use super::addresses::RelayAddresses;
 use super::control::Request;
 use super::ports::PortPool;
 use super::stream::gate::Gate;
+use crate::admission::Admission;
 use crate::fastpath::FastPath;
 use crate::journal::Journal;
 use crate::police::Police;
@@ -21,6 +22,8 @@ pub struct Shared {
     pub fastpath: FastPath,
     pub police: Police,
     pub pool: Arc<PortPool>,
+    /// Closed while the relay drains.
+    pub admission: Admission,
     pub addresses: RelayAddresses,
     /// What the next process has to know; `None`: nothing outlives this one.
     pub journal: Option<Journal>,

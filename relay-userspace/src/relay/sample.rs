@@ -101,6 +101,10 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
     ("ports_configured", "Relay ports in the configured range."),
     ("forwards", "Forwards that exist."),
     ("workers", "Threads of the slow path."),
+    (
+        "draining",
+        "1 while nothing new is begun (relay drain, SIGTERM), else 0.",
+    ),
 ];
 
 /// Sums over the workers' TURN servers.

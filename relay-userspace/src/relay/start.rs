@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::doors::Doors;
+use super::drain::Drain;
 use super::error::StartError;
 use super::forwards::Forwards;
 use super::heritage::Heritage;
 use super::listen::bind_for_workers;
 use super::workers::Workers;
 use super::{Inner, Relay};
+use crate::admission::Admission;
 use crate::advertise::Advertise;
 use crate::config::{Config, Forward, XdpMode};
 use crate::credentials::Credentials;
@@ -76,6 +78,7 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
         police: Police::new(config.rates.clone(), fastpath.meters()),
         fastpath: fastpath.clone(),
         pool,
+        admission: Admission::default(),
         addresses,
         journal: heritage.journal,
         streams: streams(config, tls),
@@ -88,6 +91,8 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
         shared: turn::Shared::new(&config.limits, &config.shield, seed),
         advertise: shared.addresses.advertise.clone(),
         relay_families: families(&shared.addresses, &all),
+        admission: shared.admission.clone(),
+        alternates: config.turn.alternates.as_slice().into(),
         mobility: true,
         ids_after: heritage.remembered.last_id(),
         nonce_key: heritage.remembered.nonce_key,
@@ -137,8 +142,10 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
         Arc::clone(&workers),
         fastpath,
         Arc::clone(&policy),
+        shared.admission.clone(),
         heritage.remembered.sessions,
     );
+    let drain = Drain::new(shared.admission.clone(), Arc::clone(&workers));
     let watching = shared.streams.tls.clone().watch();
     let tasks = [
         tokio::spawn(keeping).abort_handle(),
@@ -155,6 +162,7 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
         shared,
         workers,
         forwards,
+        drain,
         tasks,
     };
     let relay = Relay {

@@ -12,6 +12,7 @@ use turn_types::attribute::{
 };
 
 use super::allocation::{Allocation, Binding, Granted, Relay};
+use super::alternate;
 use super::answer::{self, Reject, Success};
 use super::auth::User;
 use super::channel::Channels;
@@ -25,6 +26,7 @@ use super::server::Server;
 use super::shared::Full;
 use super::table::Slot;
 use super::timer::Timer;
+use crate::credentials::Integrity;
 
 /// RFC 8656 §3.2.
 const DEFAULT_LIFETIME: u32 = 600;
@@ -50,6 +52,9 @@ impl Server {
             let allocated = self.allocated(now, slot);
             self.counters.bump(Counter::Retransmissions);
             return Ok(Some(allocated));
+        }
+        if self.config.admission.is_closed() {
+            return Err(self.turn_away(from, message));
         }
         let tcp = match required::<RequestedTransport>(message)?.protocol() {
             RequestedTransport::UDP => false,
@@ -125,6 +130,19 @@ impl Server {
             });
         }
         Ok(None)
+    }
+
+    /// RFC 8489 §10: the name of another certificate is for those who know of it, which SHA-256 tells.
+    fn turn_away(&self, from: FiveTuple, message: &Message<'_>) -> Reject {
+        let turn = self.counters.get(Counter::Answered300);
+        let redirect = alternate::redirect(&self.config.alternates, from, turn);
+        let Some(mut redirect) = redirect else {
+            return Reject::Draining;
+        };
+        if Integrity::of(message) != Some(Integrity::Sha256) {
+            redirect.domain = None;
+        }
+        Reject::TryAlternate(redirect)
     }
 
     /// The driver's answer to [`Command::BindRelay`].
