@@ -306,6 +306,20 @@ pub struct ForwardView {
     pub refused: u64,
 }
 
+/// Query of `DELETE /v1/sessions`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KillRequest {
+    /// TURN user or forward.
+    pub user: String,
+}
+
+/// What an operator ended: allocations and sessions of forwards.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Killed {
+    pub ended: u64,
+}
+
 /// Body of every admin error answer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Fault {

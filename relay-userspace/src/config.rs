@@ -3,6 +3,7 @@
 pub mod defaults;
 mod drain;
 mod env;
+mod events;
 pub mod fault;
 pub(crate) mod file;
 mod load;
@@ -28,6 +29,7 @@ pub use load::{Layers, load};
 pub use validate::forward_limits;
 
 use crate::advertise::Advertised;
+use crate::events::webhook::Webhook;
 use crate::police;
 use crate::secret::Secret;
 use crate::tls::CertificateFiles;
@@ -63,6 +65,7 @@ pub struct Config {
     pub admin: Admin,
     pub metrics: Metrics,
     pub drain: Drain,
+    pub events: Events,
     /// Slow-path threads; 0 = one per core.
     pub workers: usize,
     /// Whether sessions outlive the process, until the next one takes them over. Default true.
@@ -152,6 +155,11 @@ pub struct User {
 pub struct Turn {
     /// Where clients are sent while the relay drains.
     pub alternates: Vec<Alternate>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Events {
+    pub webhooks: Vec<Webhook>,
 }
 
 /// Which peers and destinations may be reached: public addresses, plus `allow`, minus `deny`.

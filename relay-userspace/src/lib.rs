@@ -10,6 +10,7 @@ pub mod police;
 pub mod policy;
 pub mod secret;
 
+pub mod events;
 pub mod tally;
 pub mod turn;
 
@@ -21,6 +22,7 @@ mod monotonic;
 pub mod forward;
 pub mod stream;
 
+pub mod https;
 mod kept;
 pub mod tls;
 

@@ -15,7 +15,7 @@ pub mod sample;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
 use tokio::task::AbortHandle;
@@ -30,11 +30,16 @@ use workers::Workers;
 use crate::admission::Admission;
 use crate::api;
 use crate::config::{self, Config, Forward};
+use crate::events::webhook::{self, Webhooks};
+use crate::events::{Bus, Reason};
 use crate::journal::{Entry, Key};
 use crate::net::control::Request;
 use crate::net::shared::Shared;
 use crate::net::stats::{self, Stat};
 use crate::tls::{CertificateFiles, TlsFault};
+
+/// For webhooks, when the relay ends.
+const LAST_EVENTS: Duration = Duration::from_secs(2);
 
 /// A cheap handle to everything that runs.
 #[derive(Clone)]
@@ -56,6 +61,8 @@ struct Inner {
     workers: Arc<Workers>,
     forwards: Forwards,
     drain: Drain,
+    webhooks: tokio::sync::Mutex<Webhooks>,
+    webhook_counts: Arc<webhook::Counts>,
     tasks: [AbortHandle; 2],
 }
 
@@ -196,6 +203,19 @@ impl Relay {
             .contains(&true)
     }
 
+    /// Everything of this TURN user or forward. How many allocations and sessions of forwards that were.
+    pub async fn kill_of(&self, name: &str) -> u64 {
+        let killed = self
+            .inner
+            .workers
+            .ask(|reply| Request::KillOf(name.to_owned(), reply));
+        killed.await.into_iter().sum::<usize>() as u64
+    }
+
+    pub fn events(&self) -> &Arc<Bus> {
+        &self.inner.shared.events
+    }
+
     /// What is limited, and for whom.
     pub fn limits(&self) -> api::LimitsView {
         let police = &self.inner.shared.police;
@@ -278,6 +298,8 @@ impl Relay {
         let mut samples = stats::samples(workers.stats());
         samples.extend(sample::of_turn(&workers.ask(Request::TurnCounters).await));
         samples.extend(sample::of_fastpath(&shared.fastpath));
+        samples.extend(sample::of_events(shared.events.gauges()));
+        samples.extend(sample::of_webhooks(&self.inner.webhook_counts));
         samples.push(Sample::gauge("ports_in_use", shared.pool.in_use()));
         samples.push(Sample::gauge("ports_configured", shared.pool.size()));
         samples.push(Sample::gauge("forwards", self.inner.forwards.count()));
@@ -312,16 +334,28 @@ impl Relay {
 
     /// Leaves the sessions to the kernel and to the next process: nothing is ended, nothing more is served. The process
     /// must end after it.
-    pub fn leave(self) {
+    pub async fn leave(self) {
         if let Some(journal) = &self.inner.shared.journal {
             journal.flush();
         }
+        // Short: until the next process is there, nobody answers clients.
+        self.last_events(LAST_EVENTS / 10).await;
         // Dropping the last handle would end the workers' sessions one by one.
         std::mem::forget(self);
     }
 
     /// Ends every session in the kernel and in userspace, closes the sockets, joins the threads, leaves the cards.
     pub async fn shutdown(self) {
+        self.end(Reason::Stopped).await;
+    }
+
+    /// The same, and says why sessions ended.
+    pub async fn end(self, why: Reason) {
+        self.inner.shared.admission.close();
+        self.inner
+            .workers
+            .ask(|reply| Request::EndAll(why, reply))
+            .await;
         self.inner.tasks.iter().for_each(AbortHandle::abort);
         for forward in self.inner.forwards.views().await {
             self.forget(&forward.name);
@@ -332,5 +366,12 @@ impl Relay {
             self.inner.shared.fastpath.close_port(*address);
         }
         self.inner.shared.fastpath.close();
+        self.last_events(LAST_EVENTS).await;
+    }
+
+    /// Nothing more happens: webhooks may have so long for what waits for them.
+    async fn last_events(&self, soon: Duration) {
+        self.inner.shared.events.close();
+        self.inner.webhooks.lock().await.finish(soon).await;
     }
 }

@@ -40,6 +40,7 @@ mod restore;
 mod saved;
 mod shared;
 mod table;
+mod telling;
 mod ticket;
 mod timer;
 mod token;

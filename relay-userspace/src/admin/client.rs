@@ -92,8 +92,14 @@ impl Client {
         Ok(serde_json::from_slice(&body)?)
     }
 
-    pub async fn delete(&self, path: &str) -> Result<(), AskError> {
+    /// Deletes what has nothing to say.
+    pub async fn remove(&self, path: &str) -> Result<(), AskError> {
         self.ask(Method::DELETE, path, Bytes::new()).await.map(drop)
+    }
+
+    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, AskError> {
+        let body = self.ask(Method::DELETE, path, Bytes::new()).await?;
+        Ok(serde_json::from_slice(&body)?)
     }
 
     async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, AskError> {

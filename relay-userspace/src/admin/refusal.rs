@@ -1,12 +1,13 @@
 //! Why a request is not done, as a status code and one sentence.
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, PathRejection};
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use crate::api::Fault;
 use crate::config::fault::Wrong;
+use crate::events::TooMany;
 use crate::relay::{ForwardError, NotCancelled};
 
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +31,10 @@ pub enum Refusal {
     )]
     NoSecret,
     #[error(transparent)]
+    Query(#[from] QueryRejection),
+    #[error(transparent)]
+    Events(#[from] TooMany),
+    #[error(transparent)]
     Drain(#[from] NotCancelled),
     #[error("nothing is reloaded: {0}")]
     NotReloaded(String),
@@ -44,6 +49,8 @@ impl Refusal {
             Self::Wrong { .. } => StatusCode::BAD_REQUEST,
             Self::Body(rejection) => rejection.status(),
             Self::Path(rejection) => rejection.status(),
+            Self::Query(rejection) => rejection.status(),
+            Self::Events(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoSecret | Self::NotReloaded(_) | Self::Drain(_) => StatusCode::CONFLICT,
             Self::Forward(error) => match error {
                 ForwardError::NameTaken { .. } | ForwardError::Listen { .. } => {

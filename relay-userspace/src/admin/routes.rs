@@ -4,17 +4,17 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, PathRejection};
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::{delete, get, post};
 use axum::{Router, response::IntoResponse};
 
 use super::refusal::Refusal;
-use super::{drain, ice, request};
+use super::{drain, events, ice, request};
 use crate::api::{
-    Change, Count, CredentialsRequest, ForwardRequest, ForwardView, IceServer, LimitRequest,
-    LimitsView, Reloaded, Session, SessionId, StatusReport,
+    Change, Count, CredentialsRequest, ForwardRequest, ForwardView, IceServer, KillRequest, Killed,
+    LimitRequest, LimitsView, Reloaded, Session, SessionId, StatusReport,
 };
 use crate::credentials::Credentials;
 use crate::relay::Relay;
@@ -43,7 +43,8 @@ pub type Reload = Box<dyn Fn() -> Result<Reloaded, String> + Send + Sync>;
 pub fn router(office: Office) -> Router {
     Router::new()
         .route("/v1/status", get(status))
-        .route("/v1/sessions", get(sessions))
+        .route("/v1/sessions", get(sessions).delete(kill_of))
+        .route("/v1/events", get(events::follow))
         .route("/v1/sessions/{id}", get(session).delete(kill))
         .route("/v1/forwards", get(forwards).post(forward_add))
         .route("/v1/forwards/{name}", delete(forward_remove))
@@ -92,6 +93,24 @@ async fn kill(
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(no_session(id)),
     }
+}
+
+/// Of one TURN user or forward; never of all, for want of a name.
+async fn kill_of(
+    State(office): Asked,
+    of: Result<Query<KillRequest>, QueryRejection>,
+) -> Answer<Killed> {
+    let Query(KillRequest { user }) = of?;
+    let ended = office.relay.kill_of(&user).await;
+    if ended == 0 {
+        return Err(Refusal::NotFound {
+            kind: "session of",
+            id: user,
+            list: "relay session list",
+        });
+    }
+    tracing::info!(%user, ended, "sessions ended");
+    Ok(Json(Killed { ended }))
 }
 
 fn no_session(id: SessionId) -> Refusal {

@@ -13,7 +13,7 @@ use crate::config::value::duration_text;
 pub async fn drain(global: &Global, wish: Drain) -> Result<(), Failure> {
     let client = client(global);
     if wish.cancel {
-        client.delete("/v1/drain").await?;
+        client.remove("/v1/drain").await?;
         return output::line("the relay takes new sessions again");
     }
     let request = DrainRequest {

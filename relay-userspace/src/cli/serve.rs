@@ -20,6 +20,7 @@ use super::state::{self, Generated};
 use super::{logging, output};
 use crate::admin::{self, Office};
 use crate::credentials::Credentials;
+use crate::events::Reason;
 use crate::metrics::{self, Readiness};
 use crate::relay::{ForwardError, Relay, StartError};
 
@@ -109,17 +110,23 @@ pub async fn serve(global: &Global, flags: &ServeFlags) -> Result<(), Failure> {
     let grace = config.drain.on_stop;
     let end = signals.wait_for_end(&relay, &reload, grace, stopping).await;
     stopping();
-    match end {
+    let why = match end {
         End::Leave if survives => {
             tracing::info!("leaving: sessions wait for the next relay");
-            relay.leave();
+            relay.leave().await;
             return Ok(());
         }
-        End::Drained { left } => tracing::info!(left, "drained"),
-        End::Stop | End::Leave => tracing::info!("stopping"),
-    }
+        End::Drained { left } => {
+            tracing::info!(left, "drained");
+            Reason::Drained
+        }
+        End::Stop | End::Leave => {
+            tracing::info!("stopping");
+            Reason::Stopped
+        }
+    };
     tokio::select! {
-        () = relay.shutdown() => {}
+        () = relay.end(why) => {}
         () = signals.wait_for_impatience() => return Err(Failure::new(Exit::Failed, "stopped at once by a second signal: sessions were not ended cleanly")),
     }
     // Whoever follows a drain is told its end.

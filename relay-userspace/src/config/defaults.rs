@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Admin, Auth, Config, Drain, Kernel, Limits, Listen, Log, LogFormat, Metrics, Peers,
+    Admin, Auth, Config, Drain, Events, Kernel, Limits, Listen, Log, LogFormat, Metrics, Peers,
     RelayAddresses, Shield, Stream, Tls, Turn, XdpMode, rates,
 };
 
@@ -60,6 +60,7 @@ impl Default for Config {
                 listen: Some((Ipv4Addr::LOCALHOST, METRICS_PORT).into()),
             },
             drain: Drain::default(),
+            events: Events::default(),
             workers: 0,
             survive: true,
         }

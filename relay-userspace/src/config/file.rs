@@ -9,7 +9,7 @@ use super::fault::{At, Faults, Wrong};
 use super::raw::Raw;
 use super::reader::{Section, Source};
 use super::value::Protocol;
-use super::{Forward, User, defaults, drain, rates, value};
+use super::{Forward, User, defaults, drain, events, rates, value};
 use crate::secret::Secret;
 use crate::tls::CertificateFiles;
 
@@ -89,6 +89,7 @@ pub fn read(path: &Path, text: &str, faults: &mut Faults) -> Raw {
 
     rates::read(&mut root, &mut raw, faults);
     drain::read(&mut root, &mut raw, faults);
+    events::read(&mut root, &mut raw, faults);
     let mut shield = root.section("shield", faults);
     raw.shield_enabled = shield.boolean("enabled", faults);
     raw.strangers_per_prefix = shield.number("strangers_per_prefix", faults);

@@ -11,6 +11,7 @@ use super::fault::At;
 use super::rates::UserRate;
 use super::{Forward, LogFormat, User, XdpMode};
 use crate::advertise::Advertised;
+use crate::events::webhook::Webhook;
 use crate::secret::Secret;
 use crate::tls::CertificateFiles;
 use crate::turn::Alternate;
@@ -86,6 +87,7 @@ layer! {
     metrics_public: Key<bool>,
     alternates: Keys<Alternate>,
     drain_on_stop: Key<Duration>,
+    webhooks: Keys<Webhook>,
     workers: Key<usize>,
     survive: Key<bool>,
     log_level: Key<String>,

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use super::fault::{At, Faults, Place, Wrong};
 use super::raw::Raw;
-use super::{Config, Destination, Forward, Log, Peers, Shield, User, drain, rates};
+use super::{Config, Destination, Forward, Log, Peers, Shield, User, drain, events, rates};
 use crate::advertise::Advertised;
 use crate::policy::PeerPolicy;
 
@@ -66,6 +66,7 @@ pub fn validate(raw: Raw, faults: &mut Faults) -> (Config, Log) {
     set(&mut config.metrics.listen, raw.metrics_listen);
     set_all(&mut config.turn.alternates, raw.alternates);
     set(&mut config.drain.on_stop, raw.drain_on_stop);
+    set_all(&mut config.events.webhooks, raw.webhooks);
     set(&mut config.workers, raw.workers);
     set(&mut config.survive, raw.survive);
     set(&mut log.level, raw.log_level);
@@ -140,6 +141,7 @@ fn rules(raw: &Raw, faults: &mut Faults) {
     }
     listeners::streams(raw, faults);
     drain::rules(raw, faults);
+    events::rules(raw, faults);
     metrics_are_private(raw, faults);
     secrets(raw, faults);
     users(raw.users.as_deref().unwrap_or_default(), faults);

@@ -85,6 +85,8 @@ const SHAPES: &[(&str, Kind, &[&str])] = &[
     ("ports_configured", Kind::Gauge, &[]),
     ("forwards", Kind::Gauge, &[]),
     ("workers", Kind::Gauge, &[]),
+    ("webhook_events", Kind::Counter, &["outcome"]),
+    ("event_listeners", Kind::Gauge, &[]),
     ("draining", Kind::Gauge, &[]),
 ];
 

@@ -12,6 +12,7 @@ use super::control::Request;
 use super::ports::PortPool;
 use super::stream::gate::Gate;
 use crate::admission::Admission;
+use crate::events::Bus;
 use crate::fastpath::FastPath;
 use crate::journal::Journal;
 use crate::police::Police;
@@ -28,6 +29,7 @@ pub struct Shared {
     /// What the next process has to know; `None`: nothing outlives this one.
     pub journal: Option<Journal>,
     pub streams: Streams,
+    pub events: Arc<Bus>,
     /// To each worker, once all of them run.
     pub workers: OnceLock<Vec<mpsc::WeakUnboundedSender<Request>>>,
 }

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use super::workers::Workers;
 use crate::admission::Admission;
 use crate::api::{self, DrainPhase};
+use crate::events::{Bus, Change, Event, Reason, What};
 use crate::net::stats::Stat;
 
 /// How often what is left is counted.
@@ -34,6 +35,7 @@ pub struct Drain {
     state: watch::Sender<Option<State>>,
     admission: Admission,
     workers: Arc<Workers>,
+    events: Arc<Bus>,
 }
 
 /// Why a drain is not taken back.
@@ -46,21 +48,24 @@ pub enum NotCancelled {
 }
 
 impl Drain {
-    pub fn new(admission: Admission, workers: Arc<Workers>) -> Drain {
+    pub fn new(admission: Admission, workers: Arc<Workers>, events: Arc<Bus>) -> Drain {
         Drain {
             state: watch::Sender::new(None),
             admission,
             workers,
+            events,
         }
     }
 
     /// Begins, or changes deadline and goal of what began. A final order stays final, and is not put off.
     pub fn begin(&self, order: Order) {
         self.admission.close();
+        let mut change = Change::Changed;
         self.state.send_modify(|state| {
             let now = Instant::now();
             let running = state.filter(|state| state.phase == DrainPhase::Draining);
             let Some(before) = running else {
+                change = Change::Created;
                 let phase = DrainPhase::Draining;
                 *state = Some(State {
                     phase,
@@ -83,6 +88,7 @@ impl Drain {
                 ..before
             });
         });
+        self.tell(change, None);
     }
 
     pub fn cancel(&self) -> Result<(), NotCancelled> {
@@ -104,6 +110,9 @@ impl Drain {
             done = Ok(());
             true
         });
+        if done.is_ok() {
+            self.tell(Change::Ended, Some(Reason::Cancelled));
+        }
         done
     }
 
@@ -139,10 +148,21 @@ impl Drain {
                 && (view.left() <= view.until || view.deadline_in_seconds == 0)
                 && self.finish()
             {
+                self.tell(Change::Ended, None);
                 return view;
             }
             let _ = tokio::time::timeout(LOOK, changes.changed()).await;
         }
+    }
+
+    fn tell(&self, change: Change, reason: Option<Reason>) {
+        let view = self.view();
+        self.events.tell(Event {
+            left: view.as_ref().map(api::Drain::left),
+            expires_in_seconds: view.map(|view| view.deadline_in_seconds),
+            reason,
+            ..Event::new(What::Drain, change)
+        });
     }
 
     /// False: it was taken back meanwhile.

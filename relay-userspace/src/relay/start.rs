@@ -20,6 +20,7 @@ use crate::admission::Admission;
 use crate::advertise::Advertise;
 use crate::config::{Config, Forward, XdpMode};
 use crate::credentials::Credentials;
+use crate::events::webhook::Webhooks;
 use crate::fastpath::FastPath;
 use crate::net::addresses::{RelayAddresses, local_addresses};
 use crate::net::ports::PortPool;
@@ -82,8 +83,12 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
         addresses,
         journal: heritage.journal,
         streams: streams(config, tls),
+        events: Arc::default(),
         workers: OnceLock::new(),
     });
+    // Before the workers: they tell what they adopt.
+    let webhooks = Webhooks::start(&config.events.webhooks, &shared.events);
+    let webhooks = webhooks.map_err(StartError::Webhooks)?;
     let turn = ServerConfig {
         credentials: Arc::new(Credentials::new(&config.auth)),
         policy: Arc::clone(&policy),
@@ -145,7 +150,11 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
         shared.admission.clone(),
         heritage.remembered.sessions,
     );
-    let drain = Drain::new(shared.admission.clone(), Arc::clone(&workers));
+    let drain = Drain::new(
+        shared.admission.clone(),
+        Arc::clone(&workers),
+        Arc::clone(&shared.events),
+    );
     let watching = shared.streams.tls.clone().watch();
     let tasks = [
         tokio::spawn(keeping).abort_handle(),
@@ -163,6 +172,8 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
         workers,
         forwards,
         drain,
+        webhook_counts: webhooks.counts(),
+        webhooks: tokio::sync::Mutex::new(webhooks),
         tasks,
     };
     let relay = Relay {

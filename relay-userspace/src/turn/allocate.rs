@@ -27,6 +27,7 @@ use super::shared::Full;
 use super::table::Slot;
 use super::timer::Timer;
 use crate::credentials::Integrity;
+use crate::events::Change;
 
 /// RFC 8656 §3.2.
 const DEFAULT_LIFETIME: u32 = 600;
@@ -194,6 +195,7 @@ impl Server {
         }
         made.relay = Relay::Bound;
         self.meet_client(slot);
+        self.tell_allocation(slot, Change::Created, None);
         self.counters.bump(Counter::AllocationsCreated);
         let allocated = self.allocated(now, slot);
         let made = &self.table[slot];

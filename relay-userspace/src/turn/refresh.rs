@@ -14,6 +14,7 @@ use super::message::optional;
 use super::mobility::presented;
 use super::server::Server;
 use super::timer::Timer;
+use crate::events::{Change, Reason};
 
 const GONE: Success = Success::Refreshed {
     lifetime: 0,
@@ -65,7 +66,7 @@ impl Server {
                 self.table[slot].halved = Some(message.transaction_id());
                 return Ok(Some(GONE));
             }
-            self.end_allocation(slot);
+            self.end_allocation(slot, Reason::Deleted);
             self.counters.bump(Counter::AllocationsDeleted);
             if let Some(until) = self
                 .farewells
@@ -80,6 +81,7 @@ impl Server {
         let before = std::mem::replace(&mut self.table[slot].expires, expires);
         self.timers.reset(before, expires, Timer::Allocation(slot));
         self.tell_deadlines(slot);
+        self.tell_allocation(slot, Change::Changed, Some(Reason::Refreshed));
         self.counters.bump(Counter::Refreshed);
         Ok(Some(self.refreshed(now, slot, lifetime)))
     }

@@ -9,6 +9,7 @@ use super::saved::{SavedAllocation, SavedChannel};
 use super::server::Server;
 use super::table::Slot;
 use super::timer::Timer;
+use crate::events::{Change, Reason};
 use crate::fastpath::SessionId;
 
 /// Why an allocation does not go on.
@@ -103,6 +104,7 @@ impl Server {
         for relayed in saved.all_relayed() {
             self.table.add_relayed(slot, relayed);
         }
+        self.tell_allocation(slot, Change::Changed, Some(Reason::Adopted));
         self.meet_client(slot);
         self.timers.set(saved.expires, Timer::Allocation(slot));
         self.restore_permissions(now, slot, saved);
@@ -120,6 +122,7 @@ impl Server {
                 self.table[slot].permissions.insert(peer, expires);
                 self.timers.set(expires, Timer::Permission(slot, peer));
                 self.note_peer(slot, peer, true);
+                self.tell_permission(slot, peer, (Change::Changed, Some(Reason::Adopted)));
             }
         }
     }
@@ -150,5 +153,6 @@ impl Server {
         }
         self.timers.set(channel.due(), Timer::Channel(slot, number));
         self.table[slot].channels.insert(number, channel);
+        self.tell_channel(slot, number, (Change::Changed, Some(Reason::Adopted)));
     }
 }

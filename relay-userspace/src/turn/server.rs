@@ -24,6 +24,7 @@ use super::timer::Timers;
 use super::token::Tokens;
 use super::view::{AllocationView, RefusalView};
 use crate::credentials::Algorithm;
+use crate::events::Fact;
 
 use stun_types::message::{BINDING, Message, MessageClass};
 use turn_types::message::{
@@ -47,6 +48,7 @@ pub struct Server {
     /// Differ from what was saved of them.
     pub(super) changed: BTreeSet<AllocationId>,
     pub(super) acquaintances: Vec<Acquaintance>,
+    pub(super) facts: Vec<Fact>,
     /// Not while a request is executed again after a fetch.
     pub(super) may_fetch: bool,
     pub(super) connections: PeerConnections,
@@ -69,6 +71,7 @@ impl Server {
             commands: VecDeque::new(),
             changed: BTreeSet::new(),
             acquaintances: Vec::new(),
+            facts: Vec::new(),
             may_fetch: true,
             connections: PeerConnections::default(),
             config,
