@@ -104,7 +104,7 @@ mod tests {
             "https://u:p@h.example/",
         ] {
             let wrong = url(bad).unwrap_err().to_string();
-            assert!(bad.is_empty() || !wrong.contains(bad), "{wrong}");
+            assert!(!wrong.contains("u:p"), "{wrong}");
         }
     }
 }

@@ -73,7 +73,9 @@ mod tests {
     #[test]
     fn what_did_not_fit_is_told_where_it_is_missing() {
         let mut queue = Queue::new(3);
-        (1..=7).for_each(|one| drop(queue.push(one)));
+        for one in 1..=7 {
+            assert_eq!(queue.push(one), one <= 3);
+        }
         assert_eq!(queue.pop(), Some(Item::Is(1)));
         assert!(!queue.push(8), "one place does not hold the word and it");
         assert_eq!(queue.pop(), Some(Item::Is(2)));

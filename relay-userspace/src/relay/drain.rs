@@ -29,6 +29,8 @@ struct State {
     phase: DrainPhase,
     order: Order,
     since: Instant,
+    /// What was left when it was over: allocations, and sessions of forwards.
+    at_the_end: Option<[u64; 2]>,
 }
 
 pub struct Drain {
@@ -71,6 +73,7 @@ impl Drain {
                     phase,
                     order,
                     since: now,
+                    at_the_end: None,
                 });
                 return;
             };
@@ -120,6 +123,7 @@ impl Drain {
     pub fn view(&self) -> Option<api::Drain> {
         let state = (*self.state.borrow())?;
         let passed = state.since.elapsed();
+        let [allocations, forward_sessions] = state.at_the_end.unwrap_or_else(|| self.running());
         Some(api::Drain {
             phase: state.phase,
             since_seconds: passed.as_secs(),
@@ -130,8 +134,8 @@ impl Drain {
                 .as_secs_f64()
                 .ceil() as u64,
             until: state.order.until,
-            allocations: self.workers.total(Stat::Allocations),
-            forward_sessions: self.workers.total(Stat::ForwardSessions),
+            allocations,
+            forward_sessions,
         })
     }
 
@@ -146,13 +150,17 @@ impl Drain {
             let _ = changes.wait_for(draining).await;
             if let Some(view) = self.view()
                 && (view.left() <= view.until || view.deadline_in_seconds == 0)
-                && self.finish()
+                && self.finish(&view)
             {
                 self.tell(Change::Ended, None);
                 return view;
             }
             let _ = tokio::time::timeout(LOOK, changes.changed()).await;
         }
+    }
+
+    fn running(&self) -> [u64; 2] {
+        [Stat::Allocations, Stat::ForwardSessions].map(|stat| self.workers.total(stat))
     }
 
     fn tell(&self, change: Change, reason: Option<Reason>) {
@@ -166,10 +174,11 @@ impl Drain {
     }
 
     /// False: it was taken back meanwhile.
-    fn finish(&self) -> bool {
+    fn finish(&self, view: &api::Drain) -> bool {
         self.state.send_if_modified(|state| match state {
             Some(running) if running.phase == DrainPhase::Draining => {
                 running.phase = DrainPhase::Over;
+                running.at_the_end = Some([view.allocations, view.forward_sessions]);
                 true
             }
             _ => false,

@@ -53,3 +53,70 @@ pub(super) fn redirect(all: &[Alternate], from: FiveTuple, turn: u64) -> Option<
         domain: first.domain.clone(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(address: &str, domain: Option<&str>) -> Alternate {
+        let (tls, address) = match address.strip_prefix("tls/") {
+            Some(address) => (true, address),
+            None => (false, address),
+        };
+        Alternate {
+            address: address.parse().unwrap(),
+            tls,
+            domain: domain.map(str::to_owned),
+        }
+    }
+
+    fn from(client: &str, transport: Transport) -> FiveTuple {
+        FiveTuple {
+            client: client.parse().unwrap(),
+            server: client.parse().unwrap(),
+            transport,
+        }
+    }
+
+    fn sent(all: &[Alternate], from: FiveTuple, turn: u64) -> Vec<String> {
+        let redirect = redirect(all, from, turn);
+        let servers = redirect.map(|one| one.servers).unwrap_or_default();
+        servers.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_client_is_sent_to_its_own_family_and_transport_first() {
+        let all = [
+            server("[2001:db8::7]:3478", None),
+            server("192.0.2.7:3478", None),
+            server("tls/192.0.2.8:443", None),
+        ];
+        let (v4, v6) = ("198.51.100.1:1", "[2001:db8::1]:1");
+        for transport in [Transport::Udp, Transport::Tcp] {
+            let of_v4 = ["192.0.2.7:3478", "[2001:db8::7]:3478"];
+            assert_eq!(sent(&all, from(v4, transport), 0), of_v4);
+            let of_v6 = ["[2001:db8::7]:3478", "192.0.2.7:3478"];
+            assert_eq!(sent(&all, from(v6, transport), 0), of_v6);
+        }
+        assert_eq!(sent(&all, from(v4, Transport::Tls), 0), ["192.0.2.8:443"]);
+        assert!(sent(&all, from(v6, Transport::Tls), 0).is_empty());
+        assert!(sent(&[], from(v4, Transport::Udp), 0).is_empty());
+    }
+
+    #[test]
+    fn several_servers_take_turns_and_a_name_holds_for_all_that_are_named() {
+        let name = Some("turn.example");
+        let all = [
+            server("tls/192.0.2.7:443", name),
+            server("tls/192.0.2.8:443", None),
+            server("tls/[2001:db8::7]:443", name),
+        ];
+        let client = from("198.51.100.1:1", Transport::Tls);
+        let both = ["192.0.2.7:443", "[2001:db8::7]:443"];
+        for (turn, expected) in [(0, &both[..]), (1, &["192.0.2.8:443"]), (2, &both)] {
+            assert_eq!(sent(&all, client, turn), expected, "{turn}");
+        }
+        let named = redirect(&all, client, 0).unwrap();
+        assert_eq!(named.domain.as_deref(), name);
+    }
+}

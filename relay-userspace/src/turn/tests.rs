@@ -8,6 +8,7 @@ mod allocate;
 mod auth;
 mod channel;
 mod data;
+mod drain;
 mod dual;
 mod families;
 mod flood;

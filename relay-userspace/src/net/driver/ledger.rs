@@ -126,3 +126,56 @@ impl Driver {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALLOCATION: AllocationId = AllocationId(5);
+    const SESSION: SessionId = SessionId(7);
+
+    /// `packets` to the peer, by the kernel.
+    fn removed(ledger: &mut Ledger, packets: u64) {
+        let bytes = 10 * packets;
+        let kernel = LegTraffic {
+            near: Traffic { packets, bytes },
+            ..LegTraffic::default()
+        };
+        ledger.session_removed(ALLOCATION, SESSION, Some(kernel), Share::default());
+    }
+
+    fn ended(ledger: &mut Ledger, what: What, id: u64) -> u64 {
+        let kind = Kind::Of(what, Change::Ended);
+        let totals = ledger.totals(kind, Some(id), Some(ALLOCATION.0));
+        totals.expect("an end").to_peer.packets
+    }
+
+    #[test]
+    fn a_session_that_moved_with_its_client_is_told_whole_at_its_end() {
+        let (mut here, mut there) = (Ledger::default(), Ledger::default());
+        removed(&mut here, 3);
+        there.take_over(ALLOCATION, here.hand_over(ALLOCATION));
+        assert!(here.accounts.is_empty());
+        removed(&mut there, 4);
+        assert_eq!(ended(&mut there, What::Channel, SESSION.0), 7);
+        assert_eq!(ended(&mut there, What::Allocation, ALLOCATION.0), 7);
+        assert!(there.accounts.is_empty(), "nothing is kept of what ended");
+    }
+
+    #[test]
+    fn an_allocation_is_told_its_channels_its_connections_and_what_went_beside_them() {
+        let mut ledger = Ledger::default();
+        removed(&mut ledger, 3);
+        let mut rest = Share::default();
+        rest.to_peer.count(std::time::Instant::now(), 100);
+        ledger.address_released(ALLOCATION, rest);
+        ledger.connection_closed(ConnectionId(1), [40, 50]);
+        assert_eq!(ended(&mut ledger, What::Channel, SESSION.0), 3);
+        assert_eq!(ended(&mut ledger, What::Connection, 1), 0, "bytes only");
+        let kind = Kind::Of(What::Allocation, Change::Ended);
+        let totals = ledger.totals(kind, Some(ALLOCATION.0), None);
+        let totals = totals.expect("an end");
+        let (up, down) = (totals.to_peer, totals.to_client);
+        assert_eq!((up.packets, up.bytes, down.bytes), (4, 30 + 100 + 40, 50));
+    }
+}
