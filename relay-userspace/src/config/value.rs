@@ -12,10 +12,11 @@ use tracing_subscriber::filter::LevelFilter;
 use super::fault::{At, Wrong};
 use super::{Destination, LogFormat, XdpMode};
 use crate::advertise::Advertised;
-use crate::events::{Change, Pattern, What};
 use crate::police::Limit;
 
+mod event;
 mod listener;
+pub use event::event_pattern;
 pub use listener::{Protocol, certificate, listen, listener, of_protocol};
 
 pub(super) type Read<T> = Result<T, Wrong>;
@@ -289,26 +290,6 @@ pub fn name(text: &str) -> Read<String> {
     wrong(
         format!("{text:?} is not a name"),
         "use 1 to 64 letters, digits, '.', '_' or '-'",
-    )
-}
-
-/// Which events: `allocation`, `ended`, `channel.created`.
-pub fn event_pattern(text: &str) -> Read<Pattern> {
-    let pattern = Pattern::parse(text);
-    pattern.map_or_else(
-        || {
-            let whats: Vec<_> = What::ALL.iter().map(|what| what.word()).collect();
-            let changes: Vec<_> = Change::ALL.iter().map(|change| change.word()).collect();
-            wrong(
-                format!("{text:?} is no kind of events"),
-                format!(
-                    "write one of {}, or one of {}, or both with a dot between",
-                    whats.join(", "),
-                    changes.join(", ")
-                ),
-            )
-        },
-        Ok,
     )
 }
 
