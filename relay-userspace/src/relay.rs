@@ -32,7 +32,7 @@ use crate::api;
 use crate::config::{self, Config, Forward};
 use crate::events::webhook::{self, Webhooks};
 use crate::events::{Bus, Reason};
-use crate::journal::{Entry, Key};
+use crate::journal::{Entry, GivenLimit, Key};
 use crate::net::control::Request;
 use crate::net::shared::Shared;
 use crate::net::stats::{self, Stat};
@@ -82,14 +82,17 @@ impl Relay {
             relay.shutdown().await;
             return Err(error);
         }
-        for forward in inherited {
+        for forward in inherited.forwards {
             relay.inherit(forward).await;
         }
         for id in relay.inner.forwards.lapsed() {
-            if let Some(journal) = &relay.inner.shared.journal {
-                journal.forget(Key::Session(id));
-            }
+            relay.forget(Key::Session(id));
         }
+        let police = &relay.inner.shared.police;
+        let limits = inherited.limits.iter();
+        limits
+            .filter_map(|given| given.lapsed(police))
+            .for_each(|key| relay.forget(key));
         relay.inner.shared.pool.heirs_are_done();
         relay.inner.shared.fastpath.restored();
         Ok(relay)
@@ -194,13 +197,15 @@ impl Relay {
             .find(|session| session.id == id)
     }
 
-    /// Ends a session at once: of a TURN session its whole allocation, of a forward that session.
+    /// Ends a session for good: of a TURN session its whole allocation, of a forward that session.
     pub async fn kill(&self, id: api::SessionId) -> bool {
-        self.inner
+        let answers = self
+            .inner
             .workers
             .ask(|reply| Request::Kill(id, reply))
-            .await
-            .contains(&true)
+            .await;
+        self.settle().await;
+        answers.contains(&true)
     }
 
     /// Everything of this TURN user or forward. How many allocations and sessions of forwards that were.
@@ -208,8 +213,10 @@ impl Relay {
         let killed = self
             .inner
             .workers
-            .ask(|reply| Request::KillOf(name.to_owned(), reply));
-        killed.await.into_iter().sum::<usize>() as u64
+            .ask(|reply| Request::KillOf(name.to_owned(), reply))
+            .await;
+        self.settle().await;
+        killed.into_iter().sum::<usize>() as u64
     }
 
     pub fn events(&self) -> &Arc<Bus> {
@@ -246,12 +253,17 @@ impl Relay {
         }
     }
 
-    /// Takes effect on what runs, in the kernel and in userspace, before it returns; lasts until this process ends.
+    /// Takes effect on what runs, in the kernel and in userspace, before it returns, and outlives this process.
     /// False: no such session.
-    pub fn set_limit(&self, request: api::LimitRequest) -> bool {
+    pub async fn set_limit(&self, request: api::LimitRequest) -> bool {
         let Inner { shared, .. } = &*self.inner;
-        let changed = shared.police.change(request.of, request.limit);
+        let api::LimitRequest { of, limit } = request;
+        let changed = shared.police.change(of.clone(), limit);
         shared.fastpath.limits_changed();
+        if changed {
+            self.keep(Entry::Limit(GivenLimit { of, limit }));
+            self.settle().await;
+        }
         changed
     }
 
@@ -262,17 +274,20 @@ impl Relay {
             .forwards
             .add(forward.clone(), Unresolved::Refuse)
             .await?;
-        self.keep(Forward {
+        self.keep(Entry::Forward(Forward {
             listen: view.listen,
             ..forward
-        });
+        }));
+        self.settle().await;
         Ok(view)
     }
 
     /// Ends the forward and all of its sessions. False: no forward has that name.
     pub async fn forward_remove(&self, name: &str) -> bool {
-        self.forget(name);
-        self.inner.forwards.remove(name).await
+        self.forget(Key::Forward(name.to_owned()));
+        let removed = self.inner.forwards.remove(name).await;
+        self.settle().await;
+        removed
     }
 
     pub async fn forwards(&self) -> Vec<api::ForwardView> {
@@ -315,31 +330,36 @@ impl Relay {
         let added = self.inner.forwards.add(forward, Unresolved::KeepTrying);
         if let Err(error) = added.await {
             tracing::warn!(%error, name, "a forward of the last process does not go on");
-            self.forget(&name);
+            self.forget(Key::Forward(name));
         }
     }
 
-    /// Only what an operator adds: a configured forward is in the configuration.
-    fn keep(&self, forward: Forward) {
+    /// Only what an operator says while the relay runs: the rest is in the configuration.
+    fn keep(&self, entry: Entry) {
         if let Some(journal) = &self.inner.shared.journal {
-            journal.keep(Entry::Forward(forward));
+            journal.keep(entry);
         }
     }
 
-    fn forget(&self, forward: &str) {
+    fn forget(&self, key: Key) {
         if let Some(journal) = &self.inner.shared.journal {
-            journal.forget(Key::Forward(forward.to_owned()));
+            journal.forget(key);
+        }
+    }
+
+    /// Returns when the next process would know everything so far.
+    async fn settle(&self) {
+        if let Some(journal) = &self.inner.shared.journal {
+            journal.settled().await;
         }
     }
 
     /// Leaves the sessions to the kernel and to the next process: nothing is ended, nothing more is served. The process
     /// must end after it.
     pub async fn leave(self) {
-        if let Some(journal) = &self.inner.shared.journal {
-            journal.flush();
-        }
         // Short: until the next process is there, nobody answers clients.
         self.last_events(LAST_EVENTS / 10).await;
+        self.settle().await;
         // Dropping the last handle would end the workers' sessions one by one.
         std::mem::forget(self);
     }
@@ -358,7 +378,7 @@ impl Relay {
             .await;
         self.inner.tasks.iter().for_each(AbortHandle::abort);
         for forward in self.inner.forwards.views().await {
-            self.forget(&forward.name);
+            self.forget(Key::Forward(forward.name));
         }
         self.inner.forwards.remove_all().await;
         self.inner.workers.end().await;

@@ -160,7 +160,7 @@ async fn limit_set(
 ) -> Answer<LimitsView> {
     let request = request::limit(body?.0)?;
     let of = request.of.clone();
-    match (office.relay.set_limit(request), of) {
+    match (office.relay.set_limit(request).await, of) {
         (false, Change::Session(id)) => Err(no_session(id)),
         (_, of) => {
             tracing::info!(?of, "limit changed");

@@ -1,8 +1,9 @@
 //! Carries out what the TURN server orders: the only file that knows both the protocol and the kernel.
 //! Decides nothing; orders are carried out strictly in order, so that a session is gone from the kernel before the
-//! answer that says so leaves.
+//! answer that says so leaves, and gone from the journal as well.
 
 mod clients;
+mod held;
 mod ledger;
 pub mod moving;
 mod relay_port;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clients::Clients;
+use held::{Answer, Held};
 use ledger::Ledger;
 use relay_port::{Books, RelayPort};
 
@@ -43,6 +45,7 @@ pub struct Driver {
     /// The relayed address and the peer of each channel.
     channels: HashMap<SessionId, (SocketAddr, SocketAddr)>,
     framed: Vec<u8>,
+    held: Held,
     tcp: tcp::TcpRelay,
     ledger: Ledger,
 }
@@ -59,6 +62,7 @@ impl Driver {
             ports: HashMap::new(),
             channels: HashMap::new(),
             framed: Vec::new(),
+            held: Held::default(),
             tcp: tcp::TcpRelay::default(),
             ledger: Ledger::default(),
         }
@@ -157,10 +161,12 @@ impl Driver {
     pub fn handle_timeout(&mut self, context: &mut Context<'_>) {
         self.server.handle_timeout(context.now);
         self.carry_out(context);
+        self.release_late(context);
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.server.poll_timeout()
+        let timeouts = [self.server.poll_timeout(), self.held.due()];
+        timeouts.into_iter().flatten().min()
     }
 
     pub fn server(&self) -> &Server {
@@ -193,9 +199,10 @@ impl Driver {
 
     fn carry_out(&mut self, context: &mut Context<'_>) {
         self.introduce(context);
+        let mut answers = Vec::new();
         while let Some(command) = self.server.next_command() {
             match command {
-                Command::Send { to, bytes } => self.clients.answer(context, to, &bytes),
+                Command::Send { to, bytes } => answers.push(Answer { to, bytes }),
                 Command::BindRelay {
                     allocation,
                     family,
@@ -285,7 +292,8 @@ impl Driver {
                 }
             }
         }
-        self.remember(context);
+        let commit = self.remember(context);
+        self.answer(context, commit, answers);
         self.tell(context);
         context
             .stats

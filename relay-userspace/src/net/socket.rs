@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 
 use nix::sys::socket::sockopt;
-use socket2::{Domain, Protocol, Socket as RawSocket, Type};
+use socket2::{Domain, Protocol, SockFilter, SockRef, Socket as RawSocket, Type};
 use tokio::io::Interest;
 
 use super::batch::Batch;
@@ -24,11 +24,20 @@ const RELAY_BUFFER: usize = 1 << 20;
 /// UDP_MAX_SEGMENTS of Linux before 6.9.
 const MAX_SEGMENTS: usize = 64;
 
-/// Binds an address of which every worker has a socket: the kernel keeps a client's 5-tuple on one of them.
+/// Takes nothing: a classic BPF program that returns 0 bytes of every packet.
+const DEAF: [SockFilter; 1] = [SockFilter::new(0x06, 0, 0, 0)];
+
+/// Binds an address of which every worker has a socket: the kernel keeps a client's 5-tuple on one of them, as long as
+/// their number stays. So it hears nothing until [`hear`], when all are there.
 pub fn bind_shared(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
     let socket = open(address)?;
     socket.set_reuse_port(true)?;
+    socket.attach_filter(&DEAF)?;
     bind(socket, address, LISTENER_BUFFER)
+}
+
+pub fn hear(socket: &std::net::UdpSocket) -> io::Result<()> {
+    SockRef::from(socket).detach_filter()
 }
 
 /// Binds an address nobody shares.

@@ -71,6 +71,7 @@ stats! {
     StreamEndedIdle = Counter "stream_ended", reason = "no_allocation";
     StreamEndedBroken = Counter "stream_ended", reason = "broken";
     Panics = Counter "worker_panics";
+    AnsweredBeforeCommit = Counter "answered_before_commit";
     RelayBindFailed = Counter "relay_bind_failures";
     ForwardOpened = Counter "forward_sessions_opened";
     ForwardEnded = Counter "forward_sessions_ended";
@@ -131,6 +132,10 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
     (
         "worker_panics",
         "Faults of the program itself, survived by dropping what was being handled. Any is worth a report.",
+    ),
+    (
+        "answered_before_commit",
+        "Answers that left before the journal had what they say, because a commit took 0.4 s: a kill then undoes it.",
     ),
     (
         "relay_bind_failures",

@@ -20,6 +20,7 @@ use super::shared::{Shared, Streams};
 use super::socket::Socket;
 use super::stats::{Stat, Stats};
 use super::stream::{self, connection::Connection, inbox::Inbox};
+use crate::journal::Journal;
 use crate::turn::{self, Now};
 
 const AFTER_A_PANIC: Duration = Duration::from_secs(1);
@@ -91,6 +92,7 @@ impl Worker {
         for socket in self.driver.borrow().listeners() {
             receive::spawn(self, Rc::clone(socket), Role::TurnListener);
         }
+        tokio::task::spawn_local(Rc::clone(self).commits());
     }
 
     pub fn stats(&self) -> &Stats {
@@ -227,6 +229,17 @@ impl Worker {
             self.forwarding.borrow().poll_timeout(),
         ];
         timeouts.into_iter().flatten().min()
+    }
+
+    /// Lets answers go when the journal has what they say.
+    async fn commits(self: Rc<Self>) {
+        let Some(mut committed) = self.shared.journal.as_ref().map(Journal::committed) else {
+            return;
+        };
+        while committed.changed().await.is_ok() {
+            let commit = *committed.borrow_and_update();
+            self.guard(|| self.with_driver(|driver, context| driver.committed(context, commit)));
+        }
     }
 
     async fn timer(self: Rc<Self>) {

@@ -45,7 +45,7 @@ pub(super) enum Key {
 }
 
 /// Whose limit changes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
     /// Every session that has no limit of its own.
@@ -143,6 +143,15 @@ impl Police {
             metered.set(limit.rate(burst, self.inner.clock.hz()));
         }
         true
+    }
+
+    /// The limit of a session that is about to go on.
+    pub fn expect(&self, session: SessionId, limit: Limit) {
+        self.inner.lock().single.insert(session, limit);
+    }
+
+    pub fn runs(&self, session: SessionId) -> bool {
+        self.inner.lock().sessions.contains_key(&session)
     }
 
     pub fn limits(&self) -> Limits {

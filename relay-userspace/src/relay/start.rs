@@ -12,13 +12,13 @@ use super::doors::Doors;
 use super::drain::Drain;
 use super::error::StartError;
 use super::forwards::Forwards;
-use super::heritage::Heritage;
+use super::heritage::{Heritage, Inheritance};
 use super::listen::bind_for_workers;
 use super::workers::Workers;
 use super::{Inner, Relay};
 use crate::admission::Admission;
 use crate::advertise::Advertise;
-use crate::config::{Config, Forward, XdpMode};
+use crate::config::{Config, XdpMode};
 use crate::credentials::Credentials;
 use crate::events::webhook::Webhooks;
 use crate::fastpath::FastPath;
@@ -36,7 +36,7 @@ use crate::turn::{self, RelayFamilies, ServerConfig};
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
 
 /// Everything but the forwards, and those that an operator added to an earlier process.
-pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError> {
+pub async fn start(config: &Config) -> Result<(Relay, Inheritance), StartError> {
     let count = match config.workers {
         0 => std::thread::available_parallelism().map_or(1, NonZero::get),
         count => count,
@@ -75,8 +75,13 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
     let remembered = &heritage.remembered;
     pool.keep_for_heirs(remembered.allocations.iter().map(|saved| saved.relayed));
     pool.keep_for_heirs(remembered.sessions.iter().map(|saved| saved.local));
+    let police = Police::new(config.rates.clone(), fastpath.meters());
+    remembered
+        .limits
+        .iter()
+        .for_each(|given| given.apply(&police));
     let shared = Arc::new(Shared {
-        police: Police::new(config.rates.clone(), fastpath.meters()),
+        police,
         fastpath: fastpath.clone(),
         pool,
         admission: Admission::default(),
@@ -179,7 +184,11 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
     let relay = Relay {
         inner: Arc::new(inner),
     };
-    Ok((relay, heritage.remembered.forwards))
+    let inheritance = Inheritance {
+        forwards: heritage.remembered.forwards,
+        limits: heritage.remembered.limits,
+    };
+    Ok((relay, inheritance))
 }
 
 fn streams(config: &Config, tls: Certificates) -> Streams {

@@ -18,10 +18,11 @@ impl Forward {
         let (Command::Install { session, .. }
         | Command::Extend { session, .. }
         | Command::Remove { session }) = *command;
-        match self.save(session) {
+        // A forward answers nothing that would have to wait.
+        let _ = match self.save(session) {
             Some(saved) => journal.keep(Entry::Session(saved)),
             None => journal.forget(Key::Session(session.0)),
-        }
+        };
     }
 
     fn save(&self, id: SessionId) -> Option<SavedSession> {
