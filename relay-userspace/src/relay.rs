@@ -9,13 +9,14 @@ mod heritage;
 mod listen;
 mod workers;
 
+mod ending;
 mod error;
 mod likely;
 pub mod sample;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::future::try_join_all;
 use tokio::task::AbortHandle;
@@ -27,19 +28,15 @@ use forwards::{Forwards, Unresolved};
 pub use sample::{Kind, Sample};
 use workers::Workers;
 
-use crate::admission::Admission;
 use crate::api;
 use crate::config::{self, Config, Forward};
+use crate::events::Bus;
 use crate::events::webhook::{self, Webhooks};
-use crate::events::{Bus, Reason};
 use crate::journal::{Entry, GivenLimit, Key};
 use crate::net::control::Request;
 use crate::net::shared::Shared;
 use crate::net::stats::{self, Stat};
 use crate::tls::{CertificateFiles, TlsFault};
-
-/// For webhooks, when the relay ends.
-const LAST_EVENTS: Duration = Duration::from_secs(2);
 
 /// A cheap handle to everything that runs.
 #[derive(Clone)]
@@ -129,31 +126,6 @@ impl Relay {
                 bytes: workers.total(Stat::BytesToPeer) + workers.total(Stat::BytesToClient),
             },
         }
-    }
-
-    /// Nothing new begins from now on; [`Self::drained`] says when it is over.
-    pub fn drain(&self, order: DrainOrder) -> Option<api::Drain> {
-        self.inner.drain.begin(order);
-        self.drain_view()
-    }
-
-    pub fn cancel_drain(&self) -> Result<(), NotCancelled> {
-        self.inner.drain.cancel()
-    }
-
-    /// `None`: it was never asked for.
-    pub fn drain_view(&self) -> Option<api::Drain> {
-        self.inner.drain.view()
-    }
-
-    /// Waits until a drain is over: what is left then has still to be ended.
-    pub async fn drained(&self) -> api::Drain {
-        self.inner.drain.over().await
-    }
-
-    /// Whether new allocations and sessions are refused.
-    pub fn admission(&self) -> &Admission {
-        &self.inner.shared.admission
     }
 
     fn shield(&self, known: u64) -> api::Shield {
@@ -352,46 +324,5 @@ impl Relay {
         if let Some(journal) = &self.inner.shared.journal {
             journal.settled().await;
         }
-    }
-
-    /// Leaves the sessions to the kernel and to the next process: nothing is ended, nothing more is served. The process
-    /// must end after it.
-    pub async fn leave(self) {
-        // Short: until the next process is there, nobody answers clients.
-        self.last_events(LAST_EVENTS / 10).await;
-        self.settle().await;
-        // Dropping the last handle would end the workers' sessions one by one.
-        std::mem::forget(self);
-    }
-
-    /// Ends every session in the kernel and in userspace, closes the sockets, joins the threads, leaves the cards.
-    pub async fn shutdown(self) {
-        self.end(Reason::Stopped).await;
-    }
-
-    /// The same, and says why sessions ended.
-    pub async fn end(self, why: Reason) {
-        self.inner.shared.admission.close();
-        self.inner
-            .workers
-            .ask(|reply| Request::EndAll(why, reply))
-            .await;
-        self.inner.tasks.iter().for_each(AbortHandle::abort);
-        for forward in self.inner.forwards.views().await {
-            self.forget(Key::Forward(forward.name));
-        }
-        self.inner.forwards.remove_all().await;
-        self.inner.workers.end().await;
-        for address in &self.inner.listen {
-            self.inner.shared.fastpath.close_port(*address);
-        }
-        self.inner.shared.fastpath.close();
-        self.last_events(LAST_EVENTS).await;
-    }
-
-    /// Nothing more happens: webhooks may have so long for what waits for them.
-    async fn last_events(&self, soon: Duration) {
-        self.inner.shared.events.close();
-        self.inner.webhooks.lock().await.finish(soon).await;
     }
 }
