@@ -13,6 +13,16 @@ use crate::topology::{CLIENT_CARD, LAB_NETWORKS, SERVER_CARD, Topology};
 
 pub const CHANNEL: u16 = 0x4123;
 
+/// Of a relay on these cards of the edge, with one user and the lab's peers allowed.
+pub fn arguments<'a>(cards: &[&'a str], xdp: &'a str) -> Vec<&'a str> {
+    let cards = cards.iter().flat_map(|card| ["--interface", card]);
+    let mut arguments: Vec<_> = cards.collect();
+    arguments.extend(["--xdp", xdp, "--realm", "lab", "--user", "user:password"]);
+    let networks = LAB_NETWORKS.iter();
+    arguments.extend(networks.flat_map(|network| ["--allow-peer", network]));
+    arguments
+}
+
 /// Namespaces with a running relay between them.
 pub struct Scene {
     pub topology: Topology,
@@ -37,22 +47,7 @@ impl Scene {
             return None;
         }
         let topology = Topology::new().unwrap();
-        let mut arguments = vec![
-            "--interface",
-            CLIENT_CARD,
-            "--interface",
-            SERVER_CARD,
-            "--xdp",
-            xdp,
-            "--user",
-            "user:password",
-            "--realm",
-            "lab",
-            "--allow-peer",
-            LAB_NETWORKS[0],
-            "--allow-peer",
-            LAB_NETWORKS[1],
-        ];
+        let mut arguments = arguments(&[CLIENT_CARD, SERVER_CARD], xdp);
         arguments.extend(more);
         let relay = Relay::start(&topology.edge, &arguments).unwrap();
         Some(Self { topology, relay })
