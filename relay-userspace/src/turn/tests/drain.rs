@@ -9,6 +9,7 @@ use turn_types::message::ALLOCATE;
 
 use super::harness::*;
 use crate::admission::Admission;
+use crate::credentials::{Algorithm, LongTermKey};
 use crate::turn::{Alternate, Command, Counter, Transport};
 
 const DOMAIN: &str = "turn2.example";
@@ -49,8 +50,9 @@ fn asked(
         panic!("no answer");
     };
     let answer = Message::from_bytes(&bytes).unwrap();
-    let proven = answer.validate_integrity_with_key(&key(client));
-    assert!(proven.is_ok(), "nobody else can send clients away");
+    let (name, password) = (&client.username, &client.password);
+    let key = LongTermKey::new(Algorithm::Md5, name, REALM, password);
+    assert!(key.proves(&answer), "nobody else can send clients away");
     let error = answer.attribute::<ErrorCode>().unwrap();
     let server = answer.attribute::<AlternateServer>().ok();
     let domain = answer.attribute::<AlternateDomain>().ok();
