@@ -44,6 +44,8 @@ pub struct Session {
     /// Packets of kernel and userspace at the last check.
     seen: u64,
     next_check: Instant,
+    /// From one check to the next.
+    check_every: Duration,
 }
 
 /// Who may use the forward, and for how long without traffic.
@@ -161,7 +163,8 @@ impl Table {
             trouble: None,
             measured: None,
             seen: 0,
-            next_check: now + self.rules.idle / CHECKS_PER_IDLE,
+            next_check: now + self.check_every(),
+            check_every: self.check_every(),
         };
         self.begin(session, fresh);
     }
@@ -249,6 +252,7 @@ impl Table {
 
     /// Looks at every session that is due. `kernel` says how many packets the kernel relayed of one.
     pub fn handle_timeout(&mut self, now: Instant, kernel: impl Fn(SessionId) -> u64) {
+        let check_every = self.check_every();
         while let Some((_, id)) = self.due.first().copied().filter(|(at, _)| *at <= now) {
             let Some(session) = self.sessions.get_mut(&id) else {
                 break;
@@ -259,7 +263,9 @@ impl Table {
                 self.end(id, Reason::Idle);
                 continue;
             }
+            session.check_every = check_every.min(2 * session.check_every);
             if seen != session.seen {
+                session.check_every = check_every;
                 session.seen = seen;
                 session.deadline = now + self.rules.idle;
                 self.commands.push_back(Command::Extend {
@@ -268,9 +274,13 @@ impl Table {
                 });
             }
             self.due.remove(&(session.next_check, id));
-            session.next_check = (now + self.rules.idle / CHECKS_PER_IDLE).min(session.deadline);
+            session.next_check = (now + session.check_every).min(session.deadline);
             self.due.insert((session.next_check, id));
         }
+    }
+
+    fn check_every(&self) -> Duration {
+        self.rules.idle / CHECKS_PER_IDLE
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {
