@@ -34,6 +34,9 @@ pub struct Status {
     pub kernel_off: Option<String>,
     #[serde(default)]
     pub shield: Shield,
+    /// Since it was last asked to; `None`: never.
+    #[serde(default)]
+    pub draining: Option<Drain>,
     pub workers: usize,
     pub allocations: u64,
     pub forwards: u64,
@@ -42,6 +45,44 @@ pub struct Status {
     pub kernel_capacity: u64,
     pub kernel: Traffic,
     pub userspace: Traffic,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DrainPhase {
+    Draining,
+    Cancelled,
+    /// The relay ends.
+    Over,
+}
+
+/// A relay on its way out: nothing new begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drain {
+    pub phase: DrainPhase,
+    pub since_seconds: u64,
+    /// What is left then is ended.
+    pub deadline_in_seconds: u64,
+    /// It is over when so much or less is left.
+    pub until: u64,
+    /// What is left.
+    pub allocations: u64,
+    pub forward_sessions: u64,
+}
+
+impl Drain {
+    pub fn left(&self) -> u64 {
+        self.allocations + self.forward_sessions
+    }
+}
+
+/// Body of `POST /v1/drain`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DrainRequest {
+    pub deadline_seconds: u64,
+    #[serde(default)]
+    pub until: u64,
 }
 
 /// What floods of strangers meet.
@@ -302,6 +343,20 @@ pub struct ForwardView {
     pub sessions: u64,
     /// Clients refused because of `allow` or `max_sessions`.
     pub refused: u64,
+}
+
+/// Query of `DELETE /v1/sessions`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KillRequest {
+    /// TURN user or forward.
+    pub user: String,
+}
+
+/// What an operator ended: allocations and sessions of forwards.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Killed {
+    pub ended: u64,
 }
 
 /// Body of every admin error answer.

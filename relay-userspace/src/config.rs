@@ -4,7 +4,9 @@ mod accounts;
 mod auth_hook;
 mod auth_jwt;
 pub mod defaults;
+mod drain;
 mod env;
+mod events;
 pub mod fault;
 pub(crate) mod file;
 mod load;
@@ -27,14 +29,17 @@ use ipnet::IpNet;
 pub use accounts::{Caps, SharedSecrets, UNNAMED};
 pub use auth_hook::Hook;
 pub use auth_jwt::{Jwt, JwtKey};
+pub use drain::Drain;
 pub use fault::{Fault, Faults};
 pub use load::{Layers, load};
 pub use validate::forward_limits;
 
 use crate::advertise::Advertised;
+use crate::events::webhook::Webhook;
 use crate::police;
 use crate::secret::Secret;
 use crate::tls::CertificateFiles;
+use crate::turn::Alternate;
 
 /// A validated configuration, with what only the process around the relay needs.
 #[derive(Debug, Clone)]
@@ -58,6 +63,7 @@ pub struct Config {
     pub relay: RelayAddresses,
     pub kernel: Kernel,
     pub auth: Auth,
+    pub turn: Turn,
     pub peers: Peers,
     pub limits: Limits,
     /// What may pass in a second. Default: anything.
@@ -66,6 +72,8 @@ pub struct Config {
     pub forwards: Vec<Forward>,
     pub admin: Admin,
     pub metrics: Metrics,
+    pub drain: Drain,
+    pub events: Events,
     /// Slow-path threads; 0 = one per core.
     pub workers: usize,
     /// Whether sessions outlive the process, until the next one takes them over. Default true.
@@ -165,6 +173,17 @@ impl Auth {
 pub struct User {
     pub name: String,
     pub password: Secret<String>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Turn {
+    /// Where clients are sent while the relay drains.
+    pub alternates: Vec<Alternate>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Events {
+    pub webhooks: Vec<Webhook>,
 }
 
 /// Which peers and destinations may be reached: public addresses, plus `allow`, minus `deny`.

@@ -2,6 +2,7 @@
 
 pub mod config;
 
+pub mod admission;
 pub mod advertise;
 pub mod credentials;
 pub mod hook;
@@ -11,6 +12,7 @@ pub mod police;
 pub mod policy;
 pub mod secret;
 
+pub mod events;
 pub mod tally;
 pub mod turn;
 
@@ -23,6 +25,7 @@ pub mod forward;
 pub mod stream;
 
 mod file_mark;
+pub mod https;
 mod kept;
 pub mod tls;
 

@@ -15,6 +15,7 @@ pub mod addresses;
 pub mod ports;
 pub mod shared;
 pub mod stats;
+pub mod totals;
 
 pub mod batch;
 pub mod fragment;

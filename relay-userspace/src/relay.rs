@@ -4,12 +4,14 @@ mod start;
 
 mod adopt;
 mod doors;
+mod drain;
 mod forwards;
 mod heritage;
 mod listen;
 mod users;
 mod workers;
 
+mod ending;
 mod error;
 mod likely;
 pub mod sample;
@@ -21,6 +23,8 @@ use std::time::Instant;
 use futures_util::future::try_join_all;
 use tokio::task::AbortHandle;
 
+use drain::Drain;
+pub use drain::{NotCancelled, Order as DrainOrder};
 pub use error::{ForwardError, StartError};
 use forwards::{Forwards, Unresolved};
 pub use sample::{Kind, Sample};
@@ -29,6 +33,8 @@ use workers::Workers;
 use crate::api;
 use crate::config::{self, Config, Forward};
 use crate::credentials::Credentials;
+use crate::events::Bus;
+use crate::events::webhook::{self, Webhooks};
 use crate::journal::{Entry, GivenLimit, Key};
 use crate::jwt::Verifier;
 use crate::net::control::Request;
@@ -60,6 +66,9 @@ struct Inner {
     workers: Arc<Workers>,
     forwards: Forwards,
     tasks: [AbortHandle; 3],
+    drain: Drain,
+    webhooks: tokio::sync::Mutex<Webhooks>,
+    webhook_counts: Arc<webhook::Counts>,
 }
 
 impl Relay {
@@ -112,6 +121,7 @@ impl Relay {
             cards: (shared.fastpath.cards()).unwrap_or_else(|| self.inner.cards.clone()),
             kernel_off: shared.fastpath.why_off(),
             shield: self.shield(gauges.known),
+            draining: self.drain_view(),
             workers: workers.count(),
             allocations: workers.total(Stat::Allocations),
             forwards: self.inner.forwards.count(),
@@ -176,6 +186,21 @@ impl Relay {
             .await;
         self.settle().await;
         answers.contains(&true)
+    }
+
+    /// Everything of this TURN user or forward. How many allocations and sessions of forwards that were.
+    pub async fn kill_of(&self, name: &str) -> u64 {
+        let killed = self
+            .inner
+            .workers
+            .ask(|reply| Request::KillOf(name.to_owned(), reply))
+            .await;
+        self.settle().await;
+        killed.into_iter().sum::<usize>() as u64
+    }
+
+    pub fn events(&self) -> &Arc<Bus> {
+        &self.inner.shared.events
     }
 
     /// What is limited, and for whom.
@@ -269,10 +294,14 @@ impl Relay {
         samples.extend(sample::of_turn(&workers.ask(Request::TurnCounters).await));
         samples.extend(sample::of_fastpath(&shared.fastpath));
         samples.extend(sample::of_hook(shared.hook().as_ref()));
+        samples.extend(sample::of_events(shared.events.gauges()));
+        samples.extend(sample::of_webhooks(&self.inner.webhook_counts));
         samples.push(Sample::gauge("ports_in_use", shared.pool.in_use()));
         samples.push(Sample::gauge("ports_configured", shared.pool.size()));
         samples.push(Sample::gauge("forwards", self.inner.forwards.count()));
         samples.push(Sample::gauge("workers", workers.count() as u64));
+        let draining = u64::from(shared.admission.is_closed());
+        samples.push(Sample::gauge("draining", draining));
         samples
     }
 
@@ -304,27 +333,5 @@ impl Relay {
         if let Some(journal) = &self.inner.shared.journal {
             journal.settled().await;
         }
-    }
-
-    /// Leaves the sessions to the kernel and to the next process: nothing is ended, nothing more is served. The process
-    /// must end after it.
-    pub async fn leave(self) {
-        self.settle().await;
-        // Dropping the last handle would end the workers' sessions one by one.
-        std::mem::forget(self);
-    }
-
-    /// Ends every session in the kernel and in userspace, closes the sockets, joins the threads, leaves the cards.
-    pub async fn shutdown(self) {
-        self.inner.tasks.iter().for_each(AbortHandle::abort);
-        for forward in self.inner.forwards.views().await {
-            self.forget(Key::Forward(forward.name));
-        }
-        self.inner.forwards.remove_all().await;
-        self.inner.workers.end().await;
-        for address in &self.inner.listen {
-            self.inner.shared.fastpath.close_port(*address);
-        }
-        self.inner.shared.fastpath.close();
     }
 }

@@ -19,6 +19,7 @@ mod nonce;
 
 mod adopt;
 mod allocate;
+mod alternate;
 mod binding;
 mod channel_bind;
 mod data;
@@ -41,11 +42,13 @@ mod restore;
 mod saved;
 mod shared;
 mod table;
+mod telling;
 mod ticket;
 mod timer;
 mod token;
 
 pub use acquaintance::Acquaintance;
+pub use alternate::Alternate;
 pub use command::{BindFault, Command, Family, PortWish, ReservationToken, ToPeer};
 pub use config::{RelayFamilies, Rules, ServerConfig};
 pub use counters::{Counter, Counters};

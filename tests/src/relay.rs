@@ -1,8 +1,10 @@
 //! The real `relay` command, started in a namespace and driven as an operator would.
 
+mod follower;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +17,7 @@ use serde::de::DeserializeOwned;
 use crate::home::Home;
 use crate::netns::{NetNs, output};
 use crate::privileged::target_directory;
+pub use follower::Follower;
 
 /// A running `relay serve`; killed when dropped.
 pub struct Relay {
@@ -99,6 +102,13 @@ impl Relay {
         )
     }
 
+    /// Runs one that goes on.
+    pub fn follow(&self, arguments: &[&str]) -> Result<Follower> {
+        let mut command = Command::new(binary());
+        command.arg("--admin-socket").arg(&self.admin);
+        Follower::start(command.args(arguments))
+    }
+
     fn json<T: DeserializeOwned>(&self, arguments: &[&str]) -> Result<T> {
         let text = self.cli(arguments)?;
         serde_json::from_str(&text).with_context(|| format!("{arguments:?} printed {text}"))
@@ -124,6 +134,11 @@ impl Relay {
 
     pub fn sessions(&self) -> Result<Vec<api::Session>> {
         self.json(&["session", "list", "--json"])
+    }
+
+    /// Where it hears its operator.
+    pub fn admin_socket(&self) -> &Path {
+        &self.admin
     }
 
     pub fn pid(&self) -> u32 {
@@ -160,11 +175,14 @@ impl Relay {
 
     fn end(&mut self, signal: Signal) -> Result<i32> {
         self.signal(signal)?;
-        let status = crate::eventually::within(
-            Duration::from_secs(10),
-            "relay ends after a signal",
-            || self.child.try_wait().ok().flatten(),
-        )?;
+        self.exit()
+    }
+
+    /// Waits for its end; its exit code.
+    pub fn exit(&mut self) -> Result<i32> {
+        let status = crate::eventually::within(Duration::from_secs(10), "relay ends", || {
+            self.child.try_wait().ok().flatten()
+        })?;
         match status.code() {
             Some(code) => Ok(code),
             None => bail!("relay ended by a signal: {status}"),

@@ -55,10 +55,15 @@ impl Scene {
 
     /// A client with an allocation in `server`'s family, waiting at most five seconds for packets.
     pub fn client(&self, client: &str, edge: &str) -> TurnClient {
+        self.client_of(client, edge, "user", "password")
+    }
+
+    /// The same of another user.
+    pub fn client_of(&self, client: &str, edge: &str, user: &str, password: &str) -> TurnClient {
         let [client, edge] = [client, edge].map(|a| a.parse::<IpAddr>().unwrap());
         let socket = udp(&self.topology.client, client);
         let server = SocketAddr::new(edge, 3478);
-        TurnClient::allocate(socket, server, "user", "password").unwrap()
+        TurnClient::allocate(socket, server, user, password).unwrap()
     }
 
     pub fn peer(&self, server: &str) -> UdpSocket {
@@ -94,13 +99,14 @@ impl Scene {
         self.count("kernel_packets", name)
     }
 
-    /// The counter `name`, of its values the one with this label.
+    /// The counter `name`, of its values the one with this label; the first where it has none.
     pub fn count(&self, name: &str, label: &str) -> u64 {
         let counters: serde_json::Value =
             serde_json::from_str(&self.relay.admin("/v1/counters").unwrap()).unwrap();
         let samples = counters.as_array().expect("a list of samples");
         let of = |s: &&serde_json::Value| {
-            s["name"] == name && s["labels"].to_string().contains(&format!("\"{label}\""))
+            let labels = s["labels"].to_string();
+            s["name"] == name && (label.is_empty() || labels.contains(&format!("\"{label}\"")))
         };
         samples
             .iter()

@@ -1,15 +1,16 @@
 //! Why a request is not done, as a status code and one sentence.
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, PathRejection};
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::http::header::WWW_AUTHENTICATE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use crate::api::Fault;
 use crate::config::fault::Wrong;
+use crate::events::TooMany;
 use crate::jwt::{Distrust, Scope};
-use crate::relay::ForwardError;
+use crate::relay::{ForwardError, NotCancelled};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
@@ -31,6 +32,12 @@ pub enum Refusal {
         "this relay has static users only: add auth.secrets (or --secret) to make time-limited credentials"
     )]
     NoSecret,
+    #[error(transparent)]
+    Query(#[from] QueryRejection),
+    #[error(transparent)]
+    Events(#[from] TooMany),
+    #[error(transparent)]
+    Drain(#[from] NotCancelled),
     #[error("nothing is reloaded: {0}")]
     NotReloaded(String),
     #[error("Authorization: write `Bearer` and a token")]
@@ -58,7 +65,9 @@ impl Refusal {
             Self::Wrong { .. } => StatusCode::BAD_REQUEST,
             Self::Body(rejection) => rejection.status(),
             Self::Path(rejection) => rejection.status(),
-            Self::NoSecret | Self::NotReloaded(_) => StatusCode::CONFLICT,
+            Self::Query(rejection) => rejection.status(),
+            Self::Events(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoSecret | Self::NotReloaded(_) | Self::Drain(_) => StatusCode::CONFLICT,
             Self::Forward(error) => match error {
                 ForwardError::NameTaken { .. } | ForwardError::Listen { .. } => {
                     StatusCode::CONFLICT

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, PathRejection};
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post};
@@ -13,10 +13,10 @@ use axum::{Extension, Router, response::IntoResponse};
 use futures_util::future::BoxFuture;
 
 use super::refusal::Refusal;
-use super::{bearer, ice, request};
+use super::{bearer, drain, events, ice, request};
 use crate::api::{
-    Change, Count, CredentialsRequest, ForwardRequest, ForwardView, IceServer, LimitRequest,
-    LimitsView, Reloaded, Session, SessionId, StatusReport, User,
+    Change, Count, CredentialsRequest, ForwardRequest, ForwardView, IceServer, KillRequest, Killed,
+    LimitRequest, LimitsView, Reloaded, Session, SessionId, StatusReport, User,
 };
 use crate::jwt::Claims;
 use crate::relay::Relay;
@@ -24,8 +24,8 @@ use crate::relay::Relay;
 /// The largest body that means something is a forward with a long allow list.
 const BODY_LIMIT: usize = 64 * 1024;
 
-type Answer<T> = Result<Json<T>, Refusal>;
-type Asked = State<Arc<Office>>;
+pub type Answer<T> = Result<Json<T>, Refusal>;
+pub type Asked = State<Arc<Office>>;
 
 /// What the routes answer from.
 pub struct Office {
@@ -44,7 +44,8 @@ pub fn router(office: Office) -> Router {
     let office = Arc::new(office);
     Router::new()
         .route("/v1/status", get(status))
-        .route("/v1/sessions", get(sessions))
+        .route("/v1/sessions", get(sessions).delete(kill_of))
+        .route("/v1/events", get(events::follow))
         .route("/v1/sessions/{id}", get(session).delete(kill))
         .route("/v1/forwards", get(forwards).post(forward_add))
         .route("/v1/forwards/{name}", delete(forward_remove))
@@ -53,6 +54,11 @@ pub fn router(office: Office) -> Router {
         .route("/v1/credentials", post(credentials))
         .route("/v1/counters", get(counters))
         .route("/v1/reload", post(reload))
+        .route(
+            "/v1/drain",
+            get(drain::show).post(drain::begin).delete(drain::cancel),
+        )
+        .route("/v1/drain/progress", get(drain::follow))
         .fallback(async || Refusal::NoRoute)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(from_fn_with_state(Arc::clone(&office), bearer::judge))
@@ -94,6 +100,24 @@ async fn kill(
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(no_session(id)),
     }
+}
+
+/// Of one TURN user or forward; never of all, for want of a name.
+async fn kill_of(
+    State(office): Asked,
+    of: Result<Query<KillRequest>, QueryRejection>,
+) -> Answer<Killed> {
+    let Query(KillRequest { user }) = of?;
+    let ended = office.relay.kill_of(&user).await;
+    if ended == 0 {
+        return Err(Refusal::NotFound {
+            kind: "session of",
+            id: user,
+            list: "relay session list",
+        });
+    }
+    tracing::info!(%user, ended, "sessions ended");
+    Ok(Json(Killed { ended }))
 }
 
 fn no_session(id: SessionId) -> Refusal {

@@ -174,7 +174,7 @@ async fn what_is_not_there_is_not_found() {
         matches!(&session, Err(AskError::NotFound(text)) if text.contains("no session 77")),
         "{session:?}"
     );
-    let forward = it.client.delete("/v1/forwards/nope").await;
+    let forward = it.client.remove("/v1/forwards/nope").await;
     assert!(
         matches!(&forward, Err(AskError::NotFound(text)) if text.contains("no forward nope")),
         "{forward:?}"

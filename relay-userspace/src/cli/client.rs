@@ -17,7 +17,7 @@ use crate::admin::client::Client;
 use crate::admin::{ice, request, unix_now};
 use crate::advertise::outside;
 use crate::api::{
-    self, Change, CredentialsRequest, ForwardRequest, ForwardView, IceServer, LimitRequest,
+    self, Change, CredentialsRequest, ForwardRequest, ForwardView, IceServer, Killed, LimitRequest,
     LimitsView, Reloaded, Session, StatusReport,
 };
 use crate::config::{Layers, defaults, load};
@@ -71,8 +71,16 @@ pub async fn session(global: &Global, command: SessionCommand) -> Result<(), Fai
                 false => output::line(&views::session(&session)),
             }
         }
-        SessionCommand::Kill { id } => {
-            client.delete(&format!("/v1/sessions/{id}")).await?;
+        SessionCommand::Kill {
+            user: Some(user), ..
+        } => {
+            let path = format!("/v1/sessions?user={}", output::percent_encoded(&user));
+            let killed: Killed = client.delete(&path).await?;
+            output::line(&format!("{} ended", killed.ended))
+        }
+        SessionCommand::Kill { id, .. } => {
+            let id = id.unwrap_or_default();
+            client.remove(&format!("/v1/sessions/{id}")).await?;
             output::line(&format!("session {id} ended"))
         }
     }
@@ -101,7 +109,7 @@ pub async fn forward(global: &Global, command: Forward) -> Result<(), Failure> {
             }
         }
         Forward::Remove { name } => {
-            client.delete(&format!("/v1/forwards/{name}")).await?;
+            client.remove(&format!("/v1/forwards/{name}")).await?;
             output::line(&format!("forward {name} removed"))
         }
     }

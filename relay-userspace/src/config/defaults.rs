@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Admin, Auth, Config, Kernel, Limits, Listen, Log, LogFormat, Metrics, Peers, RelayAddresses,
-    Shield, Stream, Tls, XdpMode, rates,
+    Admin, Auth, Config, Drain, Events, Kernel, Limits, Listen, Log, LogFormat, Metrics, Peers,
+    RelayAddresses, Shield, Stream, Tls, Turn, XdpMode, rates,
 };
 
 /// Read when it exists and `--config` is not given.
@@ -43,6 +43,7 @@ impl Default for Config {
                 pin_directory: PathBuf::from(PIN_DIRECTORY),
             },
             auth: Auth::default(),
+            turn: Turn::default(),
             peers: Peers::default(),
             limits: Limits::default(),
             rates: rates::default(),
@@ -54,6 +55,8 @@ impl Default for Config {
             metrics: Metrics {
                 listen: Some((Ipv4Addr::LOCALHOST, METRICS_PORT).into()),
             },
+            drain: Drain::default(),
+            events: Events::default(),
             workers: 0,
             survive: true,
         }

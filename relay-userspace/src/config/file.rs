@@ -9,7 +9,7 @@ use super::fault::{At, Faults, Wrong};
 use super::raw::Raw;
 use super::reader::{Section, Source};
 use super::value::Protocol;
-use super::{Forward, User, accounts, auth_hook, auth_jwt, defaults, rates, value};
+use super::{Forward, User, accounts, auth_hook, auth_jwt, defaults, drain, events, rates, value};
 use crate::secret::Secret;
 use crate::tls::CertificateFiles;
 
@@ -69,6 +69,10 @@ pub fn read(path: &Path, text: &str, faults: &mut Faults) -> Raw {
 
     auth(&mut root, &mut raw, faults);
 
+    let mut turn = root.section("turn", faults);
+    raw.alternates = turn.texts("alternate_servers", faults, drain::alternate);
+    turn.finish(faults);
+
     let mut peers = root.section("peers", faults);
     raw.peers_allow = peers.texts("allow", faults, value::network);
     raw.peers_deny = peers.texts("deny", faults, value::network);
@@ -88,6 +92,8 @@ pub fn read(path: &Path, text: &str, faults: &mut Faults) -> Raw {
     limits.finish(faults);
 
     rates::read(&mut root, &mut raw, faults);
+    drain::read(&mut root, &mut raw, faults);
+    events::read(&mut root, &mut raw, faults);
     let mut shield = root.section("shield", faults);
     raw.shield_enabled = shield.boolean("enabled", faults);
     raw.strangers_per_prefix = shield.number("strangers_per_prefix", faults);

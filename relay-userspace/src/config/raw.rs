@@ -12,8 +12,10 @@ use super::fault::At;
 use super::rates::UserRate;
 use super::{Forward, Hook, Jwt, LogFormat, User, XdpMode};
 use crate::advertise::Advertised;
+use crate::events::webhook::Webhook;
 use crate::secret::Secret;
 use crate::tls::CertificateFiles;
+use crate::turn::Alternate;
 
 type Key<T> = Option<At<T>>;
 type Keys<T> = Option<Vec<At<T>>>;
@@ -95,6 +97,9 @@ layer! {
     admin_socket: Key<PathBuf>,
     metrics_listen: Key<Option<SocketAddr>>,
     metrics_public: Key<bool>,
+    alternates: Keys<Alternate>,
+    drain_on_stop: Key<Duration>,
+    webhooks: Keys<Webhook>,
     workers: Key<usize>,
     survive: Key<bool>,
     log_level: Key<String>,

@@ -5,6 +5,7 @@ use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
 use super::value::{bit_rate_text, duration_text};
 use super::{Caps, Forward, Hook, Jwt, LogFormat, Settings, SharedSecrets, XdpMode};
+use crate::events::webhook::Webhook;
 use crate::police::{Limit, Limits};
 
 const HIDDEN: &str = "***";
@@ -75,6 +76,8 @@ pub fn toml(settings: &Settings) -> DocumentMut {
             .collect()
     }));
     root["auth"] = auth;
+    root["turn"] = section([("alternate_servers", list(&config.turn.alternates))]);
+    root["drain"] = section([("on_stop", value(duration_text(config.drain.on_stop)))]);
     root["peers"] = section([
         ("allow", list(&config.peers.allow)),
         ("deny", list(&config.peers.deny)),
@@ -129,6 +132,10 @@ pub fn toml(settings: &Settings) -> DocumentMut {
         ("session", number(shield.session as usize)),
     ]);
     root["forward"] = tables(config.forwards.iter().map(forward));
+    root["events"] = section([(
+        "webhooks",
+        tables(config.events.webhooks.iter().map(webhook)),
+    )]);
     root["admin"] = section([("socket", value(config.admin.socket.display().to_string()))]);
     let metrics = config.metrics.listen;
     root["metrics"] = section([
@@ -247,6 +254,18 @@ fn forward(forward: &Forward) -> Table {
         ("max_sessions", number(forward.max_sessions)),
     ]
     .into_iter()
+    .collect()
+}
+
+fn webhook(hook: &Webhook) -> Table {
+    let secret = hook.secret.iter().map(|_| ("secret", value(HIDDEN)));
+    [
+        ("url", value(hook.url.to_string())),
+        ("batch", number(hook.batch)),
+        ("of", list(&hook.filter.of)),
+    ]
+    .into_iter()
+    .chain(secret)
     .collect()
 }
 

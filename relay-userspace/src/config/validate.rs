@@ -11,7 +11,8 @@ use ipnet::IpNet;
 use super::fault::{At, Faults, Place, Wrong};
 use super::raw::Raw;
 use super::{
-    Config, Destination, Forward, Log, Peers, Shield, User, accounts, auth_hook, auth_jwt, rates,
+    Config, Destination, Forward, Log, Peers, Shield, User, accounts, auth_hook, auth_jwt, drain,
+    events, rates,
 };
 use crate::advertise::Advertised;
 use crate::policy::PeerPolicy;
@@ -78,6 +79,9 @@ pub fn validate(raw: Raw, faults: &mut Faults) -> (Config, Log) {
     set_all(&mut config.forwards, raw.forwards);
     set(&mut config.admin.socket, raw.admin_socket);
     set(&mut config.metrics.listen, raw.metrics_listen);
+    set_all(&mut config.turn.alternates, raw.alternates);
+    set(&mut config.drain.on_stop, raw.drain_on_stop);
+    set_all(&mut config.events.webhooks, raw.webhooks);
     set(&mut config.workers, raw.workers);
     set(&mut config.survive, raw.survive);
     set(&mut log.level, raw.log_level);
@@ -159,6 +163,8 @@ fn rules(raw: &Raw, faults: &mut Faults) {
         );
     }
     listeners::streams(raw, faults);
+    drain::rules(raw, faults);
+    events::rules(raw, faults);
     metrics_are_private(raw, faults);
     secrets(raw, faults);
     accounts::rules(raw, faults);

@@ -86,6 +86,9 @@ const SHAPES: &[(&str, Kind, &[&str])] = &[
     ("ports_configured", Kind::Gauge, &[]),
     ("forwards", Kind::Gauge, &[]),
     ("workers", Kind::Gauge, &[]),
+    ("webhook_events", Kind::Counter, &["outcome"]),
+    ("event_listeners", Kind::Gauge, &[]),
+    ("draining", Kind::Gauge, &[]),
 ];
 
 /// The tables of `docs/metrics.md`.

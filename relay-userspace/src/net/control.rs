@@ -13,12 +13,17 @@ use super::stream::splice::Peer;
 use super::views;
 use super::worker::Worker;
 use crate::api;
+use crate::events::Reason;
 use crate::policy::PeerPolicy;
 use crate::turn::{AllocationId, ConnectionId, Counters, Rules, Unbindable};
 
 pub enum Request {
     Sessions(oneshot::Sender<Vec<api::Session>>),
     Kill(api::SessionId, oneshot::Sender<bool>),
+    /// Everything of this TURN user or forward. How many allocations and sessions of forwards there were.
+    KillOf(String, oneshot::Sender<usize>),
+    /// Everything, for this reason.
+    EndAll(Reason, oneshot::Sender<()>),
     /// Of a worker whose client presented this ticket.
     Depart(AllocationId, u32, oneshot::Sender<Option<Handed>>),
     /// For a data connection of this user (RFC 6062).
@@ -46,16 +51,31 @@ pub async fn serve(worker: Rc<Worker>, mut requests: mpsc::UnboundedReceiver<Req
                     || worker.with_forwarding(|forwarding, context| forwarding.kill(context, id));
                 let _ = reply.send(killed);
             }
+            Request::KillOf(name, reply) => {
+                let why = Reason::Killed;
+                let killed = worker
+                    .with_driver(|driver, context| driver.kill_all(context, Some(&name), why))
+                    + worker
+                        .with_forwarding(|forwarding, context| forwarding.kill_of(context, &name));
+                let _ = reply.send(killed);
+            }
+            Request::EndAll(why, reply) => {
+                end_all(&worker, why);
+                let _ = reply.send(());
+            }
             Request::Depart(id, serial, reply) => {
                 let handed =
                     worker.with_driver(|driver, context| driver.depart(context, id, serial));
                 let _ = reply.send(handed);
             }
             Request::TakePeer(id, username, reply) => {
-                let peer = worker.with_driver(|driver, _| driver.take_peer(id, &username));
+                let peer =
+                    worker.with_driver(|driver, context| driver.take_peer(context, id, &username));
                 let _ = reply.send(peer);
             }
-            Request::PeerGone(id) => worker.with_driver(|driver, _| driver.peer_gone(id)),
+            Request::PeerGone(id) => {
+                worker.with_driver(|driver, context| driver.peer_gone(context, id))
+            }
             Request::Adopt(rules, reply) => {
                 worker.with_driver(|driver, context| driver.adopt(context, rules));
                 let _ = reply.send(());
@@ -82,6 +102,11 @@ pub async fn serve(worker: Rc<Worker>, mut requests: mpsc::UnboundedReceiver<Req
             }
         }
     }
-    worker.with_driver(|driver, context| driver.kill_all(context));
+    end_all(&worker, Reason::Stopped);
     worker.with_forwarding(|forwarding, context| forwarding.remove_all(context));
+}
+
+fn end_all(worker: &Rc<Worker>, why: Reason) {
+    worker.with_driver(|driver, context| driver.kill_all(context, None, why));
+    worker.with_forwarding(|forwarding, context| forwarding.end_all(context, why));
 }

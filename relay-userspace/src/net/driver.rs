@@ -4,6 +4,7 @@
 
 mod clients;
 mod held;
+mod ledger;
 mod lookup;
 pub mod moving;
 mod relay_port;
@@ -19,6 +20,7 @@ use std::time::Instant;
 
 use clients::Clients;
 use held::{Answer, Held};
+use ledger::Ledger;
 use relay_port::{Books, RelayPort};
 
 use super::batch::Batch;
@@ -30,6 +32,7 @@ use super::socket::{Route, Socket};
 use super::stats::Stat;
 use super::worker::Context;
 use crate::api;
+use crate::events::Reason;
 use crate::fastpath::SessionId;
 use crate::police::{DOWN, UP};
 use crate::turn::{
@@ -45,6 +48,7 @@ pub struct Driver {
     framed: Vec<u8>,
     held: Held,
     tcp: tcp::TcpRelay,
+    ledger: Ledger,
 }
 
 impl Driver {
@@ -61,6 +65,7 @@ impl Driver {
             framed: Vec::new(),
             held: Held::default(),
             tcp: tcp::TcpRelay::default(),
+            ledger: Ledger::default(),
         }
     }
 
@@ -181,18 +186,21 @@ impl Driver {
             .get(&SessionId(id))
             .and_then(|(relayed, _)| self.ports.get(relayed));
         let allocation = of_channel.map_or(AllocationId(id), |port| port.allocation);
-        let known = self.server.kill(context.now, allocation);
+        let known = self.server.kill(allocation, Reason::Killed);
         self.carry_out(context);
         known
     }
 
-    /// Ends every allocation.
-    pub fn kill_all(&mut self, context: &mut Context<'_>) {
-        let all: Vec<_> = self.server.allocations().map(|view| view.id).collect();
-        for id in all {
-            self.server.kill(context.now, id);
+    /// Ends every allocation, or every one of this user's. How many there were.
+    pub fn kill_all(&mut self, context: &mut Context<'_>, of: Option<&str>, why: Reason) -> usize {
+        let all = self.server.allocations();
+        let all = all.filter(|view| of.is_none_or(|user| view.user == user));
+        let all: Vec<_> = all.map(|view| view.id).collect();
+        for id in &all {
+            self.server.kill(*id, why);
         }
         self.carry_out(context);
+        all.len()
     }
 
     fn carry_out(&mut self, context: &mut Context<'_>) {
@@ -238,7 +246,7 @@ impl Driver {
                     relayed,
                     peer,
                 } => self.open_peer(context, connection, relayed, peer),
-                Command::ClosePeerConnection { connection } => self.tcp.close_peer(connection),
+                Command::ClosePeerConnection { connection } => self.close_peer(connection),
                 Command::JoinConnections {
                     connection,
                     home,
@@ -285,10 +293,14 @@ impl Driver {
                         .extend(session, near_deadline, far_deadline);
                 }
                 Command::RemoveSession { session } => {
-                    context.shared.fastpath.remove(session);
+                    let kernel = context.shared.fastpath.remove(session);
                     if let Some((relayed, peer)) = self.channels.remove(&session)
                         && let Some(port) = self.ports.get_mut(&relayed)
                     {
+                        let share = port.share(Some(peer));
+                        let allocation = port.allocation;
+                        self.ledger
+                            .session_removed(allocation, session, kernel, share);
                         port.channel_gone(peer);
                     }
                 }
@@ -296,6 +308,7 @@ impl Driver {
         }
         let commit = self.remember(context);
         self.answer(context, commit, answers);
+        self.tell(context);
         context
             .stats
             .set(Stat::Allocations, self.server.allocation_count() as u64);
@@ -348,8 +361,13 @@ impl Driver {
     }
 
     fn close(&mut self, context: &mut Context<'_>, relayed: SocketAddr) {
-        if !self.tcp.close(relayed) && self.ports.remove(&relayed).is_some() {
+        if self.tcp.close(relayed) {
+            return;
+        }
+        if let Some(port) = self.ports.remove(&relayed) {
             context.shared.fastpath.close_port(relayed);
+            self.ledger
+                .address_released(port.allocation, port.share(None));
         }
     }
 

@@ -11,6 +11,8 @@ use super::addresses::RelayAddresses;
 use super::control::Request;
 use super::ports::PortPool;
 use super::stream::gate::Gate;
+use crate::admission::Admission;
+use crate::events::Bus;
 use crate::fastpath::FastPath;
 use crate::hook::Hook;
 use crate::journal::Journal;
@@ -22,12 +24,15 @@ pub struct Shared {
     pub fastpath: FastPath,
     pub police: Police,
     pub pool: Arc<PortPool>,
+    /// Closed while the relay drains.
+    pub admission: Admission,
     pub addresses: RelayAddresses,
     /// What the next process has to know; `None`: nothing outlives this one.
     pub journal: Option<Journal>,
     pub streams: Streams,
     /// Who is asked about users, now.
     pub hook: RwLock<Option<Hook>>,
+    pub events: Arc<Bus>,
     /// To each worker, once all of them run.
     pub workers: OnceLock<Vec<mpsc::WeakUnboundedSender<Request>>>,
 }

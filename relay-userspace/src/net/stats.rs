@@ -80,6 +80,7 @@ stats! {
     ForwardRefusedRate = Counter "forward_refused", reason = "rate";
     ForwardRefusedNoPort = Counter "forward_refused", reason = "no_port";
     ForwardRefusedNoTarget = Counter "forward_refused", reason = "no_address";
+    ForwardRefusedDraining = Counter "forward_refused", reason = "draining";
     StreamConnections = Gauge "stream_connections";
     Allocations = Gauge "allocations";
     ForwardSessions = Gauge "forward_sessions";

@@ -29,6 +29,8 @@ pub enum StartError {
     RelayAddress { address: IpAddr, source: io::Error },
     #[error("start worker {index}: {source}")]
     Worker { index: usize, source: io::Error },
+    #[error("prepare webhooks: {0}")]
+    Webhooks(io::Error),
     #[error("read random bytes for nonces: {0}")]
     Random(getrandom::Error),
     #[error("forward {name}: {source}")]

@@ -1,5 +1,9 @@
 //! One measured value on its way to `/metrics`, and where the values outside of `net` come from. Knows no exposition format.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::events;
+use crate::events::webhook::Counts;
 use crate::fastpath::FastPath;
 use crate::hook::{Hook, OUTCOMES};
 use crate::turn::{Counter, Counters};
@@ -106,6 +110,27 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
     ),
     ("forwards", "Forwards that exist."),
     ("workers", "Threads of the slow path."),
+    (
+        "events",
+        "Events: allocations, permissions, channels, sessions and connections that began, changed or ended.",
+    ),
+    (
+        "events_lost",
+        "Events that did not fit the queue of a listener, once for each.",
+    ),
+    (
+        "webhook_events",
+        "Events for webhooks, once for each, by what became of them.",
+    ),
+    (
+        "webhook_failures",
+        "Requests to webhooks that failed: those are tried again.",
+    ),
+    ("event_listeners", "Listeners to events, webhooks included."),
+    (
+        "draining",
+        "1 while nothing new is begun (relay drain, SIGTERM), else 0.",
+    ),
 ];
 
 /// Sums over the workers' TURN servers.
@@ -131,6 +156,25 @@ pub fn of_hook(hook: Option<&Hook>) -> Vec<Sample> {
         Sample::counter("hook_lookups", count).label("outcome", *outcome)
     };
     OUTCOMES.iter().zip(counts).map(sample).collect()
+}
+
+pub fn of_events(gauges: events::Gauges) -> [Sample; 3] {
+    [
+        Sample::counter("events", gauges.told),
+        Sample::counter("events_lost", gauges.lost),
+        Sample::gauge("event_listeners", gauges.listeners),
+    ]
+}
+
+pub fn of_webhooks(counts: &Counts) -> [Sample; 3] {
+    let of = |outcome: &str, count: &AtomicU64| {
+        Sample::counter("webhook_events", count.load(Relaxed)).label("outcome", outcome)
+    };
+    [
+        of("delivered", &counts.delivered),
+        of("given_up", &counts.given_up),
+        Sample::counter("webhook_failures", counts.failed.load(Relaxed)),
+    ]
 }
 
 pub fn of_fastpath(fastpath: &FastPath) -> Vec<Sample> {

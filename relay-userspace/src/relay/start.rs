@@ -9,15 +9,18 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::doors::Doors;
+use super::drain::Drain;
 use super::error::StartError;
 use super::forwards::Forwards;
 use super::heritage::{Heritage, Inheritance};
 use super::listen::bind_for_workers;
 use super::workers::Workers;
 use super::{Inner, Relay};
+use crate::admission::Admission;
 use crate::advertise::Advertise;
 use crate::config::{Config, XdpMode};
 use crate::credentials::Credentials;
+use crate::events::webhook::Webhooks;
 use crate::fastpath::FastPath;
 use crate::hook::Hook;
 use crate::jwt::Verifier;
@@ -92,12 +95,17 @@ pub async fn start(config: &Config) -> Result<(Relay, Inheritance), StartError> 
         police,
         fastpath: fastpath.clone(),
         pool,
+        admission: Admission::default(),
         addresses,
         journal: heritage.journal,
         streams: streams(config, tls),
+        events: Arc::default(),
         workers: OnceLock::new(),
         hook: RwLock::new(hook),
     });
+    // Before the workers: they tell what they adopt.
+    let webhooks = Webhooks::start(&config.events.webhooks, &shared.events);
+    let webhooks = webhooks.map_err(StartError::Webhooks)?;
     let turn = ServerConfig {
         credentials: Arc::new(Credentials::new(&config.auth)),
         policy: Arc::clone(&policy),
@@ -107,6 +115,8 @@ pub async fn start(config: &Config) -> Result<(Relay, Inheritance), StartError> 
         shared: turn::Shared::new(&config.limits, &config.shield, seed),
         advertise: shared.addresses.advertise.clone(),
         relay_families: families(&shared.addresses, &all),
+        admission: shared.admission.clone(),
+        alternates: config.turn.alternates.as_slice().into(),
         mobility: true,
         ids_after: heritage.remembered.last_id(),
         nonce_key: heritage.remembered.nonce_key,
@@ -158,7 +168,13 @@ pub async fn start(config: &Config) -> Result<(Relay, Inheritance), StartError> 
         Arc::clone(&workers),
         fastpath,
         Arc::clone(&policy),
+        shared.admission.clone(),
         heritage.remembered.sessions,
+    );
+    let drain = Drain::new(
+        shared.admission.clone(),
+        Arc::clone(&workers),
+        Arc::clone(&shared.events),
     );
     let watching = shared.streams.tls.clone().watch();
     let tasks = [
@@ -180,6 +196,9 @@ pub async fn start(config: &Config) -> Result<(Relay, Inheritance), StartError> 
         verifier: RwLock::new(config.auth.jwt.as_ref().map(Verifier::new).map(Arc::new)),
         workers,
         forwards,
+        drain,
+        webhook_counts: webhooks.counts(),
+        webhooks: tokio::sync::Mutex::new(webhooks),
         tasks,
     };
     let relay = Relay {

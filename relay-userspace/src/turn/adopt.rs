@@ -10,6 +10,7 @@ use super::server::Server;
 use super::table::Slot;
 use super::timer::Timer;
 use crate::credentials::Grantor;
+use crate::events::Reason;
 
 impl Server {
     /// Allocations whose user, password or secret is gone end before this returns; all others go on.
@@ -21,7 +22,7 @@ impl Server {
         self.config.strict_expiry = rules.strict_expiry;
         self.config.directory = rules.directory;
         for slot in self.revoked() {
-            self.end_allocation(slot);
+            self.end_allocation(slot, Reason::Revoked);
             self.counters.bump(Counter::AllocationsRevoked);
         }
         let slots: Vec<_> = self.table.iter().map(|(slot, _)| slot).collect();
@@ -60,6 +61,17 @@ impl Server {
     }
 
     /// The deadline of an allocation and of its sessions. The kernel knows it as well.
+    /// Why an allocation whose time is over ends.
+    pub(super) fn expiry_of(&self, now: Now, slot: Slot) -> Reason {
+        let credential = self.table[slot].credential_expires;
+        match credential {
+            Some(at) if self.config.strict_expiry && now.at(at) <= now.mono => {
+                Reason::CredentialExpired
+            }
+            _ => Reason::Expired,
+        }
+    }
+
     pub(super) fn expire_at(&mut self, slot: Slot, expires: Instant) {
         let before = std::mem::replace(&mut self.table[slot].expires, expires);
         self.timers.reset(before, expires, Timer::Allocation(slot));

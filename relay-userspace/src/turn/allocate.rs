@@ -13,6 +13,7 @@ use turn_types::attribute::{
 
 use super::adopt::lifetime_until;
 use super::allocation::{Allocation, Binding, Granted, Relay};
+use super::alternate;
 use super::answer::{self, Reject, Success};
 use super::auth::User;
 use super::channel::Channels;
@@ -26,6 +27,8 @@ use super::server::Server;
 use super::shared::Full;
 use super::table::Slot;
 use super::timer::Timer;
+use crate::credentials::Integrity;
+use crate::events::Change;
 use crate::police::Limit;
 
 /// RFC 8656 §3.2.
@@ -52,6 +55,9 @@ impl Server {
             let allocated = self.allocated(now, slot);
             self.counters.bump(Counter::Retransmissions);
             return Ok(Some(allocated));
+        }
+        if self.config.admission.is_closed() {
+            return Err(self.turn_away(from, message));
         }
         let tcp = match required::<RequestedTransport>(message)?.protocol() {
             RequestedTransport::UDP => false,
@@ -138,6 +144,19 @@ impl Server {
         Ok(None)
     }
 
+    /// RFC 8489 §10: the name of another certificate is for those who know of it, which SHA-256 tells.
+    fn turn_away(&self, from: FiveTuple, message: &Message<'_>) -> Reject {
+        let turn = self.counters.get(Counter::Answered300);
+        let redirect = alternate::redirect(&self.config.alternates, from, turn);
+        let Some(mut redirect) = redirect else {
+            return Reject::Draining;
+        };
+        if Integrity::of(message) != Some(Integrity::Sha256) {
+            redirect.domain = None;
+        }
+        Reject::TryAlternate(redirect)
+    }
+
     /// The driver's answer to [`Command::BindRelay`].
     pub fn relay_bound(
         &mut self,
@@ -187,6 +206,7 @@ impl Server {
         }
         made.relay = Relay::Bound;
         self.meet_client(slot);
+        self.tell_allocation(slot, Change::Created, None);
         self.counters.bump(Counter::AllocationsCreated);
         let allocated = self.allocated(now, slot);
         let made = &self.table[slot];

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::alternate::Alternate;
 use super::command::Family;
 use super::shared::Shared;
+use crate::admission::Admission;
 use crate::advertise::Advertise;
 use crate::config::Limits;
 use crate::credentials::Credentials;
@@ -37,6 +39,9 @@ pub struct ServerConfig {
     pub relay_families: RelayFamilies,
     /// Clients see and name public addresses; inside there are local ones only.
     pub advertise: Advertise,
+    /// Whether new allocations are made, and where clients are sent while they are not.
+    pub admission: Admission,
+    pub alternates: Arc<[Alternate]>,
     /// Whether allocations may follow their client (RFC 8016).
     pub mobility: bool,
     /// Ids up to this one were given by an earlier process.

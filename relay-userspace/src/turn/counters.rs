@@ -40,6 +40,7 @@ counters! {
     ConnectionsRefused "turn_connections_refused" "Connections of peers closed: no permission, or too many.";
     ConnectionsBound "turn_connections_bound" "Peer connections joined with a data connection of their client.";
     Retransmissions "turn_retransmissions" "Requests answered as a repetition of one already executed.";
+    Answered300 "turn_answered_300" "Requests answered 300 (Try Alternate) while the relay drains.";
     Answered400 "turn_answered_400" "Requests answered 400 (Bad Request).";
     Answered401 "turn_answered_401" "Requests answered 401 (Unauthenticated), first contacts included.";
     Answered403 "turn_answered_403" "Requests answered 403 (Forbidden): the peer is denied.";

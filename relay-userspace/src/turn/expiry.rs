@@ -9,6 +9,7 @@ use super::identity::{AllocationId, FiveTuple, Now};
 use super::server::Server;
 use super::table::Slot;
 use super::timer::Timer;
+use crate::events::{Change, Reason};
 
 impl Server {
     /// Ends what is due.
@@ -18,10 +19,11 @@ impl Server {
                 Timer::Allocation(slot) => {
                     // Put back for the common path to cancel.
                     self.timers.set(self.table[slot].expires, timer);
-                    self.end_allocation(slot);
+                    self.end_allocation(slot, self.expiry_of(now, slot));
                     self.counters.bump(Counter::AllocationsExpired);
                 }
                 Timer::Permission(slot, peer) => {
+                    self.tell_permission(slot, peer, (Change::Ended, Some(Reason::Expired)));
                     self.table[slot].permissions.remove(&peer);
                     self.settle(slot);
                     self.note_peer(slot, peer, false);
@@ -39,11 +41,11 @@ impl Server {
     }
 
     /// Ends an allocation on the operator's order. False when there is none of this id.
-    pub fn kill(&mut self, _now: Now, id: AllocationId) -> bool {
+    pub fn kill(&mut self, id: AllocationId, why: Reason) -> bool {
         let Some(slot) = self.table.of_id(id) else {
             return false;
         };
-        self.end_allocation(slot);
+        self.end_allocation(slot, why);
         self.counters.bump(Counter::AllocationsKilled);
         true
     }
@@ -56,7 +58,7 @@ impl Server {
         let slot = self.table.of_client(&tuple);
         // A mobile one waits for its client to come back by another path (RFC 8016), as long as its lifetime.
         if let Some(slot) = slot.filter(|slot| self.table[*slot].mobility.is_none()) {
-            self.end_allocation(slot);
+            self.end_allocation(slot, Reason::Disconnected);
             self.counters.bump(Counter::AllocationsDisconnected);
         }
     }
@@ -66,14 +68,15 @@ impl Server {
     pub fn client_came(&mut self, tuple: FiveTuple) {
         self.forget_former_at(tuple);
         if let Some(slot) = self.table.of_client(&tuple) {
-            self.end_allocation(slot);
+            self.end_allocation(slot, Reason::Replaced);
             self.counters.bump(Counter::AllocationsDisconnected);
         }
     }
 
-    pub(super) fn end_allocation(&mut self, slot: Slot) {
-        self.end_connections(slot);
+    pub(super) fn end_allocation(&mut self, slot: Slot, why: Reason) {
+        self.end_connections(slot, why);
         let ended = self.drop_allocation(slot);
+        self.tell_end(&ended, why);
         self.changed.insert(ended.id);
         let mut sessions: Vec<_> = ended
             .channels
@@ -99,6 +102,7 @@ impl Server {
 
     /// Ends one relayed address of two, and what passes by it.
     pub(super) fn end_family(&mut self, slot: Slot, family: Family) {
+        let told = (Change::Ended, Some(Reason::FamilyEnded));
         let allocation = &mut self.table[slot];
         let of_family = |peer: IpAddr| Family::of(peer) == family;
         let permissions: Vec<_> = allocation
@@ -113,10 +117,12 @@ impl Server {
             .collect();
         numbers.sort_unstable_by_key(|(number, _)| *number);
         for (peer, expires) in permissions {
+            self.tell_permission(slot, peer, told);
             self.note_peer(slot, peer, false);
             self.timers.cancel(expires, Timer::Permission(slot, peer));
         }
         for (number, channel) in numbers {
+            self.tell_channel(slot, number, told);
             self.table[slot].channels.remove(number);
             self.timers
                 .cancel(channel.due(), Timer::Channel(slot, number));
@@ -132,6 +138,7 @@ impl Server {
                 relayed,
             });
         }
+        self.tell_allocation(slot, Change::Changed, told.1);
     }
 
     /// Takes an allocation and its timers out, and orders nothing.
@@ -153,6 +160,7 @@ impl Server {
 
     /// A running channel goes into quarantine; a quarantined one is forgotten.
     fn end_channel(&mut self, slot: Slot, number: u16) {
+        self.tell_channel(slot, number, (Change::Ended, Some(Reason::Expired)));
         let channels = &mut self.table[slot].channels;
         let Some(channel) = channels.get_mut(number) else {
             return;

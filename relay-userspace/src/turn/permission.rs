@@ -13,6 +13,7 @@ use super::message;
 use super::server::Server;
 use super::table::Slot;
 use super::timer::Timer;
+use crate::events::{Change, Reason};
 
 impl Server {
     pub(super) fn create_permission(
@@ -100,13 +101,18 @@ impl Server {
     pub(super) fn permit(&mut self, now: Now, slot: Slot, peer: IpAddr) {
         let expires = now.mono + PERMISSION_LIFETIME;
         let timer = Timer::Permission(slot, peer);
-        match self.table[slot].permissions.insert(peer, expires) {
-            Some(before) => self.timers.reset(before, expires, timer),
+        let told = match self.table[slot].permissions.insert(peer, expires) {
+            Some(before) => {
+                self.timers.reset(before, expires, timer);
+                (Change::Changed, Some(Reason::Refreshed))
+            }
             None => {
                 self.timers.set(expires, timer);
                 self.note_peer(slot, peer, true);
+                (Change::Created, None)
             }
-        }
+        };
+        self.tell_permission(slot, peer, told);
         self.counters.bump(Counter::PermissionsCreated);
     }
 }

@@ -15,6 +15,7 @@ use super::message::optional;
 use super::mobility::presented;
 use super::server::Server;
 use super::timer::Timer;
+use crate::events::{Change, Reason};
 
 const GONE: Success = Success::Refreshed {
     lifetime: 0,
@@ -66,7 +67,7 @@ impl Server {
                 self.table[slot].halved = Some(message.transaction_id());
                 return Ok(Some(GONE));
             }
-            self.end_allocation(slot);
+            self.end_allocation(slot, Reason::Deleted);
             self.counters.bump(Counter::AllocationsDeleted);
             if let Some(until) = self
                 .farewells
@@ -81,6 +82,7 @@ impl Server {
         let expires = self.within_credential(now, expires, self.table[slot].credential_expires);
         let lifetime = lifetime.min(lifetime_until(now, expires));
         self.expire_at(slot, expires);
+        self.tell_allocation(slot, Change::Changed, Some(Reason::Refreshed));
         self.counters.bump(Counter::Refreshed);
         Ok(Some(self.refreshed(now, slot, lifetime)))
     }

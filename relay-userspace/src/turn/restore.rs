@@ -11,6 +11,7 @@ use super::server::Server;
 use super::table::Slot;
 use super::timer::Timer;
 use crate::credentials::Proof;
+use crate::events::{Change, Reason};
 use crate::fastpath::SessionId;
 use crate::police::Limit;
 
@@ -123,6 +124,7 @@ impl Server {
         for relayed in saved.all_relayed() {
             self.table.add_relayed(slot, relayed);
         }
+        self.tell_allocation(slot, Change::Changed, Some(Reason::Adopted));
         self.meet_client(slot);
         self.timers.set(expires, Timer::Allocation(slot));
         self.restore_permissions(now, slot, saved);
@@ -141,6 +143,7 @@ impl Server {
                 self.table[slot].permissions.insert(peer, expires);
                 self.timers.set(expires, Timer::Permission(slot, peer));
                 self.note_peer(slot, peer, true);
+                self.tell_permission(slot, peer, (Change::Changed, Some(Reason::Adopted)));
             }
         }
     }
@@ -175,5 +178,6 @@ impl Server {
         }
         self.timers.set(channel.due(), Timer::Channel(slot, number));
         self.table[slot].channels.insert(number, channel);
+        self.tell_channel(slot, number, (Change::Changed, Some(Reason::Adopted)));
     }
 }

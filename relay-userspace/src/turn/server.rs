@@ -25,6 +25,7 @@ use super::ticket::Tickets;
 use super::timer::Timers;
 use super::token::Tokens;
 use super::view::{AllocationView, RefusalView};
+use crate::events::Fact;
 use crate::police::Limit;
 
 use stun_types::message::{BINDING, Message, MessageClass};
@@ -49,6 +50,7 @@ pub struct Server {
     /// Differ from what was saved of them.
     pub(super) changed: BTreeSet<AllocationId>,
     pub(super) acquaintances: Vec<Acquaintance>,
+    pub(super) facts: Vec<Fact>,
     /// Not while a request is executed again after a fetch.
     pub(super) may_fetch: bool,
     pub(super) connections: PeerConnections,
@@ -77,6 +79,7 @@ impl Server {
             commands: VecDeque::new(),
             changed: BTreeSet::new(),
             acquaintances: Vec::new(),
+            facts: Vec::new(),
             may_fetch: true,
             connections: PeerConnections::default(),
             waiting: Waiting::default(),

@@ -9,6 +9,7 @@ mod allocate;
 mod auth;
 mod channel;
 mod data;
+mod drain;
 mod dual;
 mod families;
 mod flood;

@@ -52,6 +52,9 @@ pub fn config() -> Config {
             deny: Vec::new(),
         },
         rates: Default::default(),
+        turn: Default::default(),
+        drain: Default::default(),
+        events: Default::default(),
         limits: Limits {
             allocations: 1000,
             allocations_per_user: 1000,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
-use stun_types::attribute::{ErrorCode, Nonce, Realm, Username};
+use stun_types::attribute::{AlternateServer, ErrorCode, Nonce, Realm, Username};
 use stun_types::message::{
     IntegrityAlgorithm, LongTermKeyCredentials, Message, MessageClass, MessageIntegrityCredentials,
     MessageWriteVec, Method, TransactionId,
@@ -17,6 +17,8 @@ use turn_types::attribute::XorPeerAddress;
 pub struct Refused {
     pub code: u16,
     pub reason: String,
+    /// Where to try instead (300).
+    pub alternates: Vec<SocketAddr>,
 }
 
 impl fmt::Display for Refused {
@@ -145,6 +147,11 @@ impl Answer {
             Ok(Some(Refused {
                 code: error.code(),
                 reason: error.reason().to_owned(),
+                alternates: message
+                    .iter_attributes()
+                    .filter_map(|(_, raw)| AlternateServer::from_raw_ref(&raw).ok())
+                    .map(|one| one.server())
+                    .collect(),
             }))
         })
     }

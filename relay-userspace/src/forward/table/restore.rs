@@ -71,6 +71,7 @@ mod tests {
 
     use super::super::{Command, Rules};
     use super::*;
+    use crate::admission::Admission;
     use crate::forward::shared::SharedLimit;
 
     const IDLE: Duration = Duration::from_secs(60);
@@ -97,6 +98,7 @@ mod tests {
             let rules = Rules {
                 allow: Vec::new(),
                 idle: IDLE,
+                admission: Admission::default(),
             };
             let limit = Arc::new(SharedLimit::new(1));
             let mut table = Table::new(rules, limit, vec![saved.destination]);

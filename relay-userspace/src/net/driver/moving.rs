@@ -6,6 +6,7 @@ use std::rc::Rc;
 use tokio::sync::oneshot;
 
 use super::Driver;
+use super::ledger::Account;
 use super::relay_port::{Books, RelayPort};
 use crate::net::control::Request;
 use crate::net::ports::Bound;
@@ -18,6 +19,7 @@ use crate::turn::{AllocationId, Departed, FiveTuple};
 pub struct Handed {
     departed: Departed,
     ports: Vec<(Bound, Books)>,
+    account: Option<Account>,
 }
 
 impl Driver {
@@ -69,7 +71,12 @@ impl Driver {
                 }
             }
         }
-        Some(Handed { departed, ports })
+        let account = self.ledger.hand_over(allocation);
+        Some(Handed {
+            departed,
+            ports,
+            account,
+        })
     }
 
     fn fetched(
@@ -79,7 +86,13 @@ impl Driver {
         request: &[u8],
         handed: Option<Handed>,
     ) {
-        let departed = handed.and_then(|Handed { departed, ports }| {
+        let departed = handed.and_then(|handed| {
+            let Handed {
+                departed,
+                ports,
+                account,
+            } = handed;
+            self.ledger.take_over(departed.id(), account);
             let arrived = ports
                 .into_iter()
                 .try_for_each(|(bound, books)| self.arrive(context, departed.id(), bound, books));
@@ -119,5 +132,7 @@ impl Driver {
         if let Some(journal) = &context.shared.journal {
             journal.forget(crate::journal::Key::Allocation(departed.id().0));
         }
+        self.server.lost(departed);
+        self.tell(context);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::ForwardKey;
 use super::forward::Forward;
+use crate::events::{Change, Reason};
 use crate::fastpath::SessionId;
 use crate::forward::saved::SavedSession;
 use crate::forward::table::Command;
@@ -72,6 +73,8 @@ impl Forward {
             .map_err(|lapsed| {
                 self.let_go(context, session);
                 lapsed.to_string()
-            })
+            })?;
+        self.tell(context, session, Change::Changed, Some(Reason::Adopted));
+        Ok(())
     }
 }

@@ -3,6 +3,8 @@
 
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 use tokio::io::Interest;
@@ -21,6 +23,21 @@ pub struct Peer {
     pub stream: std::net::TcpStream,
     /// The allocation is gone.
     pub ended: CancellationToken,
+    pub moved: Arc<Moved>,
+}
+
+/// Bytes, counted by the worker that moves them and read by the one whose allocation it is.
+#[derive(Debug, Default)]
+pub struct Moved {
+    to_peer: AtomicU64,
+    to_client: AtomicU64,
+}
+
+impl Moved {
+    /// To the peer, and to the client.
+    pub fn bytes(&self) -> [u64; 2] {
+        [&self.to_peer, &self.to_client].map(|bytes| bytes.load(Relaxed))
+    }
 }
 
 /// Until both sides have said all, one of them breaks, or the allocation ends.
@@ -36,6 +53,7 @@ pub async fn run(
         worker,
         connection,
         peer: stream,
+        moved: peer.moved,
         chunk: vec![0; CHUNK].into(),
         to_peer: early,
         client_done: false,
@@ -53,6 +71,7 @@ struct Pump<'a> {
     worker: &'a Rc<Worker>,
     connection: &'a Connection,
     peer: TcpStream,
+    moved: Arc<Moved>,
     chunk: Box<[u8]>,
     to_peer: Vec<u8>,
     /// It sends no more.
@@ -140,6 +159,7 @@ impl Pump<'_> {
         match self.peer.try_write(&self.to_peer) {
             Ok(written) => {
                 self.to_peer.drain(..written);
+                self.moved.to_peer.fetch_add(written as u64, Relaxed);
                 Ok(true)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
@@ -158,6 +178,7 @@ impl Pump<'_> {
             }
             Ok(read) => {
                 self.connection.push_bytes(&self.chunk[..read]);
+                self.moved.to_client.fetch_add(read as u64, Relaxed);
                 Ok(true)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),

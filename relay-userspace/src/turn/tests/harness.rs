@@ -111,6 +111,8 @@ impl TestServer {
             directory: None,
             relay_families: RelayFamilies { v4: true, v6: true },
             advertise: Advertise::default(),
+            admission: Default::default(),
+            alternates: Default::default(),
             mobility: true,
             ids_after: 0,
             nonce_key: [2; 32],

@@ -186,6 +186,8 @@ fn server(policy: &Arc<PeerPolicy>) -> Server {
         directory: None,
         relay_families: RelayFamilies { v4: true, v6: true },
         advertise: Advertise::default(),
+        admission: Default::default(),
+        alternates: Default::default(),
         mobility: false,
         ids_after: 0,
         nonce_key: [2; 32],
