@@ -1,7 +1,6 @@
-//! A client for the HTTP servers an operator names: HTTP/1.1, HTTPS by the host's own roots, a deadline for all of it.
+//! A client for the HTTP servers an operator names: HTTP/1.1, HTTPS by roots that are given, a deadline for all of it.
 //! Follows no redirect and keeps no cookie.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,16 +32,13 @@ pub enum HttpsFault {
 
 impl Https {
     /// Reads the host's root certificates: without any, HTTPS servers are not trusted, and HTTP works all the same.
-    pub fn new() -> io::Result<Self> {
-        let mut roots = RootCertStore::empty();
-        let found = rustls_native_certs::load_native_certs();
-        for error in &found.errors {
-            tracing::warn!(%error, "root certificates of this host");
-        }
-        roots.add_parsable_certificates(found.certs);
+    pub fn new() -> Result<Self, rustls::Error> {
+        Self::trusting(roots_of_this_host())
+    }
+
+    pub fn trusting(roots: RootCertStore) -> Result<Self, rustls::Error> {
         let tls = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(io::Error::other)?
+            .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
         let connector = HttpsConnectorBuilder::new()
@@ -78,4 +74,14 @@ impl Https {
         let asked = tokio::time::timeout(deadline, asked).await;
         asked.unwrap_or(Err(HttpsFault::Timeout(deadline)))
     }
+}
+
+pub fn roots_of_this_host() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!(%error, "root certificates of this host");
+    }
+    roots.add_parsable_certificates(found.certs);
+    roots
 }

@@ -62,7 +62,7 @@ impl Webhooks {
         let counts = Arc::<Counts>::default();
         let mut tasks = Vec::new();
         if !all.is_empty() {
-            let client = Https::new()?;
+            let client = Https::new().map_err(std::io::Error::other)?;
             for hook in all {
                 let subscription = bus.subscribe(hook.filter.clone(), ROOM);
                 let subscription = subscription.map_err(std::io::Error::other)?;

@@ -6,8 +6,6 @@ use crate::config::Caps;
 use crate::police::Limit;
 use crate::secret::Secret;
 
-/// Of a longest body.
-pub const LONGEST: usize = 16 << 10;
 /// RFC 8489 leaves passwords any length; no generator makes longer ones.
 const LONGEST_PASSWORD: usize = 512;
 /// What is cached for longer is an account that should be in the configuration.

@@ -1,22 +1,17 @@
 //! One question over HTTP: what goes out and how its answer is read. Retries nothing, remembers nothing.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Bytes;
+use http_body_util::Full;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, StatusCode, Uri};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::answer::{Answer, LONGEST, Unreadable, read};
+use super::answer::{Answer, Unreadable, read};
 use crate::config::Hook;
+use crate::https::{Https, HttpsFault, roots_of_this_host};
 
 #[derive(Debug, thiserror::Error)]
 pub enum HookError {
@@ -33,20 +28,16 @@ pub enum HookError {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Unanswered {
-    #[error("no answer within {0:?}")]
-    Late(Duration),
     #[error("{0}")]
-    Connection(#[from] hyper_util::client::legacy::Error),
+    Https(#[from] HttpsFault),
     #[error("status {0}")]
     Status(StatusCode),
-    #[error("body: {0}")]
-    Body(Box<dyn std::error::Error + Send + Sync>),
     #[error("body: {0}")]
     Unreadable(#[from] Unreadable),
 }
 
 pub struct Caller {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Https,
     url: Uri,
     authorization: Option<HeaderValue>,
     timeout: Duration,
@@ -55,23 +46,13 @@ pub struct Caller {
 
 impl Caller {
     pub fn new(hook: &Hook, realm: &str) -> Result<Self, HookError> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(authorities(hook)?)
-            .with_no_client_auth();
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1()
-            .build();
         let authorization = hook.token.as_ref().and_then(|token| {
             let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose())).ok()?;
             value.set_sensitive(true);
             Some(value)
         });
         Ok(Self {
-            client: Client::builder(TokioExecutor::new()).build(connector),
+            client: Https::trusting(authorities(hook)?)?,
             url: hook.url.clone(),
             authorization,
             timeout: hook.timeout,
@@ -80,11 +61,6 @@ impl Caller {
     }
 
     pub async fn ask(&self, name: &str) -> Result<Answer, Unanswered> {
-        let asked = tokio::time::timeout(self.timeout, self.question(name));
-        asked.await.map_err(|_| Unanswered::Late(self.timeout))?
-    }
-
-    async fn question(&self, name: &str) -> Result<Answer, Unanswered> {
         let body = serde_json::json!({"user": name, "realm": self.realm});
         let mut request = Request::new(Full::from(body.to_string()));
         *request.method_mut() = Method::POST;
@@ -94,16 +70,13 @@ impl Caller {
         if let Some(authorization) = &self.authorization {
             headers.insert(AUTHORIZATION, authorization.clone());
         }
-        let response = self.client.request(request).await?;
-        match response.status() {
-            StatusCode::OK => {}
+        let (status, body) = self.client.ask(request, self.timeout).await?;
+        match status {
+            StatusCode::OK => Ok(read(&body)?),
             // An ordinary way to say no.
-            StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => return Ok(Answer::default()),
-            status => return Err(Unanswered::Status(status)),
+            StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => Ok(Answer::default()),
+            status => Err(Unanswered::Status(status)),
         }
-        let body = Limited::new(response.into_body(), LONGEST).collect().await;
-        let body = body.map_err(Unanswered::Body)?.to_bytes();
-        Ok(read(&body)?)
     }
 }
 
@@ -113,7 +86,7 @@ fn authorities(hook: &Hook) -> Result<rustls::RootCertStore, HookError> {
         return Ok(store);
     }
     let Some(path) = &hook.ca_file else {
-        store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        store = roots_of_this_host();
         return match store.is_empty() {
             true => Err(HookError::NoAuthorities),
             false => Ok(store),
