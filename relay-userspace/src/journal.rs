@@ -59,12 +59,20 @@ impl Journal {
     /// Remembers `entry` in place of what was known by its key. The commit it will be part of; `None`: the journal is
     /// broken, and remembers nothing more.
     pub fn keep(&self, entry: Entry) -> Option<Commit> {
-        self.inner.mailbox.put(entry.key(), Some(entry))
+        self.change([(entry.key(), Some(entry))])
     }
 
     /// See [`Self::keep`].
     pub fn forget(&self, key: Key) -> Option<Commit> {
-        self.inner.mailbox.put(key, None)
+        self.change([(key, None)])
+    }
+
+    /// What is now to be remembered of each key, in one commit. See [`Self::keep`].
+    pub fn change(
+        &self,
+        changes: impl IntoIterator<Item = (Key, Option<Entry>)>,
+    ) -> Option<Commit> {
+        self.inner.mailbox.put(changes)
     }
 
     /// The last commit that is in the file.

@@ -23,6 +23,7 @@ pub mod icmp;
 pub mod marks;
 pub mod message;
 pub mod outbox;
+pub mod readable;
 pub mod socket;
 
 pub mod stream;

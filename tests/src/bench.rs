@@ -5,6 +5,7 @@ pub mod flood;
 pub mod latency;
 pub mod machine;
 pub mod packet;
+pub mod relay;
 pub mod report;
 pub mod survive;
 pub mod veth;

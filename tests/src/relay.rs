@@ -49,6 +49,18 @@ impl Relay {
         )
     }
 
+    /// The same with one CPU to use.
+    pub fn start_on(
+        cpu: usize,
+        home: Arc<Home>,
+        namespace: &NetNs,
+        arguments: &[&str],
+    ) -> Result<Self> {
+        let mut command = namespace.command("taskset");
+        command.arg("-c").arg(cpu.to_string()).arg(binary());
+        Self::run(home, command, arguments)
+    }
+
     /// Starts whatever `command` is, with `serve` and its arguments behind it.
     pub fn spawn(command: Command, arguments: &[&str]) -> Result<Self> {
         Self::run(Arc::new(Home::new()?), command, arguments)

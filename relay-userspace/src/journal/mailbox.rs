@@ -46,12 +46,12 @@ impl Default for Mailbox {
 
 impl Mailbox {
     /// `None`: of a journal that cannot be written nothing is to be waited for.
-    pub fn put(&self, key: Key, entry: Option<Entry>) -> Option<Commit> {
+    pub fn put(&self, changes: impl IntoIterator<Item = (Key, Option<Entry>)>) -> Option<Commit> {
         let mut state = self.lock();
         if state.broken {
             return None;
         }
-        state.changes.insert(key, entry);
+        state.changes.extend(changes);
         self.news.notify_one();
         Some(Commit(state.begun + 1))
     }

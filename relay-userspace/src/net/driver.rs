@@ -46,6 +46,8 @@ pub struct Driver {
     /// The relayed address and the peer of each channel.
     channels: HashMap<SessionId, (SocketAddr, SocketAddr)>,
     framed: Vec<u8>,
+    /// Of the messages taken since the last conclusion.
+    answers: Vec<Answer>,
     held: Held,
     tcp: tcp::TcpRelay,
     ledger: Ledger,
@@ -63,6 +65,7 @@ impl Driver {
             ports: HashMap::new(),
             channels: HashMap::new(),
             framed: Vec::new(),
+            answers: Vec::new(),
             held: Held::default(),
             tcp: tcp::TcpRelay::default(),
             ledger: Ledger::default(),
@@ -82,9 +85,11 @@ impl Driver {
             };
             self.take_message(context, tuple, datagram.marks.onward(), datagram.bytes);
         }
+        self.conclude(context);
     }
 
-    /// One message of a client. `marks` are what its data goes on with; `None`: it must not.
+    /// One message of a client, up to what [`Self::conclude`] does. `marks` are what its data goes on with; `None`: it
+    /// must not.
     fn take_message(
         &mut self,
         context: &mut Context<'_>,
@@ -93,7 +98,7 @@ impl Driver {
         message: &[u8],
     ) {
         let Some(relay) = self.server.handle_client(context.now, from, message) else {
-            return self.carry_out(context);
+            return self.obey(context);
         };
         let Some(port) = self.ports.get_mut(&relay.relayed) else {
             return context.stats.add(Stat::DroppedNoSocket, 1);
@@ -204,11 +209,15 @@ impl Driver {
     }
 
     fn carry_out(&mut self, context: &mut Context<'_>) {
+        self.obey(context);
+        self.conclude(context);
+    }
+
+    fn obey(&mut self, context: &mut Context<'_>) {
         self.introduce(context);
-        let mut answers = Vec::new();
         while let Some(command) = self.server.next_command() {
             match command {
-                Command::Send { to, bytes } => answers.push(Answer { to, bytes }),
+                Command::Send { to, bytes } => self.answers.push(Answer { to, bytes }),
                 Command::BindRelay {
                     allocation,
                     family,
@@ -306,7 +315,12 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// Remembers what changed and answers: once a batch, so that all of it is one commit.
+    fn conclude(&mut self, context: &mut Context<'_>) {
         let commit = self.remember(context);
+        let answers = std::mem::take(&mut self.answers);
         self.answer(context, commit, answers);
         self.tell(context);
         context

@@ -99,10 +99,10 @@ impl Worker {
         &self.stats
     }
 
-    /// Takes one batch from `socket` and does everything that follows from it.
-    pub fn receive(self: &Rc<Self>, socket: &Rc<Socket>, role: Role) -> io::Result<()> {
+    /// Takes one batch from `socket` and does everything that follows from it; true if there may be more.
+    pub fn receive(self: &Rc<Self>, socket: &Rc<Socket>, role: Role) -> io::Result<bool> {
         let mut batch = self.batch.borrow_mut();
-        socket.receive(&mut batch)?;
+        let more = socket.receive(&mut batch)?;
         match role {
             Role::TurnListener => {
                 self.with_driver(|driver, context| driver.from_clients(context, socket, &batch))
@@ -121,7 +121,7 @@ impl Worker {
                 });
             }
         }
-        Ok(())
+        Ok(more)
     }
 
     /// What holds for connections of TCP and TLS.

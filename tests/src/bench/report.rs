@@ -46,7 +46,7 @@ const BENCHES: [Bench; 6] = [
     },
     Bench {
         name: "veth",
-        arguments: &["--rounds", "3"],
+        arguments: &["--rounds", "3", "--sessions", "1,1000,100000"],
     },
     Bench {
         name: "latency",
@@ -58,7 +58,7 @@ const BENCHES: [Bench; 6] = [
     },
     Bench {
         name: "control",
-        arguments: &["--allocations", "4000"],
+        arguments: &["--rounds", "2"],
     },
     Bench {
         name: "survive",

@@ -14,11 +14,15 @@ impl Driver {
     pub(super) fn remember(&mut self, context: &Context<'_>) -> Option<Commit> {
         let changed = self.server.take_changed();
         let journal = context.shared.journal.as_ref()?;
-        let commits = changed.into_iter().map(|id| match self.server.save(id) {
-            Some(saved) => journal.keep(Entry::Allocation(saved)),
-            None => journal.forget(Key::Allocation(id.0)),
-        });
-        commits.max().flatten()
+        if changed.is_empty() {
+            return None;
+        }
+        let now_is = |id: AllocationId| {
+            let saved = self.server.save(id);
+            (Key::Allocation(id.0), saved.map(Entry::Allocation))
+        };
+        let changes: Vec<_> = changed.into_iter().map(now_is).collect();
+        journal.change(changes)
     }
 
     /// Binds the relayed addresses again and goes on with the sessions. What cannot go on is forgotten.
