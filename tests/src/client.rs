@@ -3,6 +3,7 @@
 //! It retransmits requests and answers one challenge; it never refreshes by itself.
 
 mod request;
+pub mod stream;
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
@@ -101,21 +102,7 @@ impl TurnClient {
             requests_sent: 0,
             early: Vec::new(),
         };
-        let family = if ipv4 {
-            AddressFamily::IPV4
-        } else {
-            AddressFamily::IPV6
-        };
-        let mut request = Request::new(ALLOCATE);
-        request.add(&RequestedTransport::new(RequestedTransport::UDP))?;
-        request.add(&RequestedAddressFamily::new(family))?;
-        let answer = client.ask(&request)?;
-        let relayed = |message: &Message<'_>| {
-            Ok(message
-                .attribute::<XorRelayedAddress>()?
-                .addr(message.transaction_id()))
-        };
-        client.relayed = answer.read(relayed).context("relayed address")?;
+        client.relayed = relayed(&client.ask(&allocate(ipv4)?)?)?;
         Ok(client)
     }
 
@@ -146,10 +133,7 @@ impl TurnClient {
 
     /// Binds channel `number` to `peer`, or renews it.
     pub fn bind(&mut self, number: u16, peer: SocketAddr) -> Result<()> {
-        let mut request = Request::new(CHANNEL_BIND);
-        request.add(&ChannelNumber::new(number))?;
-        request.add_peer(peer)?;
-        self.ask(&request).map(drop)
+        self.ask(&channel_bind(number, peer)?).map(drop)
     }
 
     /// Sends ChannelData, unpadded as UDP allows.
@@ -206,11 +190,7 @@ impl TurnClient {
             let Some(refused) = answer.refused()? else {
                 return Ok(answer);
             };
-            let may_answer = matches!(
-                refused.code,
-                ErrorCode::UNAUTHORIZED | ErrorCode::STALE_NONCE
-            ) && !challenged;
-            if !may_answer {
+            if challenged || !is_challenge(&refused) {
                 return Err(refused.into());
             }
             challenged = true;
@@ -233,9 +213,8 @@ impl TurnClient {
                     Ok(message)
                         if message.is_response() && message.transaction_id() == transaction =>
                     {
-                        let plain = message.has_class(MessageClass::Error);
                         ensure!(
-                            plain || self.login.signed(&message),
+                            self.login.accepts(&message),
                             "an answer without valid MESSAGE-INTEGRITY"
                         );
                         return Ok(Answer::new(packet));
@@ -279,6 +258,42 @@ impl TurnClient {
             }
         }
     }
+}
+
+fn allocate(ipv4: bool) -> Result<Request> {
+    let family = if ipv4 {
+        AddressFamily::IPV4
+    } else {
+        AddressFamily::IPV6
+    };
+    let mut request = Request::new(ALLOCATE);
+    request.add(&RequestedTransport::new(RequestedTransport::UDP))?;
+    request.add(&RequestedAddressFamily::new(family))?;
+    Ok(request)
+}
+
+fn relayed(answer: &Answer) -> Result<SocketAddr> {
+    let relayed = |message: &Message<'_>| {
+        Ok(message
+            .attribute::<XorRelayedAddress>()?
+            .addr(message.transaction_id()))
+    };
+    answer.read(relayed).context("relayed address")
+}
+
+fn channel_bind(number: u16, peer: SocketAddr) -> Result<Request> {
+    let mut request = Request::new(CHANNEL_BIND);
+    request.add(&ChannelNumber::new(number))?;
+    request.add_peer(peer)?;
+    Ok(request)
+}
+
+/// Whether a refusal is one that `challenge` helps against.
+fn is_challenge(refused: &Refused) -> bool {
+    matches!(
+        refused.code,
+        ErrorCode::UNAUTHORIZED | ErrorCode::STALE_NONCE
+    )
 }
 
 fn from_peer(packet: &[u8]) -> Option<FromPeer> {

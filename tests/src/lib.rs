@@ -18,6 +18,7 @@ pub mod residue;
 pub mod scene;
 pub mod socket_option;
 pub mod topology;
+pub mod trust;
 pub mod wire;
 
 pub mod fuzz;

@@ -11,10 +11,11 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use super::machine::{cpu_model, kernel_release};
-use super::veth::subject::{CHANNEL, FIRST_PORT, USER, run_time, start_coturn};
+use super::pair::Pair;
+use super::process;
+use super::veth::subject::{CHANNEL, FIRST_PORT, USER, start_coturn};
 use super::veth::{OUTER, RELAY};
 use crate::client::TurnClient;
-use crate::netns::NetNs;
 use crate::relay::Relay;
 
 /// What to measure.
@@ -113,8 +114,7 @@ fn measure(subject: &'static str, options: &Options) -> Result<Row> {
 /// A running server between two namespaces.
 struct Server {
     running: Running,
-    outer: NetNs,
-    _inner: NetNs,
+    pair: Pair,
 }
 
 enum Running {
@@ -134,22 +134,10 @@ impl Drop for Running {
     }
 }
 
-const OUTER_CARD: &str = "gen0";
-const INNER_CARD: &str = "dut0";
-
 impl Server {
     fn start(subject: &str) -> Result<Self> {
-        let (outer, inner) = (NetNs::new("gen")?, NetNs::new("dut")?);
-        let pair = ["type", "veth", "peer", "name", INNER_CARD, "netns"];
-        let mut add = vec!["link", "add", OUTER_CARD];
-        add.extend(pair);
-        add.push(inner.name());
-        outer.ip(&add)?;
-        for (namespace, card, address) in [(&outer, OUTER_CARD, OUTER), (&inner, INNER_CARD, RELAY)]
-        {
-            namespace.ip(&["addr", "add", &format!("{address}/24"), "dev", card])?;
-            namespace.ip(&["link", "set", card, "up"])?;
-        }
+        let pair = Pair::new()?;
+        let inner = &pair.inner;
         let running = match subject {
             "relay" => {
                 let config =
@@ -164,7 +152,7 @@ impl Server {
                     "--config",
                     config.to_str().context("a path")?,
                     "--interface",
-                    INNER_CARD,
+                    &pair.inner_card,
                     "--listen",
                     &listen,
                     "--relay-address",
@@ -176,16 +164,12 @@ impl Server {
                     "--allow-peer",
                     "10.72.0.0/24",
                 ];
-                Running::Relay(Relay::start(&inner, &arguments)?, config)
+                Running::Relay(Relay::start(inner, &arguments)?, config)
             }
-            "coturn" => Running::Coturn(start_coturn(&inner)?),
+            "coturn" => Running::Coturn(start_coturn(inner)?),
             other => bail!("no server {other}"),
         };
-        Ok(Self {
-            running,
-            outer,
-            _inner: inner,
-        })
+        Ok(Self { running, pair })
     }
 
     fn pid(&self) -> u32 {
@@ -199,7 +183,7 @@ impl Server {
     fn allocate(&self, count: u16, channels: bool) -> Result<()> {
         let server = SocketAddr::new(RELAY.parse()?, 3478);
         let peer = SocketAddr::new(OUTER.parse()?, 9);
-        self.outer.enter(|| {
+        self.pair.outer.enter(|| {
             for i in 0..count {
                 let socket = UdpSocket::bind((OUTER, FIRST_PORT + i))?;
                 let mut client = TurnClient::allocate(socket, server, USER.0, USER.1)
@@ -213,22 +197,11 @@ impl Server {
     }
 
     fn run_time(&self) -> Result<Duration> {
-        let mut tasks = Vec::new();
-        for task in std::fs::read_dir(format!("/proc/{}/task", self.pid()))?.flatten() {
-            tasks.push(task.file_name().to_string_lossy().parse()?);
-        }
-        Ok(Duration::from_nanos(run_time(&tasks)))
+        process::run_time(self.pid())
     }
 
-    /// Bytes of the resident set.
     fn resident(&self) -> Result<f64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("RssAnon:"))
-            .context("RssAnon in status")?;
-        let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
-        Ok(kib * 1024.0)
+        process::resident(self.pid())
     }
 
     /// CPU milliseconds a second over `time` without traffic.

@@ -287,7 +287,7 @@ fn namespace_neighbours(outer: &NetNs, inner: &NetNs, card: &str) -> Result<()> 
     ])
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+pub fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
