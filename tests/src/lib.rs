@@ -12,6 +12,7 @@ pub mod witness;
 pub mod client;
 pub mod eventually;
 pub mod home;
+pub mod link;
 pub mod netns;
 pub mod relay;
 pub mod residue;

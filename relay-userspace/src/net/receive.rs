@@ -38,16 +38,23 @@ async fn receive(worker: Rc<Worker>, socket: Rc<Socket>, role: Role) {
         if errors {
             worker.guard(|| worker.reports(&socket, role));
         }
+        let mut more = true;
         for _ in 0..TURN {
-            match worker
-                .guard(|| worker.receive(&socket, role))
-                .unwrap_or(Ok(()))
-            {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => worker.stats().add(Stat::of_receive_error(&error), 1),
+            let received = worker.guard(|| worker.receive(&socket, role));
+            more = match received.unwrap_or(Ok(true)) {
+                Ok(more) => more,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+                Err(error) => {
+                    worker.stats().add(Stat::of_receive_error(&error), 1);
+                    true
+                }
+            };
+            if !more {
+                break;
             }
         }
-        tokio::task::yield_now().await;
+        if more {
+            tokio::task::yield_now().await;
+        }
     }
 }

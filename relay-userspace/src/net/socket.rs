@@ -145,11 +145,23 @@ impl Socket {
         taken
     }
 
-    /// Fills the batch. `WouldBlock` when nothing is there; any other error is a report about something sent earlier.
-    pub fn receive(&self, batch: &mut Batch) -> io::Result<()> {
-        self.io.try_io(Interest::READABLE, || {
-            batch.fill(|envelopes, buffers, metas| envelopes.receive(&self.io, buffers, metas))
-        })
+    /// Fills the batch; false if that emptied the socket. `WouldBlock` when nothing is there; any other error is a report
+    /// about something sent earlier.
+    pub fn receive(&self, batch: &mut Batch) -> io::Result<bool> {
+        let mut filled = None;
+        let drained = self.io.try_io(Interest::READABLE, || {
+            batch.fill(|envelopes, buffers, metas| envelopes.receive(&self.io, buffers, metas))?;
+            filled = Some(batch.is_full());
+            match batch.is_full() {
+                true => Ok(()),
+                // Says what another call would: the next datagram makes the socket readable anew.
+                false => Err(io::ErrorKind::WouldBlock.into()),
+            }
+        });
+        match filled {
+            Some(more) => Ok(more),
+            None => drained.map(|()| false),
+        }
     }
 
     /// Datagrams one call to `send` may carry.

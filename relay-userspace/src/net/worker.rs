@@ -97,10 +97,10 @@ impl Worker {
         &self.stats
     }
 
-    /// Takes one batch from `socket` and does everything that follows from it.
-    pub fn receive(self: &Rc<Self>, socket: &Rc<Socket>, role: Role) -> io::Result<()> {
+    /// Takes one batch from `socket` and does everything that follows from it. False: there is no more.
+    pub fn receive(self: &Rc<Self>, socket: &Rc<Socket>, role: Role) -> io::Result<bool> {
         let mut batch = self.batch.borrow_mut();
-        socket.receive(&mut batch)?;
+        let more = socket.receive(&mut batch)?;
         match role {
             Role::TurnListener => {
                 self.with_driver(|driver, context| driver.from_clients(context, socket, &batch))
@@ -119,7 +119,7 @@ impl Worker {
                 });
             }
         }
-        Ok(())
+        Ok(more)
     }
 
     /// What holds for connections of TCP and TLS.
@@ -127,8 +127,8 @@ impl Worker {
         &self.shared.streams
     }
 
-    /// Reads once from a connection and does everything that follows from it.
-    pub fn read_stream(self: &Rc<Self>, connection: &Rc<Connection>) -> io::Result<()> {
+    /// Reads once from a connection and does everything that follows from it. False: there is no more.
+    pub fn read_stream(self: &Rc<Self>, connection: &Rc<Connection>) -> io::Result<bool> {
         let mut inbox = self.inbox.borrow_mut();
         connection.read(&mut inbox, |bytes| {
             self.with_driver(|driver, context| driver.from_stream(context, connection, bytes))
@@ -140,7 +140,7 @@ impl Worker {
         &self,
         connection: &Connection,
         take: impl FnOnce(&[u8]) -> io::Result<usize>,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         connection.read(&mut self.inbox.borrow_mut(), take)
     }
 

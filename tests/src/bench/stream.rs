@@ -1,24 +1,22 @@
 //! `bench stream`: TURN over TCP and TLS of this relay and of Debian's coturn, in turn, in one run.
 //!
-//! One veth pair; clients and their peer have CPU 0 and so has the NAPI thread of their card, the server has CPU 1 with
-//! that of its own, which is told apart as softirq.
+//! Cost: one veth pair; clients and their peer have CPU 0, the server has CPU 1 with the NAPI thread of its card, which is
+//! told apart as softirq. What else it measures has a file each.
 
+pub mod flood;
+mod idle;
+mod rounds;
 mod server;
+pub mod stalled;
 mod throughput;
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
-use anyhow::{Context, Result};
+use anyhow::{Result, ensure};
 use serde::Serialize;
 
 use super::machine::{cpu_model, kernel_release};
-use super::pair::Pair;
-use super::veth::median;
-use super::veth::subject::pin_napi;
 use crate::privileged;
-use server::{SUBJECTS, Server, TRANSPORTS};
-use throughput::{Load, Sample, Setting};
+use rounds::{Costs, DIRECTIONS};
+use server::{SUBJECTS, TRANSPORTS};
 
 /// What to measure.
 #[derive(Debug, Clone, clap::Args)]
@@ -26,6 +24,9 @@ pub struct Options {
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
+    /// `cost` of relaying, a `stalled` link, `idle` connections, a `flood` of bad ones.
+    #[arg(long, value_delimiter = ',', default_values_t = PARTS.map(String::from))]
+    pub parts: Vec<String>,
     /// Application bytes a packet.
     #[arg(long, default_value_t = 1200)]
     pub payload: usize,
@@ -45,151 +46,49 @@ pub struct Options {
     /// Packets per second offered where both are to do the same work.
     #[arg(long, default_value_t = 30_000)]
     pub rate: u64,
+    /// Congestion controls of the server's TCP behind the stalled link; a namespace may choose of those the host allows.
+    #[arg(long, value_delimiter = ',', default_values_t = ["reno", "bbr"].map(String::from))]
+    pub congestion: Vec<String>,
+    /// Idle connections.
+    #[arg(long, default_value_t = 10_000)]
+    pub idle: usize,
 }
 
-/// The printed object.
+/// The printed object; a part that was not asked for is not there.
 #[derive(Debug, Serialize)]
 pub struct Report {
     pub kernel: String,
     pub cpu: String,
-    pub rows: Vec<Row>,
-    pub ratios: Vec<Ratio>,
-}
-
-/// One server in one setting: medians over the rounds.
-#[derive(Debug, Serialize)]
-pub struct Row {
-    pub subject: &'static str,
     #[serde(flatten)]
-    pub setting: Setting,
-    pub pps: f64,
-    pub lost: u64,
-    pub cpu_us: f64,
-    pub system_us: f64,
-    pub softirq_us: f64,
+    pub costs: Option<Costs>,
+    pub stalled: Option<Vec<stalled::Row>>,
+    pub idle: Option<Vec<idle::Row>>,
+    pub flood: Option<Vec<flood::Row>>,
 }
 
-/// This relay against coturn, medians of the ratios of each round.
-#[derive(Debug, Serialize)]
-pub struct Ratio {
-    #[serde(flatten)]
-    pub setting: Setting,
-    pub pps_to_coturn: f64,
-    /// CPU per packet of the process, coturn over relay.
-    pub cpu_coturn_to_relay: f64,
-}
-
-const DIRECTIONS: [&str; 2] = ["to_peer", "to_client"];
+const PARTS: [&str; 4] = ["cost", "stalled", "idle", "flood"];
 
 pub fn run(options: &Options) -> Result<Report> {
     privileged::require_root("namespaces")?;
     crate::netns::remove_stale();
-    let pair = Pair::new()?;
-    for (namespace, card, cpu) in [
-        (&pair.outer, &pair.outer_card, 0),
-        (&pair.inner, &pair.inner_card, 1),
-    ] {
-        namespace.run("ethtool", &["-K", card, "gro", "on"])?;
-        let threaded = format!("echo 1 > /sys/class/net/{card}/threaded");
-        namespace.run("sh", &["-c", &threaded])?;
-        pin_napi(card, cpu)?;
-    }
-    let (mut rows, mut ratios) = (Vec::new(), Vec::new());
-    for setting in settings(options) {
-        let samples = measure(&pair, &setting, options)?;
-        rows.extend(
-            samples
-                .iter()
-                .map(|(subject, of)| row(subject, setting, of)),
+    for part in &options.parts {
+        ensure!(
+            PARTS.contains(&part.as_str()),
+            "no part {part:?}: there are {}",
+            PARTS.join(", ")
         );
-        ratios.extend(ratio(setting, &samples));
     }
+    let wanted = |name| options.parts.iter().any(|part| part == name);
     Ok(Report {
         kernel: kernel_release(),
         cpu: cpu_model(),
-        rows,
-        ratios,
-    })
-}
-
-fn settings(options: &Options) -> Vec<Setting> {
-    let wanted = |all: [&'static str; 2], names: &[String]| {
-        let named = move |one: &&'static str| names.iter().any(|name| name == one);
-        all.into_iter().filter(named).collect::<Vec<_>>()
-    };
-    let mut settings = Vec::new();
-    for transport in wanted(TRANSPORTS, &options.transports) {
-        for direction in wanted(DIRECTIONS, &options.directions) {
-            for connections in options.connections.iter().copied() {
-                for rate in [Some(options.rate), None] {
-                    settings.push(Setting {
-                        transport,
-                        direction,
-                        connections,
-                        payload: options.payload,
-                        rate,
-                    });
-                }
-            }
-        }
-    }
-    settings
-}
-
-type Samples = BTreeMap<&'static str, Vec<Sample>>;
-
-fn measure(pair: &Pair, setting: &Setting, options: &Options) -> Result<Samples> {
-    let mut samples = Samples::new();
-    let wanted = |subject: &&str| options.subjects.iter().any(|name| name == subject);
-    for round in 0..options.rounds {
-        for subject in SUBJECTS.into_iter().filter(wanted) {
-            let server = Server::start(subject, &pair.inner, "")?;
-            let time = Duration::from_secs_f64(options.seconds);
-            let sample = Load::new(&server, pair, setting)
-                .and_then(|load| load.measure(&server, pair, setting, time))
-                .with_context(|| format!("{subject}: {setting:?}"))?;
-            eprintln!(
-                "round {round}: {subject:<6} {:<3} {:<9} {:>3} connections {:>7}: {:>7.0} pps, {:>5.2} us CPU ({:.2} in the kernel), {:.2} us softirq, {} lost",
-                setting.transport,
-                setting.direction,
-                setting.connections,
-                setting
-                    .rate
-                    .map_or("full".to_owned(), |rate| rate.to_string()),
-                sample.pps,
-                sample.cpu_us,
-                sample.system_us,
-                sample.softirq_us,
-                sample.lost,
-            );
-            samples.entry(subject).or_default().push(sample);
-        }
-    }
-    Ok(samples)
-}
-
-fn row(subject: &'static str, setting: Setting, of: &[Sample]) -> Row {
-    let take = |figure: fn(&Sample) -> f64| median(of.iter().map(figure));
-    Row {
-        subject,
-        setting,
-        pps: take(|s| s.pps),
-        lost: of.iter().map(|sample| sample.lost).sum(),
-        cpu_us: take(|s| s.cpu_us),
-        system_us: take(|s| s.system_us),
-        softirq_us: take(|s| s.softirq_us),
-    }
-}
-
-/// `None`: only one of them took part.
-fn ratio(setting: Setting, samples: &Samples) -> Option<Ratio> {
-    let (relay, coturn) = (samples.get("relay")?, samples.get("coturn")?);
-    let pairs = |figure: fn(&Sample, &Sample) -> f64| {
-        median(relay.iter().zip(coturn).map(|(r, c)| figure(r, c)))
-    };
-    Some(Ratio {
-        setting,
-        pps_to_coturn: pairs(|r, c| r.pps / c.pps),
-        cpu_coturn_to_relay: pairs(|r, c| c.cpu_us / r.cpu_us),
+        costs: wanted("cost").then(|| rounds::run(options)).transpose()?,
+        stalled: wanted("stalled")
+            .then(|| stalled::run(&options.congestion))
+            .transpose()?,
+        idle: wanted("idle")
+            .then(|| idle::run(options.idle))
+            .transpose()?,
+        flood: wanted("flood").then(|| flood::run(&SUBJECTS)).transpose()?,
     })
 }

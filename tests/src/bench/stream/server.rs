@@ -5,7 +5,6 @@ use std::process::{Child, Command};
 
 use anyhow::{Result, bail};
 
-use super::super::pair::Pair;
 use super::super::veth::RELAY;
 use super::super::veth::subject::{USER, start_coturn_with};
 use crate::client::stream::StreamClient;
@@ -76,10 +75,10 @@ impl Server {
     }
 
     /// With an allocation.
-    pub fn client(&self, pair: &Pair, transport: &str) -> Result<StreamClient> {
+    pub fn client(&self, from: &NetNs, transport: &str) -> Result<StreamClient> {
         let (server, trust) = self.door(transport)?;
         let connect = || StreamClient::allocate(server, trust, USER);
-        pair.outer.enter(connect)
+        from.enter(connect)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Packets per second and CPU per packet of a server between clients on streams and a UDP peer.
 //!
-//! The load has a window: so many packets at most are on their way, so that nothing is lost to a full socket and a server
-//! is measured at its own pace, or, with a rate, at one that both can keep.
+//! Packets of a connection come in bursts, as those of a video's frame do. The load has a rate that both servers can keep;
+//! or a window: so many packets at most are on their way, so that nothing is lost to a full socket and a server is measured
+//! at its own pace.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
@@ -30,6 +31,8 @@ pub struct Setting {
     pub direction: &'static str,
     pub connections: usize,
     pub payload: usize,
+    /// Packets of one connection at once.
+    pub burst: usize,
     /// Packets per second offered; `None`: as many as go.
     pub rate: Option<u64>,
 }
@@ -46,21 +49,27 @@ pub struct Sample {
     pub softirq_us: f64,
 }
 
-/// Packets on their way.
+/// Packets on their way to a peer.
 const WINDOW: u64 = 1024;
-/// Packets of one connection that leave by one call.
-const BURST: usize = 16;
+/// To a client: what a UDP socket of coturn's holds, and more for each further one.
+const WINDOW_OF_ONE: u64 = 64;
+const WINDOW_OF_EACH: u64 = 4;
 const TICK: Duration = Duration::from_micros(500);
 /// Nothing came for so long: what is missing is lost.
-const STALL: Duration = Duration::from_millis(200);
+const STALL: Duration = Duration::from_millis(50);
 
 /// Clients with a channel each, all to one peer.
 pub struct Load {
     clients: Vec<StreamClient>,
     peer: UdpSocket,
     payload: usize,
+    rate: Option<u64>,
+    burst: usize,
+    window: u64,
     sent: AtomicU64,
     arrived: AtomicU64,
+    /// Given up.
+    lost: AtomicU64,
     over: AtomicBool,
 }
 
@@ -72,7 +81,7 @@ impl Load {
         peer.set_read_timeout(Some(Duration::from_millis(10)))?;
         let mut clients = Vec::new();
         for _ in 0..setting.connections {
-            let mut client = server.client(pair, setting.transport)?;
+            let mut client = server.client(&pair.outer, setting.transport)?;
             client.bind(CHANNEL, peer.local_addr()?)?;
             clients.push(client);
         }
@@ -80,8 +89,15 @@ impl Load {
             clients,
             peer,
             payload: setting.payload,
+            rate: setting.rate,
+            burst: setting.burst,
+            window: match setting.direction {
+                "to_peer" => WINDOW,
+                _ => WINDOW_OF_ONE + WINDOW_OF_EACH * setting.connections as u64,
+            },
             sent: AtomicU64::new(0),
             arrived: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
             over: AtomicBool::new(false),
         })
     }
@@ -106,8 +122,8 @@ impl Load {
                         false => 0,
                     });
                     let sender = scope.spawn(move || match to_peer {
-                        true => load.send_by_clients(senders, setting.rate),
-                        false => load.send_by_peer(&relayed, setting.rate),
+                        true => load.send_by_clients(senders),
+                        false => load.send_by_peer(&relayed),
                     });
                     let received = match to_peer {
                         true => load.receive_at_peer(),
@@ -133,6 +149,7 @@ impl Load {
         std::thread::sleep(time);
         let seconds = start.elapsed().as_secs_f64();
         let (sent, arrived) = (self.sent() - sent, self.arrived() - arrived);
+        let lost = sent.saturating_sub(arrived + self.window);
         let cpu = process::run_time(server.pid())? - cpu;
         let ticks = process::user_and_system(server.pid())?;
         let (user, system) = (ticks[0] - user, ticks[1] - system);
@@ -140,7 +157,7 @@ impl Load {
         let each = |time: Duration| time.as_secs_f64() * 1e6 / arrived as f64;
         Ok(Sample {
             pps: arrived as f64 / seconds,
-            lost: sent.saturating_sub(arrived + WINDOW),
+            lost,
             cpu_us: each(cpu),
             system_us: each(cpu) * system / (user + system).max(1.0),
             softirq_us: each(card.since()?),
@@ -155,52 +172,43 @@ impl Load {
         self.arrived.load(Relaxed)
     }
 
-    /// Calls `send(n, burst)` for bursts in turn, as window and rate allow; it says how many packets left.
-    fn pace(
-        &self,
-        rate: Option<u64>,
-        places: usize,
-        mut send: impl FnMut(usize, usize) -> Result<()>,
-    ) -> Result<()> {
+    /// Has each place in turn `send` a burst, as rate or window allow.
+    fn pace(&self, places: usize, mut send: impl FnMut(usize) -> Result<()>) -> Result<()> {
         on_cpu(0)?;
         let start = Instant::now();
         let (mut place, mut news) = (0, (self.arrived(), Instant::now()));
-        let mut forgiven = 0;
         while !self.over.load(Relaxed) {
-            let (sent, arrived) = (self.sent(), self.arrived());
+            let (sent, arrived, lost) = (self.sent(), self.arrived(), self.lost.load(Relaxed));
             if arrived != news.0 {
                 news = (arrived, Instant::now());
             } else if news.1.elapsed() > STALL {
-                forgiven = sent - arrived;
+                self.lost.store(sent - arrived, Relaxed);
             }
-            let due = rate.map_or(u64::MAX, |rate| {
+            let due = self.rate.map_or(arrived + lost + self.window, |rate| {
                 (start.elapsed().as_secs_f64() * rate as f64) as u64
             });
-            let room = (arrived + forgiven + WINDOW).min(due).saturating_sub(sent) as usize;
-            if room == 0 {
+            let room = due.saturating_sub(sent) as usize;
+            if room < self.burst {
                 std::thread::sleep(TICK);
                 continue;
             }
-            let burst = room.div_ceil(places).min(BURST);
-            send(place, burst)?;
-            self.sent.fetch_add(burst as u64, Relaxed);
+            send(place)?;
+            self.sent.fetch_add(self.burst as u64, Relaxed);
             place = (place + 1) % places;
         }
         Ok(())
     }
 
-    fn send_by_clients(&self, clients: &mut [StreamClient], rate: Option<u64>) -> Result<()> {
+    fn send_by_clients(&self, clients: &mut [StreamClient]) -> Result<()> {
         let frame = channel_data(CHANNEL, &vec![0x55; self.payload], 0);
-        let frames = frame.repeat(BURST);
-        self.pace(rate, clients.len(), |place, burst| {
-            Ok(clients[place].send(&frames[..burst * frame.len()])?)
-        })
+        let frames = frame.repeat(self.burst);
+        self.pace(clients.len(), |place| Ok(clients[place].send(&frames)?))
     }
 
-    fn send_by_peer(&self, relayed: &[SocketAddr], rate: Option<u64>) -> Result<()> {
+    fn send_by_peer(&self, relayed: &[SocketAddr]) -> Result<()> {
         let data = vec![0x55; self.payload];
-        self.pace(rate, relayed.len(), |place, burst| {
-            for _ in 0..burst {
+        self.pace(relayed.len(), |place| {
+            for _ in 0..self.burst {
                 self.peer.send_to(&data, relayed[place])?;
             }
             Ok(())
