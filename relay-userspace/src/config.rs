@@ -107,6 +107,10 @@ pub struct Stream {
     pub max_queue_age: Duration,
     /// Until when a connection must have an allocation; default 15 s.
     pub setup_timeout: Duration,
+    /// Connections without one, in all; default 8192.
+    pub max_waiting: usize,
+    /// The same of one source prefix; default 256.
+    pub max_waiting_per_prefix: u32,
 }
 
 #[derive(Debug, Clone)]

@@ -3,6 +3,7 @@
 //! It retransmits requests and answers one challenge; it never refreshes by itself.
 
 mod request;
+pub mod stream;
 mod wave;
 
 use std::io::ErrorKind;
@@ -215,11 +216,7 @@ impl TurnClient {
             let Some(refused) = answer.refused()? else {
                 return Ok(answer);
             };
-            let may_answer = matches!(
-                refused.code,
-                ErrorCode::UNAUTHORIZED | ErrorCode::STALE_NONCE
-            ) && !challenged;
-            if !may_answer {
+            if challenged || !is_challenge(&refused) {
                 return Err(refused.into());
             }
             challenged = true;
@@ -254,9 +251,8 @@ impl TurnClient {
                     Ok(message)
                         if message.is_response() && message.transaction_id() == *transaction =>
                     {
-                        let plain = message.has_class(MessageClass::Error);
                         ensure!(
-                            plain || self.login.signed(&message),
+                            self.login.accepts(&message),
                             "an answer without valid MESSAGE-INTEGRITY"
                         );
                         return Ok(Answer::new(packet));
@@ -332,6 +328,14 @@ fn relayed(allocated: &Answer) -> Result<SocketAddr> {
         Ok(relayed.addr(message.transaction_id()))
     };
     allocated.read(read).context("relayed address")
+}
+
+/// Whether a refusal is one that `challenge` helps against.
+fn is_challenge(refused: &Refused) -> bool {
+    matches!(
+        refused.code,
+        ErrorCode::UNAUTHORIZED | ErrorCode::STALE_NONCE
+    )
 }
 
 fn from_peer(packet: &[u8]) -> Option<FromPeer> {

@@ -12,12 +12,14 @@ pub mod witness;
 pub mod client;
 pub mod eventually;
 pub mod home;
+pub mod link;
 pub mod netns;
 pub mod relay;
 pub mod residue;
 pub mod scene;
 pub mod socket_option;
 pub mod topology;
+pub mod trust;
 pub mod wire;
 
 pub mod fuzz;

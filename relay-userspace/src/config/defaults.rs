@@ -83,6 +83,9 @@ impl Default for Stream {
             max_queue_bytes: 512 << 10,
             max_queue_age: Duration::from_millis(200),
             setup_timeout: Duration::from_secs(15),
+            max_waiting: 8192,
+            // An office behind one NAT that reconnects at once finds room.
+            max_waiting_per_prefix: 256,
         }
     }
 }

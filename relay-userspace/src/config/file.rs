@@ -52,6 +52,8 @@ pub fn read(path: &Path, text: &str, faults: &mut Faults) -> Raw {
     raw.max_queue_bytes = stream.number("max_queue_bytes", faults);
     raw.max_queue_age = stream.text("max_queue_age", faults, value::duration);
     raw.setup_timeout = stream.text("setup_timeout", faults, value::duration);
+    raw.max_waiting = stream.number("max_waiting", faults);
+    raw.max_waiting_per_prefix = stream.number("max_waiting_per_prefix", faults);
     stream.finish(faults);
 
     let mut relay = root.section("relay", faults);

@@ -50,6 +50,8 @@ layer! {
     max_queue_bytes: Key<usize>,
     max_queue_age: Key<Duration>,
     setup_timeout: Key<Duration>,
+    max_waiting: Key<usize>,
+    max_waiting_per_prefix: Key<u32>,
     relay_addresses: Keys<IpAddr>,
     advertise: Keys<Advertised>,
     relay_ports: Key<RangeInclusive<u16>>,

@@ -36,6 +36,11 @@ pub fn toml(settings: &Settings) -> DocumentMut {
         ("max_queue_bytes", number(stream.max_queue_bytes)),
         ("max_queue_age", value(duration_text(stream.max_queue_age))),
         ("setup_timeout", value(duration_text(stream.setup_timeout))),
+        ("max_waiting", number(stream.max_waiting)),
+        (
+            "max_waiting_per_prefix",
+            number(stream.max_waiting_per_prefix as usize),
+        ),
     ]);
     root["relay"] = section([
         ("addresses", list(&config.relay.addresses)),

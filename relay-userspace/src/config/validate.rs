@@ -36,6 +36,9 @@ pub fn validate(raw: Raw, faults: &mut Faults) -> (Config, Log) {
     set(&mut config.stream.max_queue_bytes, raw.max_queue_bytes);
     set(&mut config.stream.max_queue_age, raw.max_queue_age);
     set(&mut config.stream.setup_timeout, raw.setup_timeout);
+    set(&mut config.stream.max_waiting, raw.max_waiting);
+    let of_a_prefix = &mut config.stream.max_waiting_per_prefix;
+    set(of_a_prefix, raw.max_waiting_per_prefix);
     set_all(&mut config.relay.addresses, raw.relay_addresses);
     set_all(&mut config.relay.advertise, raw.advertise);
     set(&mut config.relay.ports, raw.relay_ports);

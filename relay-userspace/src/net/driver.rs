@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clients::Clients;
+use foldhash::quality::RandomState;
 use held::{Answer, Held};
 use ledger::Ledger;
 use relay_port::{Books, RelayPort};
@@ -42,7 +43,7 @@ use crate::turn::{
 pub struct Driver {
     server: Server,
     clients: Clients,
-    ports: HashMap<SocketAddr, RelayPort>,
+    ports: HashMap<SocketAddr, RelayPort, RandomState>,
     /// The relayed address and the peer of each channel.
     channels: HashMap<SessionId, (SocketAddr, SocketAddr)>,
     framed: Vec<u8>,
@@ -62,7 +63,7 @@ impl Driver {
         Driver {
             server,
             clients: Clients::new(listeners),
-            ports: HashMap::new(),
+            ports: HashMap::default(),
             channels: HashMap::new(),
             framed: Vec::new(),
             answers: Vec::new(),

@@ -5,8 +5,10 @@ pub mod listen;
 pub mod gate;
 pub mod serve;
 
+mod bytes;
 pub mod connection;
 pub mod inbox;
+mod kernel;
 pub mod splice;
 
 pub mod http;

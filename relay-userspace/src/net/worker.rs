@@ -129,8 +129,8 @@ impl Worker {
         &self.shared.streams
     }
 
-    /// Reads once from a connection and does everything that follows from it.
-    pub fn read_stream(self: &Rc<Self>, connection: &Rc<Connection>) -> io::Result<()> {
+    /// Reads once from a connection and does everything that follows from it. False: there is no more.
+    pub fn read_stream(self: &Rc<Self>, connection: &Rc<Connection>) -> io::Result<bool> {
         let mut inbox = self.inbox.borrow_mut();
         connection.read(&mut inbox, |bytes| {
             self.with_driver(|driver, context| driver.from_stream(context, connection, bytes))
@@ -142,7 +142,7 @@ impl Worker {
         &self,
         connection: &Connection,
         take: impl FnOnce(&[u8]) -> io::Result<usize>,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         connection.read(&mut self.inbox.borrow_mut(), take)
     }
 

@@ -27,6 +27,7 @@ use crate::jwt::Verifier;
 use crate::net::addresses::{RelayAddresses, local_addresses};
 use crate::net::ports::PortPool;
 use crate::net::shared::{Shared, Streams};
+use crate::net::stream::gate::{Gate, Places};
 use crate::net::thread::{Plan, WorkerThread};
 use crate::police::Police;
 use crate::policy::PeerPolicy;
@@ -218,7 +219,10 @@ fn streams(config: &Config, tls: Certificates) -> Streams {
             age: config.stream.max_queue_age,
         },
         patience: config.stream.setup_timeout,
-        gate: Arc::default(),
+        gate: Gate::new(Places {
+            total: config.stream.max_waiting,
+            of_a_prefix: config.stream.max_waiting_per_prefix,
+        }),
         tls,
         proxies: config.listen.proxy_protocol_from.clone(),
     }

@@ -17,13 +17,14 @@ use nix::unistd::Pid;
 use serde::Serialize;
 
 use super::machine::{cpu_model, kernel_release};
+use super::pair::Pair;
+use super::process;
 use super::relay::{self, Wanted};
 use super::veth::flows::{UNMETERED, WAVE, raise_file_limit};
-use super::veth::subject::{CHANNEL, FIRST_PORT, USER, pin_napi, run_time, start_coturn};
+use super::veth::subject::{CHANNEL, FIRST_PORT, USER, pin_napi, start_coturn};
 use super::veth::{OUTER, RELAY, median};
 use crate::client::TurnClient;
 use crate::home::Home;
-use crate::netns::NetNs;
 use crate::relay::Relay;
 
 /// What to measure.
@@ -183,8 +184,7 @@ fn measure(subject: &'static str, options: &Options) -> Result<Row> {
 /// A running server between two namespaces.
 struct Server {
     running: Running,
-    outer: NetNs,
-    _inner: NetNs,
+    pair: Pair,
 }
 
 enum Running {
@@ -201,39 +201,22 @@ impl Drop for Running {
     }
 }
 
-const INNER_CARD: &str = "dut0";
-
 impl Server {
     fn start(subject: &str) -> Result<Self> {
-        let (outer, inner) = (NetNs::new("gen")?, NetNs::new("dut")?);
-        // Its thread is found by the card's name, which therefore must be unlike any other's.
-        let outer_card = format!("out{}", std::process::id() % 1_000_000);
-        let mut add = vec!["link", "add", &outer_card];
-        add.extend(["type", "veth", "peer", "name", INNER_CARD, "netns"]);
-        add.push(inner.name());
-        outer.ip(&add)?;
-        for (namespace, card, address) in
-            [(&outer, &*outer_card, OUTER), (&inner, INNER_CARD, RELAY)]
-        {
-            namespace.ip(&["addr", "add", &format!("{address}/24"), "dev", card])?;
-            namespace.ip(&["link", "set", card, "up"])?;
-        }
+        let pair = Pair::new()?;
+        let card = &pair.outer_card;
         // What answers cost the clients' host is not the server's work, as it is on a veth that has no thread.
-        outer.run("ethtool", &["-K", &outer_card, "gro", "on"])?;
-        let threaded = format!("echo 1 > /sys/class/net/{outer_card}/threaded");
-        outer.run("sh", &["-c", &threaded])?;
-        pin_napi(&outer_card, 0)?;
+        pair.outer.run("ethtool", &["-K", card, "gro", "on"])?;
+        let threaded = format!("echo 1 > /sys/class/net/{card}/threaded");
+        pair.outer.run("sh", &["-c", &threaded])?;
+        pin_napi(card, 0)?;
         let running = match subject {
-            "relay" => Running::Relay(start_relay(Home::surviving()?, &inner)?),
-            "relay_mortal" => Running::Relay(start_relay(Home::new()?, &inner)?),
-            "coturn" => Running::Coturn(start_coturn(&inner)?),
+            "relay" => Running::Relay(start_relay(Home::surviving()?, &pair)?),
+            "relay_mortal" => Running::Relay(start_relay(Home::new()?, &pair)?),
+            "coturn" => Running::Coturn(start_coturn(&pair.inner)?),
             other => bail!("no server {other}"),
         };
-        Ok(Self {
-            running,
-            outer,
-            _inner: inner,
-        })
+        Ok(Self { running, pair })
     }
 
     fn pid(&self) -> u32 {
@@ -263,7 +246,7 @@ impl Server {
     ) -> Result<()> {
         let server = SocketAddr::new(RELAY.parse()?, 3478);
         let all: Vec<u16> = (0..count).collect();
-        self.outer.enter(|| {
+        self.pair.outer.enter(|| {
             let mut cpu = CpuSet::new();
             cpu.set(0)?;
             sched_setaffinity(Pid::from_raw(0), &cpu)?;
@@ -288,22 +271,11 @@ impl Server {
     }
 
     fn run_time(&self) -> Result<Duration> {
-        let mut tasks = Vec::new();
-        for task in std::fs::read_dir(format!("/proc/{}/task", self.pid()))?.flatten() {
-            tasks.push(task.file_name().to_string_lossy().parse()?);
-        }
-        Ok(Duration::from_nanos(run_time(&tasks)))
+        process::run_time(self.pid())
     }
 
-    /// Bytes of the resident set.
     fn resident(&self) -> Result<f64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("RssAnon:"))
-            .context("RssAnon in status")?;
-        let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
-        Ok(kib * 1024.0)
+        process::resident(self.pid())
     }
 
     /// CPU milliseconds a second over `time` without traffic.
@@ -315,11 +287,11 @@ impl Server {
     }
 }
 
-fn start_relay(home: Home, inner: &NetNs) -> Result<Relay> {
+fn start_relay(home: Home, pair: &Pair) -> Result<Relay> {
     let wanted = Wanted {
         config: UNMETERED,
         cpu: Some(1),
         ..Wanted::default()
     };
-    relay::start(Arc::new(home), inner, INNER_CARD, &wanted)
+    relay::start(Arc::new(home), &pair.inner, &pair.inner_card, &wanted)
 }

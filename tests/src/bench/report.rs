@@ -4,6 +4,7 @@
 //! these alone.
 
 mod page;
+mod stream;
 mod svg;
 
 use std::path::{Path, PathBuf};
@@ -32,7 +33,7 @@ struct Bench {
     arguments: &'static [&'static str],
 }
 
-const BENCHES: [Bench; 6] = [
+const BENCHES: [Bench; 7] = [
     Bench {
         name: "packet",
         arguments: &[
@@ -59,6 +60,10 @@ const BENCHES: [Bench; 6] = [
     Bench {
         name: "control",
         arguments: &["--rounds", "2"],
+    },
+    Bench {
+        name: "stream",
+        arguments: &["--rounds", "3"],
     },
     Bench {
         name: "survive",

@@ -63,6 +63,11 @@ impl Login {
             .is_none_or(|key| message.validate_integrity(&key).is_ok())
     }
 
+    /// Whether to believe an answer: an error needs no signature.
+    pub(super) fn accepts(&self, message: &Message<'_>) -> bool {
+        message.has_class(MessageClass::Error) || self.signed(message)
+    }
+
     fn key(&self) -> Option<MessageIntegrityCredentials> {
         let (realm, _) = self.challenge.as_ref()?;
         let (user, password) = (self.user.clone(), self.password.clone());

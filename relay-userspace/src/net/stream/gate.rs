@@ -7,10 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::turn::prefix;
 
-/// In all.
-const TOTAL: usize = 8192;
-/// Of a /24 or a /48: an office behind one NAT that reconnects at once finds room.
-const OF_A_PREFIX: u32 = 256;
+/// How many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Places {
+    pub total: usize,
+    /// Of a /24 or a /48.
+    pub of_a_prefix: u32,
+}
 
 /// Why a connection is closed at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,8 +23,9 @@ pub enum Full {
 }
 
 /// One for all workers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Gate {
+    places: Places,
     total: AtomicUsize,
     prefixes: Mutex<HashMap<u64, u32>>,
 }
@@ -34,13 +38,21 @@ pub struct Place {
 }
 
 impl Gate {
+    pub fn new(places: Places) -> Arc<Gate> {
+        Arc::new(Gate {
+            places,
+            total: AtomicUsize::new(0),
+            prefixes: Mutex::default(),
+        })
+    }
+
     /// Of somebody not known yet.
     pub fn enter(self: &Arc<Self>) -> Result<Place, Full> {
         let place = Place {
             gate: Arc::clone(self),
             prefix: None,
         };
-        match self.total.fetch_add(1, Relaxed) < TOTAL {
+        match self.total.fetch_add(1, Relaxed) < self.places.total {
             true => Ok(place),
             false => Err(Full::Total),
         }
@@ -57,7 +69,7 @@ impl Place {
         let prefix = prefix(client);
         let mut prefixes = self.gate.prefixes();
         let count = prefixes.entry(prefix).or_default();
-        if *count >= OF_A_PREFIX {
+        if *count >= self.gate.places.of_a_prefix {
             return Err(Full::Prefix);
         }
         *count += 1;
@@ -84,6 +96,11 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
+    const PLACES: Places = Places {
+        total: 100,
+        of_a_prefix: 20,
+    };
+
     fn enter(gate: &Arc<Gate>, client: &str) -> Result<Place, Full> {
         let mut place = gate.enter()?;
         place.of(client.parse().unwrap())?;
@@ -92,8 +109,8 @@ mod tests {
 
     #[test]
     fn a_prefix_fills_alone_and_gives_its_places_back() {
-        let gate = Arc::new(Gate::default());
-        let mut places: Vec<_> = (0..OF_A_PREFIX)
+        let gate = Gate::new(PLACES);
+        let mut places: Vec<_> = (0..PLACES.of_a_prefix)
             .map(|i| enter(&gate, &format!("192.0.2.{}", i % 256)).unwrap())
             .collect();
         assert_eq!(enter(&gate, "192.0.2.9").unwrap_err(), Full::Prefix);
@@ -107,8 +124,8 @@ mod tests {
 
     #[test]
     fn there_are_only_so_many_in_all() {
-        let gate = Arc::new(Gate::default());
-        let places: Vec<_> = (0..TOTAL).map(|_| gate.enter().unwrap()).collect();
+        let gate = Gate::new(PLACES);
+        let places: Vec<_> = (0..PLACES.total).map(|_| gate.enter().unwrap()).collect();
         assert_eq!(gate.enter().unwrap_err(), Full::Total);
         drop(places);
         assert_eq!(gate.total.load(Relaxed), 0);

@@ -142,7 +142,7 @@ impl Pump<'_> {
             Ok(bytes.len())
         });
         match read {
-            Ok(()) => Ok(true),
+            Ok(_) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 self.client_done = true;

@@ -49,6 +49,7 @@ pub fn write(runs: &[(&str, Value)], kept: &Path) -> Result<String> {
             "latency" => latency(run)?,
             "flood" => flood(run)?,
             "control" => control(run)?,
+            "stream" => super::stream::section(run)?,
             _ => survive(run)?,
         };
         writeln!(page, "\n## {}\n\n{}\n", section.title, section.method)?;
@@ -70,14 +71,14 @@ pub fn write(runs: &[(&str, Value)], kept: &Path) -> Result<String> {
     Ok(page)
 }
 
-struct Section {
-    title: &'static str,
-    method: &'static str,
-    table: String,
-    charts: Vec<(&'static str, &'static str, Vec<Bar>)>,
+pub(super) struct Section {
+    pub title: &'static str,
+    pub method: &'static str,
+    pub table: String,
+    pub charts: Vec<(&'static str, &'static str, Vec<Bar>)>,
 }
 
-fn rows<'r>(run: &'r Value, key: &str) -> Result<&'r Vec<Value>> {
+pub(super) fn rows<'r>(run: &'r Value, key: &str) -> Result<&'r Vec<Value>> {
     run["result"][key]
         .as_array()
         .with_context(|| format!("no {key} in the run"))
@@ -88,7 +89,7 @@ fn at<'v>(value: &'v Value, path: &str) -> &'v Value {
     path.split('.').fold(value, |value, key| &value[key])
 }
 
-fn cell(value: &Value) -> String {
+pub(super) fn cell(value: &Value) -> String {
     match value {
         Value::Number(number) if number.is_u64() => number.to_string(),
         Value::Number(number) => figure(number.as_f64().unwrap_or(f64::NAN)),
@@ -98,7 +99,7 @@ fn cell(value: &Value) -> String {
 }
 
 /// A table of `columns`: heading and path in a row.
-fn table(rows: &[Value], columns: &[(&str, &str)]) -> String {
+pub(super) fn table(rows: &[Value], columns: &[(&str, &str)]) -> String {
     let heads: Vec<_> = columns.iter().map(|(head, _)| *head).collect();
     let mut text = format!(
         "| {} |\n|{}\n",
@@ -115,7 +116,11 @@ fn table(rows: &[Value], columns: &[(&str, &str)]) -> String {
     text
 }
 
-fn chart(rows: &[Value], label: impl Fn(&Value) -> Option<String>, path: &str) -> Vec<Bar> {
+pub(super) fn chart(
+    rows: &[Value],
+    label: impl Fn(&Value) -> Option<String>,
+    path: &str,
+) -> Vec<Bar> {
     let bar = |row: &Value| {
         Some(Bar {
             label: label(row)?,

@@ -13,6 +13,7 @@ use super::flows::{Flows, UNMETERED};
 use super::generator::Template;
 use super::{OUTER, OUTER_CARD, RELAY, mac};
 use crate::bench::packet::shared::{HEADER_WORDS, Harness};
+use crate::bench::process::{self, run_time_of as run_time};
 use crate::bench::relay::{self, Wanted};
 use crate::client::TurnClient;
 use crate::eventually::{eventually, within};
@@ -214,45 +215,34 @@ fn coturn(inner: &NetNs, card: &str) -> Result<Coturn> {
     })
 }
 
-/// Debian's coturn on CPU 1 with one relay thread, listening.
+/// Debian's coturn on CPU 1 with one relay thread, listening for UDP and TCP.
 pub fn start_coturn(inner: &NetNs) -> Result<Child> {
+    start_coturn_with(inner, &["--no-tls"], 3478)
+}
+
+/// The same with other arguments, once it listens on this TCP port.
+pub fn start_coturn_with(inner: &NetNs, more: &[&str], port: u16) -> Result<Child> {
     let user = format!("{}:{}", USER.0, USER.1);
     let mut command = inner.command("taskset");
-    command.args([
-        "-c",
-        "1",
-        "turnserver",
-        "-n",
-        "-L",
-        RELAY,
-        "-E",
-        RELAY,
-        "-m",
-        "1",
-        "-a",
-        "-u",
-        &user,
-        "-r",
-        "bench",
-    ]);
-    command.args([
-        "--no-tls",
-        "--no-dtls",
-        "--no-cli",
-        "--log-file",
-        "stdout",
-        "--simple-log",
-        "--pidfile",
-        "/dev/null",
-    ]);
+    let who = ["-c", "1", "turnserver", "-n", "-L", RELAY, "-E", RELAY];
+    let how = ["-m", "1", "-a", "-u", &user, "-r", "bench"];
+    let quiet = ["--no-dtls", "--no-cli", "--log-file", "stdout"];
+    let small = ["--simple-log", "--pidfile", "/dev/null"];
+    command.args(who).args(how).args(quiet).args(small);
     let child = command
+        .args(more)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
     within(Duration::from_secs(10), "coturn listens", || {
-        let table = inner.run("cat", &["/proc/net/udp"]).ok()?;
-        table.contains(":0D96 ").then_some(())
+        let listens = |table, state, port| {
+            let table = inner.run("cat", &[table]).ok()?;
+            let address = format!(":{port:04X} 00000000:0000 {state}");
+            table.contains(&address).then_some(())
+        };
+        listens("/proc/net/udp", "07", 3478)?;
+        listens("/proc/net/tcp", "0A", port)
     })?;
     Ok(child)
 }
@@ -267,9 +257,7 @@ impl Cpu {
     pub fn of(card: &str, pid: Option<u32>) -> Result<Self> {
         let mut tasks = napi_threads(card)?;
         if let Some(pid) = pid {
-            for task in std::fs::read_dir(format!("/proc/{pid}/task"))?.flatten() {
-                tasks.push(task.file_name().to_string_lossy().parse()?);
-            }
+            tasks.extend(process::tasks(pid)?);
         }
         let start = run_time(&tasks);
         Ok(Self { tasks, start })
@@ -321,12 +309,4 @@ fn napi_threads(card: &str) -> Result<Vec<u32>> {
     }
     found.sort_unstable();
     Ok(found.into_iter().map(|(_, pid)| pid).collect())
-}
-
-pub fn run_time(tasks: &[u32]) -> u64 {
-    let of = |task: &u32| -> Option<u64> {
-        let text = std::fs::read_to_string(format!("/proc/{task}/schedstat")).ok()?;
-        text.split_whitespace().next()?.parse().ok()
-    };
-    tasks.iter().filter_map(of).sum()
 }
