@@ -34,6 +34,9 @@ pub struct Status {
     pub kernel_off: Option<String>,
     #[serde(default)]
     pub shield: Shield,
+    /// Since it was last asked to; `None`: never.
+    #[serde(default)]
+    pub draining: Option<Drain>,
     pub workers: usize,
     pub allocations: u64,
     pub forwards: u64,
@@ -42,6 +45,44 @@ pub struct Status {
     pub kernel_capacity: u64,
     pub kernel: Traffic,
     pub userspace: Traffic,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DrainPhase {
+    Draining,
+    Cancelled,
+    /// The relay ends.
+    Over,
+}
+
+/// A relay on its way out: nothing new begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drain {
+    pub phase: DrainPhase,
+    pub since_seconds: u64,
+    /// What is left then is ended.
+    pub deadline_in_seconds: u64,
+    /// It is over when so much or less is left.
+    pub until: u64,
+    /// What is left.
+    pub allocations: u64,
+    pub forward_sessions: u64,
+}
+
+impl Drain {
+    pub fn left(&self) -> u64 {
+        self.allocations + self.forward_sessions
+    }
+}
+
+/// Body of `POST /v1/drain`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DrainRequest {
+    pub deadline_seconds: u64,
+    #[serde(default)]
+    pub until: u64,
 }
 
 /// What floods of strangers meet.
@@ -204,6 +245,45 @@ pub struct UserLimit {
     pub dropped: Dropped,
 }
 
+/// `GET /v1/users`: a user of the configuration, or one who holds something now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// Without an expiry.
+    pub name: String,
+    /// In `auth.users`; else a shared secret or `auth.hook` vouches for it.
+    pub configured: bool,
+    pub allocations: u64,
+    /// Those in quarantine included.
+    pub channels: u64,
+    pub permissions: u64,
+    /// Sessions that run.
+    pub sessions: u64,
+    /// Its own limit in each direction; what is shared may leave it less.
+    pub limit: Limit,
+    pub dropped: Dropped,
+    /// Of the sessions that run.
+    pub to_peer: Traffic,
+    pub to_client: Traffic,
+}
+
+impl User {
+    /// Who has nothing.
+    pub fn blank(name: &str, configured: bool) -> Self {
+        Self {
+            name: name.to_owned(),
+            configured,
+            allocations: 0,
+            channels: 0,
+            permissions: 0,
+            sessions: 0,
+            limit: Limit::NONE,
+            dropped: Dropped::default(),
+            to_peer: Traffic::default(),
+            to_client: Traffic::default(),
+        }
+    }
+}
+
 /// Body of `PUT /v1/limits`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -265,6 +345,20 @@ pub struct ForwardView {
     pub refused: u64,
 }
 
+/// Query of `DELETE /v1/sessions`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KillRequest {
+    /// TURN user or forward.
+    pub user: String,
+}
+
+/// What an operator ended: allocations and sessions of forwards.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Killed {
+    pub ended: u64,
+}
+
 /// Body of every admin error answer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Fault {
@@ -288,6 +382,9 @@ pub struct StatusReport {
 pub struct Reloaded {
     /// In use from now on.
     pub certificates: usize,
+    /// Keys of the configuration that changed and are in use from now on.
+    #[serde(default)]
+    pub applied: Vec<String>,
     /// Keys of the configuration that changed and do nothing yet.
     pub needs_restart: Vec<String>,
 }

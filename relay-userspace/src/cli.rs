@@ -5,6 +5,9 @@ mod client;
 mod configuration;
 mod detach;
 mod doctor;
+mod drain;
+mod ending;
+mod events;
 mod exit;
 mod flags;
 mod hints;
@@ -35,8 +38,11 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Detach(wish) => detach::detach(&global, wish),
         Command::Status(read) => client::status(&global, read).await,
         Command::Reload(read) => client::reload(&global, read).await,
+        Command::Events(wish) => events::events(&global, wish).await,
+        Command::Drain(wish) => drain::drain(&global, wish).await,
         Command::Top => top::top(&global).await,
         Command::Session(command) => client::session(&global, command).await,
+        Command::User(command) => client::user(&global, command).await,
         Command::Limit(command) => client::limit(&global, command).await,
         Command::Forward(command) => client::forward(&global, command).await,
         Command::Credentials(wish) => client::credentials(&global, wish).await,

@@ -1,7 +1,12 @@
 //! What the operator asked for, validated. Data only: reading and fault reports live in `config/`.
 
+mod accounts;
+mod auth_hook;
+mod auth_jwt;
 pub mod defaults;
+mod drain;
 mod env;
+mod events;
 pub mod fault;
 pub(crate) mod file;
 mod load;
@@ -21,14 +26,20 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use accounts::{Caps, SharedSecrets, UNNAMED};
+pub use auth_hook::Hook;
+pub use auth_jwt::{Jwt, JwtKey};
+pub use drain::Drain;
 pub use fault::{Fault, Faults};
 pub use load::{Layers, load};
 pub use validate::forward_limits;
 
 use crate::advertise::Advertised;
+use crate::events::webhook::Webhook;
 use crate::police;
 use crate::secret::Secret;
 use crate::tls::CertificateFiles;
+use crate::turn::Alternate;
 
 /// A validated configuration, with what only the process around the relay needs.
 #[derive(Debug, Clone)]
@@ -37,6 +48,8 @@ pub struct Settings {
     pub log: Log,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
+    /// What was read, but for certificates: the configuration and the files of secrets it names.
+    pub files: Vec<PathBuf>,
     /// What is allowed, but hardly meant.
     pub warnings: Vec<fault::Wrong>,
 }
@@ -59,6 +72,8 @@ pub struct Config {
     pub forwards: Vec<Forward>,
     pub admin: Admin,
     pub metrics: Metrics,
+    pub drain: Drain,
+    pub events: Events,
     /// Slow-path threads; 0 = one per core.
     pub workers: usize,
     /// Whether sessions outlive the process, until the next one takes them over. Default true.
@@ -94,16 +109,10 @@ pub struct Stream {
     pub setup_timeout: Duration,
     /// TLS handshakes begun in a second by one source prefix; default 200.
     pub handshakes_per_second: u32,
-}
-
-/// What of TURN is offered.
-#[derive(Debug, Clone)]
-pub struct Turn {
-    /// Whether allocations may follow their client (RFC 8016); default true.
-    pub mobility: bool,
-    /// Two addresses of this host that differ in IP and port: Binding requests are answered from their four pairs
-    /// (RFC 5780). Default none.
-    pub behavior_discovery: Option<[SocketAddr; 2]>,
+    /// Connections without one, in all; default 8192.
+    pub max_waiting: usize,
+    /// The same of one source prefix; default 256.
+    pub max_waiting_per_prefix: u32,
 }
 
 #[derive(Debug, Clone)]
@@ -142,18 +151,51 @@ pub enum XdpMode {
     Off,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Auth {
     pub realm: String,
     /// Shared secrets of the "TURN REST" convention; any of them is accepted, the first one mints.
     pub secrets: Vec<Secret<String>>,
+    /// More of them, each group with a name and limits of its own.
+    pub shared: Vec<SharedSecrets>,
     pub users: Vec<User>,
+    /// Who else is asked about users.
+    pub hook: Option<Hook>,
+    /// Whose tokens the API believes.
+    pub jwt: Option<Jwt>,
+    /// Whether sessions end with the credential that made them. Default false: an allocation may be refreshed after.
+    pub strict_expiry: bool,
 }
 
-#[derive(Debug, Clone)]
+impl Auth {
+    /// Nobody could use the relay.
+    pub fn is_empty(&self) -> bool {
+        let own = self.secrets.is_empty() && self.shared.is_empty() && self.users.is_empty();
+        own && self.hook.is_none()
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     pub name: String,
     pub password: Secret<String>,
+}
+
+/// What of TURN is offered.
+#[derive(Debug, Clone)]
+pub struct Turn {
+    /// Whether allocations may follow their client (RFC 8016); default true.
+    pub mobility: bool,
+    /// Two addresses of this host that differ in IP and port: Binding requests are answered from their four pairs
+    /// (RFC 5780). Default none.
+    pub behavior_discovery: Option<[SocketAddr; 2]>,
+    /// Where clients are sent while the relay drains. Default none.
+    pub alternates: Vec<Alternate>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Events {
+    pub webhooks: Vec<Webhook>,
 }
 
 /// Which peers and destinations may be reached: public addresses, plus `allow`, minus `deny`.
@@ -163,7 +205,7 @@ pub struct Peers {
     pub deny: Vec<IpNet>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Allocations in all. Default 100_000.
     pub allocations: usize,
@@ -172,6 +214,12 @@ pub struct Limits {
     /// Permissions of one allocation; default 256. Channels of one allocation; default 256.
     pub permissions_per_allocation: usize,
     pub channels_per_allocation: usize,
+    /// Of all allocations of one user; beyond them: 508. Default: no more than their allocations may have.
+    pub permissions_per_user: Option<usize>,
+    pub channels_per_user: Option<usize>,
+    /// In all; beyond them: 508.
+    pub permissions: Option<usize>,
+    pub channels: Option<usize>,
     /// Longest allocation lifetime granted; default 3600 s.
     pub max_lifetime: Duration,
     /// Answers to unauthenticated requests per second and source prefix (v4 /24, v6 /48), or address of a client;

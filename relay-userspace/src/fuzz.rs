@@ -29,6 +29,7 @@ pub fn config(text: &str) -> Result<String, String> {
         config,
         log,
         file: None,
+        files: Vec::new(),
         warnings: Vec::new(),
     };
     assert!(show::json(&settings).is_object());

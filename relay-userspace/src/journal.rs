@@ -1,20 +1,24 @@
 //! What the next process has to know of this one, kept in a file by a thread of its own. Never waited for by packets:
-//! a change is left in a mailbox, where the last state of a thing replaces the one before.
+//! a change is left in a mailbox, where the last state of a thing replaces the one before. What a client is told of a
+//! change waits for its commit, so that no kill makes it untrue.
 //!
 //! **Invariant:** a journal is of one boot. Times are monotonic, and after a reboot nothing of it goes on.
 
 mod entry;
 mod file;
+mod mailbox;
 mod store;
 
-use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-pub use entry::{Entry, Key, Remembered};
+pub use entry::{Entry, GivenLimit, Key, Remembered};
+pub use mailbox::Commit;
+use mailbox::{Changes, Mailbox};
 use store::Store;
 pub use store::{Identity, StoreFault};
+use tokio::sync::watch;
 
 /// A handle; clones are the same journal.
 #[derive(Clone)]
@@ -26,26 +30,6 @@ struct Inner {
     mailbox: Arc<Mailbox>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
-
-#[derive(Default)]
-struct Mailbox {
-    state: Mutex<State>,
-    news: Condvar,
-    written: Condvar,
-}
-
-/// Bounded by the number of things there are, since each is in it once.
-#[derive(Default)]
-struct State {
-    changes: Changes,
-    writing: bool,
-    closed: bool,
-    /// Nothing can be written any more; changes are dropped.
-    broken: bool,
-}
-
-/// `None`: it is gone.
-type Changes = HashMap<Key, Option<Entry>>;
 
 impl Journal {
     /// Opens the journal at `path` and reads what an earlier process of this boot left, if it is of the same kind.
@@ -72,62 +56,41 @@ impl Journal {
         Ok((Self { inner }, remembered))
     }
 
-    /// Remembers `entry` in place of what was known by its key.
-    pub fn keep(&self, entry: Entry) {
-        self.inner.mailbox.put(entry.key(), Some(entry));
+    /// Remembers `entry` in place of what was known by its key. The commit it will be part of; `None`: the journal is
+    /// broken, and remembers nothing more.
+    pub fn keep(&self, entry: Entry) -> Option<Commit> {
+        self.change([(entry.key(), Some(entry))])
     }
 
-    pub fn forget(&self, key: Key) {
-        self.inner.mailbox.put(key, None);
+    /// See [`Self::keep`].
+    pub fn forget(&self, key: Key) -> Option<Commit> {
+        self.change([(key, None)])
+    }
+
+    /// What is now to be remembered of each key, in one commit. See [`Self::keep`].
+    pub fn change(
+        &self,
+        changes: impl IntoIterator<Item = (Key, Option<Entry>)>,
+    ) -> Option<Commit> {
+        self.inner.mailbox.put(changes)
+    }
+
+    /// The last commit that is in the file.
+    pub fn committed(&self) -> watch::Receiver<Commit> {
+        self.inner.mailbox.committed()
     }
 
     /// Returns when everything so far is in the file.
-    pub fn flush(&self) {
-        let mailbox = &self.inner.mailbox;
-        let busy = |state: &mut State| !state.changes.is_empty() || state.writing;
-        let waited = mailbox.written.wait_while(mailbox.lock(), busy);
-        drop(waited);
-    }
-}
-
-impl Mailbox {
-    fn put(&self, key: Key, entry: Option<Entry>) {
-        let mut state = self.lock();
-        if !state.broken {
-            state.changes.insert(key, entry);
-            self.news.notify_one();
-        }
-    }
-
-    /// The next batch; `None` at the end.
-    fn take(&self) -> Option<Changes> {
-        let idle = |state: &mut State| state.changes.is_empty() && !state.closed;
-        let waited = self.news.wait_while(self.lock(), idle);
-        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
-        let changes = std::mem::take(&mut state.changes);
-        state.writing = !changes.is_empty();
-        state.writing.then_some(changes)
-    }
-
-    fn done(&self, broken: bool) {
-        let mut state = self.lock();
-        state.writing = false;
-        state.broken |= broken;
-        if broken {
-            state.changes.clear();
-        }
-        self.written.notify_all();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    pub async fn settled(&self) {
+        let last = self.inner.mailbox.last();
+        // The sender lives as long as this handle.
+        let _ = self.committed().wait_for(|commit| *commit >= last).await;
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.mailbox.lock().closed = true;
-        self.mailbox.news.notify_one();
+        self.mailbox.close();
         let writer = self
             .writer
             .lock()
@@ -140,12 +103,14 @@ impl Drop for Inner {
 }
 
 fn write(store: &Store, mailbox: &Mailbox) {
-    while let Some(changes) = mailbox.take() {
-        let written = store.commit(&changes);
-        if let Err(fault) = &written {
-            tracing::error!(%fault, "the journal ends here: sessions will not outlive this process");
+    while let Some((commit, changes)) = mailbox.take() {
+        match store.commit(&changes) {
+            Ok(()) => mailbox.done(commit),
+            Err(fault) => {
+                tracing::error!(%fault, "the journal ends here: sessions will not outlive this process");
+                mailbox.give_up();
+            }
         }
-        mailbox.done(written.is_err());
     }
 }
 

@@ -2,13 +2,17 @@
 
 pub mod config;
 
+pub mod admission;
 pub mod advertise;
 pub mod credentials;
+pub mod hook;
 pub mod icmp;
+pub mod jwt;
 pub mod police;
 pub mod policy;
 pub mod secret;
 
+pub mod events;
 pub mod tally;
 pub mod turn;
 
@@ -20,6 +24,8 @@ mod monotonic;
 pub mod forward;
 pub mod stream;
 
+mod file_mark;
+pub mod https;
 mod kept;
 pub mod tls;
 

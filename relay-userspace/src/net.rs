@@ -15,6 +15,7 @@ pub mod addresses;
 pub mod ports;
 pub mod shared;
 pub mod stats;
+pub mod totals;
 
 pub mod batch;
 pub mod fragment;
@@ -22,6 +23,7 @@ pub mod icmp;
 pub mod marks;
 pub mod message;
 pub mod outbox;
+pub mod readable;
 pub mod socket;
 
 pub mod stream;

@@ -1,7 +1,9 @@
 //! Limits of sessions and users: who has which, and whether a packet that userspace relays is within them.
 //! The kernel spends the same buckets (`relay_common::Meter`), so a packet counts wherever it goes.
 
+mod budget;
 mod clock;
+mod level;
 mod limit;
 mod metered;
 mod registry;

@@ -2,23 +2,29 @@
 
 mod start;
 
+mod adopt;
 mod doors;
+mod drain;
 mod forwards;
 mod heritage;
 mod listen;
+mod users;
 mod workers;
 
+mod ending;
 mod error;
 mod likely;
 pub mod sample;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Instant;
 
 use futures_util::future::try_join_all;
 use tokio::task::AbortHandle;
 
+use drain::Drain;
+pub use drain::{NotCancelled, Order as DrainOrder};
 pub use error::{ForwardError, StartError};
 use forwards::{Forwards, Unresolved};
 pub use sample::{Kind, Sample};
@@ -26,11 +32,16 @@ use workers::Workers;
 
 use crate::api;
 use crate::config::{self, Config, Forward};
-use crate::journal::{Entry, Key};
+use crate::credentials::Credentials;
+use crate::events::Bus;
+use crate::events::webhook::{self, Webhooks};
+use crate::journal::{Entry, GivenLimit, Key};
+use crate::jwt::Verifier;
 use crate::net::control::Request;
 use crate::net::shared::Shared;
 use crate::net::stats::{self, Stat};
 use crate::tls::{CertificateFiles, TlsFault};
+use crate::turn;
 
 /// A cheap handle to everything that runs.
 #[derive(Clone)]
@@ -49,9 +60,15 @@ struct Inner {
     cards: Vec<api::Card>,
     shield: config::Shield,
     shared: Arc<Shared>,
+    turn: Arc<turn::Shared>,
+    credentials: RwLock<Arc<Credentials>>,
+    verifier: RwLock<Option<Arc<Verifier>>>,
     workers: Arc<Workers>,
     forwards: Forwards,
-    tasks: [AbortHandle; 2],
+    tasks: [AbortHandle; 3],
+    drain: Drain,
+    webhooks: tokio::sync::Mutex<Webhooks>,
+    webhook_counts: Arc<webhook::Counts>,
 }
 
 impl Relay {
@@ -70,14 +87,17 @@ impl Relay {
             relay.shutdown().await;
             return Err(error);
         }
-        for forward in inherited {
+        for forward in inherited.forwards {
             relay.inherit(forward).await;
         }
         for id in relay.inner.forwards.lapsed() {
-            if let Some(journal) = &relay.inner.shared.journal {
-                journal.forget(Key::Session(id));
-            }
+            relay.forget(Key::Session(id));
         }
+        let police = &relay.inner.shared.police;
+        let limits = inherited.limits.iter();
+        limits
+            .filter_map(|given| given.lapsed(police))
+            .for_each(|key| relay.forget(key));
         relay.inner.shared.pool.heirs_are_done();
         relay.inner.shared.fastpath.restored();
         Ok(relay)
@@ -101,6 +121,7 @@ impl Relay {
             cards: (shared.fastpath.cards()).unwrap_or_else(|| self.inner.cards.clone()),
             kernel_off: shared.fastpath.why_off(),
             shield: self.shield(gauges.known),
+            draining: self.drain_view(),
             workers: workers.count(),
             allocations: workers.total(Stat::Allocations),
             forwards: self.inner.forwards.count(),
@@ -156,13 +177,30 @@ impl Relay {
             .find(|session| session.id == id)
     }
 
-    /// Ends a session at once: of a TURN session its whole allocation, of a forward that session.
+    /// Ends a session for good: of a TURN session its whole allocation, of a forward that session.
     pub async fn kill(&self, id: api::SessionId) -> bool {
-        self.inner
+        let answers = self
+            .inner
             .workers
             .ask(|reply| Request::Kill(id, reply))
-            .await
-            .contains(&true)
+            .await;
+        self.settle().await;
+        answers.contains(&true)
+    }
+
+    /// Everything of this TURN user or forward. How many allocations and sessions of forwards that were.
+    pub async fn kill_of(&self, name: &str) -> u64 {
+        let killed = self
+            .inner
+            .workers
+            .ask(|reply| Request::KillOf(name.to_owned(), reply))
+            .await;
+        self.settle().await;
+        killed.into_iter().sum::<usize>() as u64
+    }
+
+    pub fn events(&self) -> &Arc<Bus> {
+        &self.inner.shared.events
     }
 
     /// What is limited, and for whom.
@@ -195,12 +233,17 @@ impl Relay {
         }
     }
 
-    /// Takes effect on what runs, in the kernel and in userspace, before it returns; lasts until this process ends.
+    /// Takes effect on what runs, in the kernel and in userspace, before it returns, and outlives this process.
     /// False: no such session.
-    pub fn set_limit(&self, request: api::LimitRequest) -> bool {
+    pub async fn set_limit(&self, request: api::LimitRequest) -> bool {
         let Inner { shared, .. } = &*self.inner;
-        let changed = shared.police.change(request.of, request.limit);
+        let api::LimitRequest { of, limit } = request;
+        let changed = shared.police.change(of.clone(), limit);
         shared.fastpath.limits_changed();
+        if changed {
+            self.keep(Entry::Limit(GivenLimit { of, limit }));
+            self.settle().await;
+        }
         changed
     }
 
@@ -211,17 +254,20 @@ impl Relay {
             .forwards
             .add(forward.clone(), Unresolved::Refuse)
             .await?;
-        self.keep(Forward {
+        self.keep(Entry::Forward(Forward {
             listen: view.listen,
             ..forward
-        });
+        }));
+        self.settle().await;
         Ok(view)
     }
 
     /// Ends the forward and all of its sessions. False: no forward has that name.
     pub async fn forward_remove(&self, name: &str) -> bool {
-        self.forget(name);
-        self.inner.forwards.remove(name).await
+        self.forget(Key::Forward(name.to_owned()));
+        let removed = self.inner.forwards.remove(name).await;
+        self.settle().await;
+        removed
     }
 
     pub async fn forwards(&self) -> Vec<api::ForwardView> {
@@ -247,10 +293,15 @@ impl Relay {
         let mut samples = stats::samples(workers.stats());
         samples.extend(sample::of_turn(&workers.ask(Request::TurnCounters).await));
         samples.extend(sample::of_fastpath(&shared.fastpath));
+        samples.extend(sample::of_hook(shared.hook().as_ref()));
+        samples.extend(sample::of_events(shared.events.gauges()));
+        samples.extend(sample::of_webhooks(&self.inner.webhook_counts));
         samples.push(Sample::gauge("ports_in_use", shared.pool.in_use()));
         samples.push(Sample::gauge("ports_configured", shared.pool.size()));
         samples.push(Sample::gauge("forwards", self.inner.forwards.count()));
         samples.push(Sample::gauge("workers", workers.count() as u64));
+        let draining = u64::from(shared.admission.is_closed());
+        samples.push(Sample::gauge("draining", draining));
         samples
     }
 
@@ -260,44 +311,27 @@ impl Relay {
         let added = self.inner.forwards.add(forward, Unresolved::KeepTrying);
         if let Err(error) = added.await {
             tracing::warn!(%error, name, "a forward of the last process does not go on");
-            self.forget(&name);
+            self.forget(Key::Forward(name));
         }
     }
 
-    /// Only what an operator adds: a configured forward is in the configuration.
-    fn keep(&self, forward: Forward) {
+    /// Only what an operator says while the relay runs: the rest is in the configuration.
+    fn keep(&self, entry: Entry) {
         if let Some(journal) = &self.inner.shared.journal {
-            journal.keep(Entry::Forward(forward));
+            journal.keep(entry);
         }
     }
 
-    fn forget(&self, forward: &str) {
+    fn forget(&self, key: Key) {
         if let Some(journal) = &self.inner.shared.journal {
-            journal.forget(Key::Forward(forward.to_owned()));
+            journal.forget(key);
         }
     }
 
-    /// Leaves the sessions to the kernel and to the next process: nothing is ended, nothing more is served. The process
-    /// must end after it.
-    pub fn leave(self) {
+    /// Returns when the next process would know everything so far.
+    async fn settle(&self) {
         if let Some(journal) = &self.inner.shared.journal {
-            journal.flush();
+            journal.settled().await;
         }
-        // Dropping the last handle would end the workers' sessions one by one.
-        std::mem::forget(self);
-    }
-
-    /// Ends every session in the kernel and in userspace, closes the sockets, joins the threads, leaves the cards.
-    pub async fn shutdown(self) {
-        self.inner.tasks.iter().for_each(AbortHandle::abort);
-        for forward in self.inner.forwards.views().await {
-            self.forget(&forward.name);
-        }
-        self.inner.forwards.remove_all().await;
-        self.inner.workers.end().await;
-        for address in &self.inner.listen {
-            self.inner.shared.fastpath.close_port(*address);
-        }
-        self.inner.shared.fastpath.close();
     }
 }

@@ -5,5 +5,7 @@ pub mod frame;
 
 pub mod queue;
 
+pub mod flight;
+
 pub mod opening;
 pub mod proxied;

@@ -3,6 +3,8 @@
 //! It retransmits requests and answers one challenge; it never refreshes by itself.
 
 pub(crate) mod request;
+pub mod stream;
+mod wave;
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
@@ -10,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use stun_types::attribute::{AttributeType, ErrorCode, XorMappedAddress};
-use stun_types::message::{BINDING, Message, MessageClass, MessageWriteVec};
+use stun_types::message::{BINDING, Message, MessageClass, MessageWriteVec, TransactionId};
 use stun_types::prelude::*;
 use turn_types::AddressFamily;
 use turn_types::attribute::{
@@ -66,6 +68,8 @@ pub struct TurnClient {
     pub relayed: SocketAddr,
     login: request::Login,
     requests_sent: u64,
+    /// Of each request at once, as if it had been repeated.
+    pub copies: usize,
     /// Data that came while an answer was awaited.
     early: Vec<FromPeer>,
 }
@@ -89,34 +93,26 @@ impl TurnClient {
         user: &str,
         password: &str,
     ) -> Result<Self> {
+        let mut client = Self::new(socket, server, user, password)?;
+        let answer = client.ask(&allocate(ipv4)?)?;
+        client.relayed = relayed(&answer)?;
+        Ok(client)
+    }
+
+    /// Without an allocation yet.
+    fn new(socket: UdpSocket, server: SocketAddr, user: &str, password: &str) -> Result<Self> {
         socket
             .connect(server)
             .with_context(|| format!("connect to {server}"))?;
-        let login = request::Login::new(user, password);
-        let mut client = Self {
+        Ok(Self {
             socket,
             server,
             relayed: server,
-            login,
+            login: request::Login::new(user, password),
             requests_sent: 0,
+            copies: 1,
             early: Vec::new(),
-        };
-        let family = if ipv4 {
-            AddressFamily::IPV4
-        } else {
-            AddressFamily::IPV6
-        };
-        let mut request = Request::new(ALLOCATE);
-        request.add(&RequestedTransport::new(RequestedTransport::UDP))?;
-        request.add(&RequestedAddressFamily::new(family))?;
-        let answer = client.ask(&request)?;
-        let relayed = |message: &Message<'_>| {
-            Ok(message
-                .attribute::<XorRelayedAddress>()?
-                .addr(message.transaction_id()))
-        };
-        client.relayed = answer.read(relayed).context("relayed address")?;
-        Ok(client)
+        })
     }
 
     /// Our address as the server sees it.
@@ -146,10 +142,7 @@ impl TurnClient {
 
     /// Binds channel `number` to `peer`, or renews it.
     pub fn bind(&mut self, number: u16, peer: SocketAddr) -> Result<()> {
-        let mut request = Request::new(CHANNEL_BIND);
-        request.add(&ChannelNumber::new(number))?;
-        request.add_peer(peer)?;
-        self.ask(&request).map(drop)
+        self.ask(&channel_bind(number, peer)?).map(drop)
     }
 
     /// Sends ChannelData, unpadded as UDP allows.
@@ -198,6 +191,23 @@ impl TurnClient {
         Ok(None)
     }
 
+    /// Everything from peers that is there by now, without waiting.
+    pub fn received(&mut self) -> Result<Vec<FromPeer>> {
+        let mut all = std::mem::take(&mut self.early);
+        let mut buffer = vec![0; 65536];
+        self.socket.set_nonblocking(true)?;
+        loop {
+            match self.socket.recv(&mut buffer) {
+                Ok(length) => all.extend(from_peer(&buffer[..length])),
+                Err(fault) if fault.kind() == ErrorKind::ConnectionRefused => {}
+                Err(fault) if fault.kind() == ErrorKind::WouldBlock => break,
+                Err(fault) => return Err(fault).context("receive"),
+            }
+        }
+        self.socket.set_nonblocking(false)?;
+        Ok(all)
+    }
+
     /// Sends `request` until it is answered, once more after a challenge. An error answer is a [`Refused`].
     fn ask(&mut self, request: &Request) -> Result<Answer> {
         let mut challenged = false;
@@ -206,11 +216,7 @@ impl TurnClient {
             let Some(refused) = answer.refused()? else {
                 return Ok(answer);
             };
-            let may_answer = matches!(
-                refused.code,
-                ErrorCode::UNAUTHORIZED | ErrorCode::STALE_NONCE
-            ) && !challenged;
-            if !may_answer {
+            if challenged || !is_challenge(&refused) {
                 return Err(refused.into());
             }
             challenged = true;
@@ -224,18 +230,29 @@ impl TurnClient {
     }
 
     fn exchange(&mut self, request: &Request) -> Result<Answer> {
-        let (bytes, transaction) = request.encode(&self.login)?;
+        let asked = request.encode(&self.login)?;
+        self.send_request(&asked.0)?;
+        self.answer(&asked, request)
+    }
+
+    /// The answer to what was sent once, sent again until it comes.
+    fn answer(
+        &mut self,
+        (bytes, transaction): &(Vec<u8>, TransactionId),
+        request: &Request,
+    ) -> Result<Answer> {
         for attempt in 0..TRANSMISSIONS {
-            self.send_request(&bytes)?;
+            if attempt > 0 {
+                self.send_request(bytes)?;
+            }
             let end = Instant::now() + RETRANSMIT * 2u32.pow(attempt);
             while let Some(packet) = self.packet_until(end)? {
                 match Message::from_bytes(&packet) {
                     Ok(message)
-                        if message.is_response() && message.transaction_id() == transaction =>
+                        if message.is_response() && message.transaction_id() == *transaction =>
                     {
-                        let plain = message.has_class(MessageClass::Error);
                         ensure!(
-                            plain || self.login.signed(&message),
+                            self.login.accepts(&message),
                             "an answer without valid MESSAGE-INTEGRITY"
                         );
                         return Ok(Answer::new(packet));
@@ -248,12 +265,17 @@ impl TurnClient {
     }
 
     fn send_request(&mut self, bytes: &[u8]) -> Result<()> {
-        self.requests_sent += 1;
-        match self.socket.send(bytes) {
-            // An ICMP error to the previous transmission; this one was not sent, the next will be.
-            Err(fault) if fault.kind() == ErrorKind::ConnectionRefused => Ok(()),
-            sent => sent.context("send a request").map(drop),
+        for _ in 0..self.copies {
+            self.requests_sent += 1;
+            match self.socket.send(bytes) {
+                // An ICMP error to the previous transmission; this one was not sent, the next will be.
+                Err(fault) if fault.kind() == ErrorKind::ConnectionRefused => {}
+                sent => {
+                    sent.context("send a request")?;
+                }
+            }
         }
+        Ok(())
     }
 
     fn packet_until(&self, end: Instant) -> Result<Option<Vec<u8>>> {
@@ -279,6 +301,41 @@ impl TurnClient {
             }
         }
     }
+}
+
+fn allocate(ipv4: bool) -> Result<Request> {
+    let family = if ipv4 {
+        AddressFamily::IPV4
+    } else {
+        AddressFamily::IPV6
+    };
+    let mut request = Request::new(ALLOCATE);
+    request.add(&RequestedTransport::new(RequestedTransport::UDP))?;
+    request.add(&RequestedAddressFamily::new(family))?;
+    Ok(request)
+}
+
+fn channel_bind(number: u16, peer: SocketAddr) -> Result<Request> {
+    let mut request = Request::new(CHANNEL_BIND);
+    request.add(&ChannelNumber::new(number))?;
+    request.add_peer(peer)?;
+    Ok(request)
+}
+
+fn relayed(allocated: &Answer) -> Result<SocketAddr> {
+    let read = |message: &Message<'_>| {
+        let relayed = message.attribute::<XorRelayedAddress>()?;
+        Ok(relayed.addr(message.transaction_id()))
+    };
+    allocated.read(read).context("relayed address")
+}
+
+/// Whether a refusal is one that `challenge` helps against.
+fn is_challenge(refused: &Refused) -> bool {
+    matches!(
+        refused.code,
+        ErrorCode::UNAUTHORIZED | ErrorCode::STALE_NONCE
+    )
 }
 
 fn from_peer(packet: &[u8]) -> Option<FromPeer> {

@@ -1,6 +1,7 @@
 //! Fuzz targets: functions of bytes that panic when something that must always hold does not. libFuzzer looks for
 //! inputs (`cargo xtask fuzz`); every input kept under `tests/fuzz` is replayed by `cargo test`.
 
+mod accounts;
 mod credentials;
 mod forward;
 mod host;
@@ -10,6 +11,7 @@ mod packet;
 mod stream;
 mod turn;
 
+pub use accounts::{hook_answer, jwt};
 pub use credentials::{admin, credentials};
 pub use forward::forward;
 pub use host::{config, control, firewall, icmp, netlink};
@@ -22,7 +24,7 @@ pub use turn::{turn_bytes, turn_peer, turn_sequence, turn_signed, turn_tickets};
 pub type Target = fn(&[u8]);
 
 /// Name and function of each.
-pub const TARGETS: [(&str, Target); 19] = [
+pub const TARGETS: [(&str, Target); 21] = [
     ("packet", packet),
     ("turn_bytes", turn_bytes),
     ("turn_signed", turn_signed),
@@ -42,4 +44,6 @@ pub const TARGETS: [(&str, Target); 19] = [
     ("netlink", netlink),
     ("firewall", firewall),
     ("credentials", credentials),
+    ("hook_answer", hook_answer),
+    ("jwt", jwt),
 ];

@@ -12,6 +12,7 @@ pub mod witness;
 pub mod client;
 pub mod eventually;
 pub mod home;
+pub mod link;
 pub mod mobile;
 pub mod netns;
 pub mod relay;
@@ -19,6 +20,7 @@ pub mod residue;
 pub mod scene;
 pub mod socket_option;
 pub mod topology;
+pub mod trust;
 pub mod wire;
 
 pub mod fuzz;

@@ -1,8 +1,10 @@
 //! The real `relay` command, started in a namespace and driven as an operator would.
 
+mod follower;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +17,7 @@ use serde::de::DeserializeOwned;
 use crate::home::Home;
 use crate::netns::{NetNs, output};
 use crate::privileged::target_directory;
+pub use follower::Follower;
 
 /// A running `relay serve`; killed when dropped.
 pub struct Relay {
@@ -44,6 +47,18 @@ impl Relay {
             namespace.command(path.to_str().context("path of the command")?),
             arguments,
         )
+    }
+
+    /// The same with one CPU to use.
+    pub fn start_on(
+        cpu: usize,
+        home: Arc<Home>,
+        namespace: &NetNs,
+        arguments: &[&str],
+    ) -> Result<Self> {
+        let mut command = namespace.command("taskset");
+        command.arg("-c").arg(cpu.to_string()).arg(binary());
+        Self::run(home, command, arguments)
     }
 
     /// Starts whatever `command` is, with `serve` and its arguments behind it.
@@ -99,6 +114,13 @@ impl Relay {
         )
     }
 
+    /// Runs one that goes on.
+    pub fn follow(&self, arguments: &[&str]) -> Result<Follower> {
+        let mut command = Command::new(binary());
+        command.arg("--admin-socket").arg(&self.admin);
+        Follower::start(command.args(arguments))
+    }
+
     fn json<T: DeserializeOwned>(&self, arguments: &[&str]) -> Result<T> {
         let text = self.cli(arguments)?;
         serde_json::from_str(&text).with_context(|| format!("{arguments:?} printed {text}"))
@@ -124,6 +146,11 @@ impl Relay {
 
     pub fn sessions(&self) -> Result<Vec<api::Session>> {
         self.json(&["session", "list", "--json"])
+    }
+
+    /// Where it hears its operator.
+    pub fn admin_socket(&self) -> &Path {
+        &self.admin
     }
 
     pub fn pid(&self) -> u32 {
@@ -160,11 +187,14 @@ impl Relay {
 
     fn end(&mut self, signal: Signal) -> Result<i32> {
         self.signal(signal)?;
-        let status = crate::eventually::within(
-            Duration::from_secs(10),
-            "relay ends after a signal",
-            || self.child.try_wait().ok().flatten(),
-        )?;
+        self.exit()
+    }
+
+    /// Waits for its end; its exit code.
+    pub fn exit(&mut self) -> Result<i32> {
+        let status = crate::eventually::within(Duration::from_secs(10), "relay ends", || {
+            self.child.try_wait().ok().flatten()
+        })?;
         match status.code() {
             Some(code) => Ok(code),
             None => bail!("relay ended by a signal: {status}"),

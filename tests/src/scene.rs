@@ -13,6 +13,16 @@ use crate::topology::{CLIENT_CARD, LAB_NETWORKS, SERVER_CARD, Topology};
 
 pub const CHANNEL: u16 = 0x4123;
 
+/// Of a relay on these cards of the edge, with one user and the lab's peers allowed.
+pub fn arguments<'a>(cards: &[&'a str], xdp: &'a str) -> Vec<&'a str> {
+    let cards = cards.iter().flat_map(|card| ["--interface", card]);
+    let mut arguments: Vec<_> = cards.collect();
+    arguments.extend(["--xdp", xdp, "--realm", "lab", "--user", "user:password"]);
+    let networks = LAB_NETWORKS.iter();
+    arguments.extend(networks.flat_map(|network| ["--allow-peer", network]));
+    arguments
+}
+
 /// Namespaces with a running relay between them.
 pub struct Scene {
     pub topology: Topology,
@@ -37,22 +47,7 @@ impl Scene {
             return None;
         }
         let topology = Topology::new().unwrap();
-        let mut arguments = vec![
-            "--interface",
-            CLIENT_CARD,
-            "--interface",
-            SERVER_CARD,
-            "--xdp",
-            xdp,
-            "--user",
-            "user:password",
-            "--realm",
-            "lab",
-            "--allow-peer",
-            LAB_NETWORKS[0],
-            "--allow-peer",
-            LAB_NETWORKS[1],
-        ];
+        let mut arguments = arguments(&[CLIENT_CARD, SERVER_CARD], xdp);
         arguments.extend(more);
         let relay = Relay::start(&topology.edge, &arguments).unwrap();
         Some(Self { topology, relay })
@@ -60,10 +55,15 @@ impl Scene {
 
     /// A client with an allocation in `server`'s family, waiting at most five seconds for packets.
     pub fn client(&self, client: &str, edge: &str) -> TurnClient {
+        self.client_of(client, edge, "user", "password")
+    }
+
+    /// The same of another user.
+    pub fn client_of(&self, client: &str, edge: &str, user: &str, password: &str) -> TurnClient {
         let [client, edge] = [client, edge].map(|a| a.parse::<IpAddr>().unwrap());
         let socket = udp(&self.topology.client, client);
         let server = SocketAddr::new(edge, 3478);
-        TurnClient::allocate(socket, server, "user", "password").unwrap()
+        TurnClient::allocate(socket, server, user, password).unwrap()
     }
 
     pub fn peer(&self, server: &str) -> UdpSocket {
@@ -99,7 +99,7 @@ impl Scene {
         self.count("kernel_packets", name)
     }
 
-    /// The counter `name`, of its values the one with this label; "" for one that has none.
+    /// The counter `name`, of its values the one with this label; the first where it has none.
     pub fn count(&self, name: &str, label: &str) -> u64 {
         let counters: serde_json::Value =
             serde_json::from_str(&self.relay.admin("/v1/counters").unwrap()).unwrap();

@@ -82,7 +82,7 @@ impl WireEngine {
                 .context("attach to card0")?;
             Ok(())
         })?;
-        let (near, far) = outer.enter(|| Ok((packet_socket("near")?, packet_socket("far")?)))?;
+        let (near, far) = outer.enter(|| Ok((tapping_socket("near")?, tapping_socket("far")?)))?;
         Ok(Self {
             kernel,
             near,
@@ -155,7 +155,8 @@ fn bound_socket(card: &str, protocol: u16) -> Result<Socket> {
     Ok(socket)
 }
 
-fn packet_socket(card: &str) -> Result<Socket> {
+/// Sends whole frames out of a card of this namespace, and receives, without waiting, those that come to it.
+pub fn tapping_socket(card: &str) -> Result<Socket> {
     let socket = bound_socket(card, libc::ETH_P_ALL as u16)?;
     // Not our own frames on their way out.
     socket.set_nonblocking(true)?;

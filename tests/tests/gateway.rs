@@ -10,8 +10,9 @@ use relay_tests::eventually::{eventually, within};
 use relay_tests::netns::NetNs;
 use relay_tests::privileged;
 use relay_tests::relay::Relay;
+use relay_tests::scene::arguments;
 use relay_tests::topology::one_armed::{CARD, OneArmed};
-use relay_tests::topology::{CLIENT_V4, CLIENT_V6, EDGE_V4, EDGE_V6, LAB_NETWORKS};
+use relay_tests::topology::{CLIENT_V4, CLIENT_V6, EDGE_V4, EDGE_V6};
 
 const CHANNEL: u16 = 0x4001;
 const BEYOND_V4: &str = "10.71.9.9";
@@ -49,22 +50,8 @@ impl Lab {
         // Answers always take the second: only the way there changes.
         ip(&beyond, "route add default via 10.71.12.1");
         ip(&beyond, "-6 route add default via fd71:12::1");
-        let arguments = [
-            "--interface",
-            CARD,
-            "--xdp",
-            "native",
-            "--user",
-            "user:password",
-            "--realm",
-            "lab",
-            "--allow-peer",
-            LAB_NETWORKS[0],
-            "--allow-peer",
-            LAB_NETWORKS[1],
-        ];
         default_route(&segment.edge, &gateways[0]);
-        let relay = Relay::start(&segment.edge, &arguments).unwrap();
+        let relay = Relay::start(&segment.edge, &arguments(&[CARD], "native")).unwrap();
         Some(Self {
             relay,
             gateways,

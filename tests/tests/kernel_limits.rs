@@ -11,30 +11,16 @@ use relay_tests::eventually::eventually;
 use relay_tests::packet::channel_data;
 use relay_tests::privileged;
 use relay_tests::relay::Relay;
+use relay_tests::scene::arguments;
 use relay_tests::topology::{
-    CLIENT_CARD, CLIENT_V4, CLIENT_V6, EDGE_V4, EDGE_V6, LAB_NETWORKS, SERVER_CARD, SERVER_V4,
-    SERVER_V6, Topology,
+    CLIENT_CARD, CLIENT_V4, CLIENT_V6, EDGE_V4, EDGE_V6, SERVER_CARD, SERVER_V4, SERVER_V6,
+    Topology,
 };
 
 const CHANNEL: u16 = 0x4123;
 
 fn start(topology: &Topology, more: &[&str]) -> Relay {
-    let mut arguments = vec![
-        "--interface",
-        CLIENT_CARD,
-        "--interface",
-        SERVER_CARD,
-        "--xdp",
-        "native",
-        "--user",
-        "user:password",
-        "--realm",
-        "lab",
-        "--allow-peer",
-        LAB_NETWORKS[0],
-        "--allow-peer",
-        LAB_NETWORKS[1],
-    ];
+    let mut arguments = arguments(&[CLIENT_CARD, SERVER_CARD], "native");
     arguments.extend(more);
     Relay::start(&topology.edge, &arguments).unwrap()
 }

@@ -54,6 +54,26 @@ fn beyond(scene: &Scene) -> NetNs {
     beyond
 }
 
+/// A client that never fragments, of a new forward to `destination` that runs in the kernel.
+fn forwarded(
+    scene: &Scene,
+    client: &str,
+    (edge, port): (&str, u16),
+    destination: &UdpSocket,
+) -> UdpSocket {
+    let to = destination.local_addr().unwrap().to_string();
+    let listen = format!("udp/{}", SocketAddr::new(edge.parse().unwrap(), port));
+    let add = ["forward", "add", "--listen", &listen, "--to", &to];
+    scene.relay.cli(&add).unwrap();
+    let client = socket(&scene.topology.client, client);
+    never_fragment(&client);
+    client.connect((edge, port)).unwrap();
+    client.send(b"hello").unwrap();
+    assert_eq!(destination.recv(&mut [0; 2000]).unwrap(), 5);
+    scene.wait_for_kernel();
+    client
+}
+
 fn socket(namespace: &NetNs, address: &str) -> UdpSocket {
     let socket = namespace
         .enter(|| Ok(UdpSocket::bind((address, 0))?))
@@ -129,16 +149,7 @@ fn a_client_of_a_forward_learns_of_a_narrow_path_as_if_it_were_its_own() {
     .zip([5004, 5005])
     {
         let destination = socket(&beyond, host);
-        let to = destination.local_addr().unwrap().to_string();
-        let listen = format!("udp/{}", SocketAddr::new(edge.parse().unwrap(), port));
-        let add = ["forward", "add", "--listen", &listen, "--to", &to];
-        scene.relay.cli(&add).unwrap();
-        let client = socket(&scene.topology.client, client);
-        never_fragment(&client);
-        client.connect((edge, port)).unwrap();
-        client.send(b"hello").unwrap();
-        assert_eq!(destination.recv(&mut [0; 2000]).unwrap(), 5);
-        scene.wait_for_kernel();
+        let client = forwarded(&scene, client, (edge, port), &destination);
         eventually("the client knows how narrow the path is", || {
             let sent = client.send(&LARGE);
             let _ = client
@@ -174,16 +185,7 @@ fn what_is_too_big_for_our_own_card_arrives_in_fragments_and_the_client_of_a_for
     .zip([5004, 5005])
     {
         let destination = scene.peer(server);
-        let to = destination.local_addr().unwrap().to_string();
-        let listen = format!("udp/{}", SocketAddr::new(edge.parse().unwrap(), port));
-        let add = ["forward", "add", "--listen", &listen, "--to", &to];
-        scene.relay.cli(&add).unwrap();
-        let client = socket(&scene.topology.client, client);
-        never_fragment(&client);
-        client.connect((edge, port)).unwrap();
-        client.send(b"hello").unwrap();
-        assert_eq!(destination.recv(&mut [0; 2000]).unwrap(), 5);
-        scene.wait_for_kernel();
+        let client = forwarded(&scene, client, (edge, port), &destination);
         client.send(&LARGE).unwrap();
         assert_eq!(destination.recv(&mut [0; 2000]).unwrap(), LARGE.len());
         eventually("the client knows how narrow the path is", || {

@@ -11,6 +11,12 @@ use relay_tests::topology::{CLIENT_V4, CLIENT_V6, EDGE_V4, EDGE_V6};
 const PUBLIC_V4: &str = "203.0.113.7";
 const PUBLIC_V6: &str = "2001:db8:7::7";
 
+/// Client, edge and its public address of each family.
+const FAMILIES: [[&str; 3]; 2] = [
+    [CLIENT_V4, EDGE_V4, PUBLIC_V4],
+    [CLIENT_V6, EDGE_V6, PUBLIC_V6],
+];
+
 fn scene(xdp: &str) -> Option<Scene> {
     let pair = |local, public| format!("{local}={public}");
     let (v4, v6) = (pair(EDGE_V4, PUBLIC_V4), pair(EDGE_V6, PUBLIC_V6));
@@ -49,10 +55,9 @@ fn exchange(a: &TurnClient, b: &TurnClient, count: u32) {
 #[test]
 fn two_clients_behind_their_public_addresses_meet_in_the_kernel_in_one_pass() {
     let Some(scene) = scene("native") else { return };
-    let v4 = pair(&scene, CLIENT_V4, EDGE_V4, PUBLIC_V4);
-    let v6 = pair(&scene, CLIENT_V6, EDGE_V6, PUBLIC_V6);
+    let pairs = FAMILIES.map(|[client, edge, public]| pair(&scene, client, edge, public));
     scene.wait_for_kernel();
-    for (a, b) in [v4, v6] {
+    for (a, b) in pairs {
         let before = scene.packets();
         exchange(&a, &b, 100);
         let after = scene.packets();
@@ -67,27 +72,28 @@ fn two_clients_behind_their_public_addresses_meet_in_the_kernel_in_one_pass() {
 #[test]
 fn two_clients_behind_their_public_addresses_meet_in_userspace() {
     let Some(scene) = scene("off") else { return };
-    let (a, b) = pair(&scene, CLIENT_V4, EDGE_V4, PUBLIC_V4);
-    exchange(&a, &b, 20);
+    for [client, edge, public] in FAMILIES {
+        let (a, b) = pair(&scene, client, edge, public);
+        exchange(&a, &b, 20);
+    }
     assert_eq!(scene.packets().0, 0);
 }
 
 #[test]
 fn indications_name_the_public_address_of_a_client_behind_it() {
     let Some(scene) = scene("native") else { return };
-    let (mut a, mut b) = (
-        scene.client(CLIENT_V4, EDGE_V4),
-        scene.client(CLIENT_V4, EDGE_V4),
-    );
-    a.permit(b.relayed).unwrap();
-    b.permit(a.relayed).unwrap();
-    a.send_indication(b.relayed, b"hello").unwrap();
-    let hello = b.receive(Duration::from_secs(5)).unwrap();
-    let expected = FromPeer::Indication {
-        peer: a.relayed,
-        data: b"hello".to_vec(),
-    };
-    assert_eq!(hello, Some(expected));
+    for [client, edge, _] in FAMILIES {
+        let (mut a, mut b) = (scene.client(client, edge), scene.client(client, edge));
+        a.permit(b.relayed).unwrap();
+        b.permit(a.relayed).unwrap();
+        a.send_indication(b.relayed, b"hello").unwrap();
+        let hello = b.receive(Duration::from_secs(5)).unwrap();
+        let expected = FromPeer::Indication {
+            peer: a.relayed,
+            data: b"hello".to_vec(),
+        };
+        assert_eq!(hello, Some(expected));
+    }
 }
 
 #[test]

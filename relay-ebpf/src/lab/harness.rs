@@ -13,6 +13,9 @@ use crate::frame::XdpFrame;
 #[path = "shared.rs"]
 pub mod shared;
 
+/// Where the channel number is behind Ethernet, IPv4 and UDP.
+const CHANNEL_V4: usize = 42;
+
 #[map]
 static HARNESS: Array<Harness> = Array::with_max_entries(1, 0);
 #[map]
@@ -131,9 +134,19 @@ fn number(frame: &mut XdpFrame, harness: &Harness) -> Option<()> {
 fn choose<const ADDRESS: usize, const UDP: usize>(
     frame: &mut XdpFrame,
     harness: &Harness,
-    flow: u32,
+    mut flow: u32,
 ) -> Option<()> {
     let mut udp: Udp = frame.load(UDP)?;
+    let mut channel_moved = 0;
+    if ADDRESS == 26 && harness.channel_bits != 0 {
+        // At most as many as a channel number has.
+        let bits = harness.channel_bits & 15;
+        let old: u16 = frame.load(CHANNEL_V4)?;
+        let channel = add(old, flow & ((1 << bits) - 1));
+        frame.store(CHANNEL_V4, channel)?;
+        channel_moved = !old as u32 + channel as u32;
+        flow >>= bits;
+    }
     let old_address: u32 = frame.load(ADDRESS)?;
     let address = u32::from_be(old_address)
         .wrapping_add(flow & harness.address_mask)
@@ -141,8 +154,8 @@ fn choose<const ADDRESS: usize, const UDP: usize>(
     let source = add(udp.source, flow & harness.source_port_mask);
     let destination = add(udp.destination, flow & harness.port_mask);
     let moved = checksum::fold(!old_address as u64 + address as u64) as u32;
-    let delta =
-        moved + !udp.source as u32 + source as u32 + !udp.destination as u32 + destination as u32;
+    let ports = !udp.source as u32 + source as u32 + !udp.destination as u32 + destination as u32;
+    let delta = moved + ports + channel_moved;
     udp = Udp {
         source,
         destination,

@@ -27,6 +27,6 @@ pub struct Harness {
     pub one_in: u32,
     /// Where the RTP header starts, whose sequence number counts up; 0: none.
     pub rtp: u32,
-    /// Zero.
-    pub _pad: u32,
+    /// Low bits of a flow that add to the channel number instead, IPv4 only; the flow loses them.
+    pub channel_bits: u32,
 }

@@ -1,12 +1,14 @@
 //! One request to a running relay over its admin socket, with a deadline. Used by the command line and by tests.
 
+mod lines;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Bytes;
-use hyper::{Method, Request, StatusCode};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -36,6 +38,8 @@ pub enum AskError {
     #[error("the answer is not understood: `relay` and the running relay differ in version")]
     NotUnderstood(#[from] serde_json::Error),
 }
+
+type Connection = tokio::task::JoinHandle<Result<(), hyper::Error>>;
 
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -88,8 +92,14 @@ impl Client {
         Ok(serde_json::from_slice(&body)?)
     }
 
-    pub async fn delete(&self, path: &str) -> Result<(), AskError> {
+    /// Deletes what has nothing to say.
+    pub async fn remove(&self, path: &str) -> Result<(), AskError> {
         self.ask(Method::DELETE, path, Bytes::new()).await.map(drop)
+    }
+
+    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, AskError> {
+        let body = self.ask(Method::DELETE, path, Bytes::new()).await?;
+        Ok(serde_json::from_slice(&body)?)
     }
 
     async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, AskError> {
@@ -100,17 +110,7 @@ impl Client {
         if status.is_success() {
             return Ok(body);
         }
-        let error = match serde_json::from_slice::<Fault>(&body) {
-            Ok(fault) => fault.error,
-            Err(_) => format!("answered {status}"),
-        };
-        Err(match status {
-            StatusCode::NOT_FOUND => AskError::NotFound(error),
-            _ => AskError::Refused {
-                status: status.as_u16(),
-                error,
-            },
-        })
+        Err(refused(status, &body))
     }
 
     async fn exchange(
@@ -119,6 +119,22 @@ impl Client {
         path: &str,
         body: Bytes,
     ) -> Result<(StatusCode, Bytes), AskError> {
+        let (answer, connection) = self.send(method, path, body).await?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), ANSWER_LIMIT)
+            .collect()
+            .await;
+        connection.abort();
+        Ok((status, body.map_err(AskError::Broken)?.to_bytes()))
+    }
+
+    /// Its answer's head, and the task that receives the rest.
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(Response<Incoming>, Connection), AskError> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|source| {
             let socket = self.socket.clone();
             match source.kind() {
@@ -131,7 +147,7 @@ impl Client {
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(broken)?;
-        let driver = tokio::spawn(connection);
+        let connection = tokio::spawn(connection);
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -140,12 +156,7 @@ impl Client {
             .body(Full::new(body))
             .map_err(|error| AskError::Broken(error.into()))?;
         let answer = sender.send_request(request).await.map_err(broken)?;
-        let status = answer.status();
-        let body = Limited::new(answer.into_body(), ANSWER_LIMIT)
-            .collect()
-            .await;
-        driver.abort();
-        Ok((status, body.map_err(AskError::Broken)?.to_bytes()))
+        Ok((answer, connection))
     }
 
     fn judge_answerer(&self, stream: &UnixStream) -> Result<(), AskError> {
@@ -161,5 +172,19 @@ impl Client {
             }),
             Err(source) => Err(AskError::NotRunning { socket, source }),
         }
+    }
+}
+
+fn refused(status: StatusCode, body: &[u8]) -> AskError {
+    let error = match serde_json::from_slice::<Fault>(body) {
+        Ok(fault) => fault.error,
+        Err(_) => format!("answered {status}"),
+    };
+    match status {
+        StatusCode::NOT_FOUND => AskError::NotFound(error),
+        _ => AskError::Refused {
+            status: status.as_u16(),
+            error,
+        },
     }
 }

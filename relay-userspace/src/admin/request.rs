@@ -4,6 +4,7 @@ use super::refusal::Refusal;
 use crate::api::{CredentialsRequest, ForwardRequest, Limit, LimitRequest};
 use crate::config::fault::Wrong;
 use crate::config::{Forward, defaults, forward_limits, value};
+use crate::events::Filter;
 
 /// Longest life of a credential made on request: a leaked one should not outlive its purpose by much.
 pub const LONGEST_TTL: u64 = 30 * 86_400;
@@ -63,6 +64,19 @@ pub fn credentials(request: &CredentialsRequest) -> Result<(Option<String>, Opti
             Ok((Some(host), port))
         }
     }
+}
+
+/// `of`: patterns with commas between.
+pub fn events(of: Option<&str>, user: Option<String>) -> Result<Filter, Refusal> {
+    let words = of
+        .unwrap_or_default()
+        .split(',')
+        .filter(|word| !word.is_empty());
+    let of = words.map(value::event_pattern).collect();
+    Ok(Filter {
+        of: at("of", of)?,
+        user,
+    })
 }
 
 /// A name in a time-limited user name; RFC 8489 §14.3 leaves 508 bytes for all of it.

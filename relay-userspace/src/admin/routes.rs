@@ -4,32 +4,32 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, PathRejection};
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post};
-use axum::{Router, response::IntoResponse};
+use axum::{Extension, Router, response::IntoResponse};
+use futures_util::future::BoxFuture;
 
 use super::refusal::Refusal;
-use super::{ice, request};
+use super::{bearer, drain, events, ice, request};
 use crate::api::{
-    Change, Count, CredentialsRequest, ForwardRequest, ForwardView, IceServer, LimitRequest,
-    LimitsView, Reloaded, Session, SessionId, StatusReport,
+    Change, Count, CredentialsRequest, ForwardRequest, ForwardView, IceServer, KillRequest, Killed,
+    LimitRequest, LimitsView, Reloaded, Session, SessionId, StatusReport, User,
 };
-use crate::credentials::Credentials;
+use crate::jwt::Claims;
 use crate::relay::Relay;
 
 /// The largest body that means something is a forward with a long allow list.
 const BODY_LIMIT: usize = 64 * 1024;
 
-type Answer<T> = Result<Json<T>, Refusal>;
-type Asked = State<Arc<Office>>;
+pub type Answer<T> = Result<Json<T>, Refusal>;
+pub type Asked = State<Arc<Office>>;
 
 /// What the routes answer from.
 pub struct Office {
     pub relay: Relay,
-    /// Makes time-limited credentials, when a shared secret is configured.
-    pub credentials: Credentials,
     pub admin_socket: String,
     pub metrics: Option<std::net::SocketAddr>,
     pub warnings: Vec<String>,
@@ -38,22 +38,31 @@ pub struct Office {
 }
 
 /// What changed, or why nothing did.
-pub type Reload = Box<dyn Fn() -> Result<Reloaded, String> + Send + Sync>;
+pub type Reload = Box<dyn Fn() -> BoxFuture<'static, Result<Reloaded, String>> + Send + Sync>;
 
 pub fn router(office: Office) -> Router {
+    let office = Arc::new(office);
     Router::new()
         .route("/v1/status", get(status))
-        .route("/v1/sessions", get(sessions))
+        .route("/v1/sessions", get(sessions).delete(kill_of))
+        .route("/v1/events", get(events::follow))
         .route("/v1/sessions/{id}", get(session).delete(kill))
         .route("/v1/forwards", get(forwards).post(forward_add))
         .route("/v1/forwards/{name}", delete(forward_remove))
+        .route("/v1/users", get(users))
         .route("/v1/limits", get(limits).put(limit_set))
         .route("/v1/credentials", post(credentials))
         .route("/v1/counters", get(counters))
         .route("/v1/reload", post(reload))
+        .route(
+            "/v1/drain",
+            get(drain::show).post(drain::begin).delete(drain::cancel),
+        )
+        .route("/v1/drain/progress", get(drain::follow))
         .fallback(async || Refusal::NoRoute)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .with_state(Arc::new(office))
+        .layer(from_fn_with_state(Arc::clone(&office), bearer::judge))
+        .with_state(office)
 }
 
 async fn status(State(office): Asked) -> Json<StatusReport> {
@@ -67,6 +76,10 @@ async fn status(State(office): Asked) -> Json<StatusReport> {
 
 async fn sessions(State(office): Asked) -> Json<Vec<Session>> {
     Json(office.relay.sessions().await)
+}
+
+async fn users(State(office): Asked) -> Json<Vec<User>> {
+    Json(office.relay.users().await)
 }
 
 async fn session(
@@ -87,6 +100,24 @@ async fn kill(
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(no_session(id)),
     }
+}
+
+/// Of one TURN user or forward; never of all, for want of a name.
+async fn kill_of(
+    State(office): Asked,
+    of: Result<Query<KillRequest>, QueryRejection>,
+) -> Answer<Killed> {
+    let Query(KillRequest { user }) = of?;
+    let ended = office.relay.kill_of(&user).await;
+    if ended == 0 {
+        return Err(Refusal::NotFound {
+            kind: "session of",
+            id: user,
+            list: "relay session list",
+        });
+    }
+    tracing::info!(%user, ended, "sessions ended");
+    Ok(Json(Killed { ended }))
 }
 
 fn no_session(id: SessionId) -> Refusal {
@@ -136,7 +167,7 @@ async fn limit_set(
 ) -> Answer<LimitsView> {
     let request = request::limit(body?.0)?;
     let of = request.of.clone();
-    match (office.relay.set_limit(request), of) {
+    match (office.relay.set_limit(request).await, of) {
         (false, Change::Session(id)) => Err(no_session(id)),
         (_, of) => {
             tracing::info!(?of, "limit changed");
@@ -147,9 +178,13 @@ async fn limit_set(
 
 async fn credentials(
     State(office): Asked,
+    claims: Option<Extension<Claims>>,
     body: Result<Json<CredentialsRequest>, JsonRejection>,
 ) -> Answer<Vec<IceServer>> {
     let wish = body?.0;
+    if let Some(Extension(claims)) = claims {
+        bearer::may_mint(&claims, &wish)?;
+    }
     let (said_host, said_port) = request::credentials(&wish)?;
     let reach = ice::advertised(&office.relay.status()).but(said_host, said_port);
     let wish = ice::Wish {
@@ -157,12 +192,13 @@ async fn credentials(
         ttl: Duration::from_secs(wish.ttl_seconds),
         unix_now: unix_now(),
     };
-    let servers = ice::servers(&office.credentials, wish, &reach);
+    let servers = ice::servers(&office.relay.credentials(), wish, &reach);
     servers.map(Json).ok_or(Refusal::NoSecret)
 }
 
 async fn reload(State(office): Asked) -> Answer<Reloaded> {
-    (office.reload)().map(Json).map_err(Refusal::NotReloaded)
+    let done = (office.reload)().await;
+    done.map(Json).map_err(Refusal::NotReloaded)
 }
 
 async fn counters(State(office): Asked) -> Json<Vec<Count>> {

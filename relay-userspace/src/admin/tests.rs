@@ -1,5 +1,7 @@
 //! The admin socket end to end: a real relay on loopback, a real socket file, the real client.
 
+mod bearer;
+
 use std::os::unix::fs::PermissionsExt;
 
 use tempfile::TempDir;
@@ -11,7 +13,6 @@ use crate::api::{
     CredentialsRequest, ForwardRequest, ForwardView, IceServer, Reloaded, Session, StatusReport,
 };
 use crate::config::Config;
-use crate::credentials::Credentials;
 use crate::relay::Relay;
 use crate::secret::Secret;
 
@@ -25,6 +26,16 @@ struct Running {
 }
 
 async fn run(secret: Option<&str>) -> Running {
+    run_with(|config| {
+        config.auth.secrets = secret
+            .into_iter()
+            .map(|text| Secret::new(text.to_owned()))
+            .collect();
+    })
+    .await
+}
+
+async fn run_with(change: impl FnOnce(&mut Config)) -> Running {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("made/admin.sock");
     let (listener, file) = socket::bind(&path).unwrap();
@@ -35,20 +46,16 @@ async fn run(secret: Option<&str>) -> Running {
     config.peers.allow = vec!["127.0.0.0/8".parse().unwrap()];
     config.workers = 1;
     config.survive = false;
-    config.auth.secrets = secret
-        .into_iter()
-        .map(|text| Secret::new(text.to_owned()))
-        .collect();
-    let auth = config.auth.clone();
+    change(&mut config);
     let relay = Relay::start(config).await.expect("the relay starts");
     let reloaded = Reloaded {
         certificates: 1,
+        applied: Vec::new(),
         needs_restart: vec!["workers".to_owned()],
     };
     let office = Office {
-        reload: Box::new(move || Ok(reloaded.clone())),
+        reload: Box::new(move || Box::pin(std::future::ready(Ok(reloaded.clone())))),
         relay: relay.clone(),
-        credentials: Credentials::new(&auth),
         admin_socket: path.display().to_string(),
         metrics: None,
         warnings: vec!["no metrics".to_owned()],
@@ -167,7 +174,7 @@ async fn what_is_not_there_is_not_found() {
         matches!(&session, Err(AskError::NotFound(text)) if text.contains("no session 77")),
         "{session:?}"
     );
-    let forward = it.client.delete("/v1/forwards/nope").await;
+    let forward = it.client.remove("/v1/forwards/nope").await;
     assert!(
         matches!(&forward, Err(AskError::NotFound(text)) if text.contains("no forward nope")),
         "{forward:?}"

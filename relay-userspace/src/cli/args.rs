@@ -9,6 +9,7 @@ use super::exit;
 use super::flags::ServeFlags;
 use crate::api::SessionId;
 use crate::config::value;
+use crate::events::Pattern;
 
 /// TURN and UDP forwards, relayed in the kernel.
 #[derive(Debug, Parser)]
@@ -55,6 +56,10 @@ pub enum Command {
     Status(Read),
     /// Read certificates and configuration again; a bad file changes nothing
     Reload(Read),
+    /// What happens to allocations, permissions, channels, sessions and connections, as it happens
+    Events(Events),
+    /// Begin nothing new, let run out what runs, then end the relay; shows what is left
+    Drain(Drain),
     /// Live view of the sessions, in a terminal
     #[command(
         after_help = "Keys: q quit, / filter, r p b a u order by rate, packets, bytes, age, user; the same again turns it."
@@ -63,6 +68,9 @@ pub enum Command {
     /// Sessions: TURN channels and clients of forwards
     #[command(subcommand)]
     Session(Session),
+    /// Who uses the relay, with what
+    #[command(subcommand)]
+    User(UserCommand),
     /// What sessions and users may send and receive in a second
     #[command(subcommand)]
     Limit(Limit),
@@ -95,6 +103,34 @@ pub struct Read {
     pub json: bool,
 }
 
+#[derive(Debug, Clone, Args)]
+pub struct Events {
+    /// Only these: allocation, permission, channel, session, connection or drain; created, changed or ended; or both, as
+    /// in channel.ended
+    #[arg(long, value_name = "EVENTS", value_delimiter = ',', value_parser = value::event_pattern)]
+    pub filter: Vec<Pattern>,
+    /// Only those of this TURN user or forward
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    #[command(flatten)]
+    pub read: Read,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Drain {
+    /// When to end what is left
+    #[arg(long, default_value = "10m", value_name = "DURATION", value_parser = value::duration)]
+    pub deadline: Duration,
+    /// End when so many allocations and sessions of forwards are left
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub until: u64,
+    /// Take it back: new sessions are welcome again
+    #[arg(long, conflicts_with_all = ["deadline", "until"])]
+    pub cancel: bool,
+    #[command(flatten)]
+    pub read: Read,
+}
+
 #[derive(Debug, Args)]
 pub struct Detach {
     /// The configuration that relay had
@@ -124,8 +160,24 @@ pub enum Session {
     },
     /// End a session; of a TURN session its whole allocation
     Kill {
-        #[arg(value_parser = session_id)]
-        id: SessionId,
+        #[arg(value_parser = session_id, required_unless_present = "user")]
+        id: Option<SessionId>,
+        /// All of this TURN user or forward
+        #[arg(long, value_name = "NAME", conflicts_with = "id")]
+        user: Option<String>,
+    },
+}
+
+/// Whoever may use it is in the configuration: `relay reload` takes users in and out.
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Users of the configuration, and all others that hold something now
+    List(Read),
+    /// One of them
+    Show {
+        name: String,
+        #[command(flatten)]
+        read: Read,
     },
 }
 

@@ -1,5 +1,6 @@
 //! Commands that ask a running relay over its admin socket and print the answer.
 
+mod user;
 mod views;
 
 use std::path::PathBuf;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use super::args::{
     Credentials as Wish, Forward, ForwardAdd, Global, Limit, LimitOf, Read,
-    Session as SessionCommand,
+    Session as SessionCommand, UserCommand,
 };
 use super::exit::{Exit, Failure};
 use super::flags::{self, ServeFlags};
@@ -16,7 +17,7 @@ use crate::admin::client::Client;
 use crate::admin::{ice, request, unix_now};
 use crate::advertise::outside;
 use crate::api::{
-    self, Change, CredentialsRequest, ForwardRequest, ForwardView, IceServer, LimitRequest,
+    self, Change, CredentialsRequest, ForwardRequest, ForwardView, IceServer, Killed, LimitRequest,
     LimitsView, Reloaded, Session, StatusReport,
 };
 use crate::config::{Layers, defaults, load};
@@ -36,6 +37,9 @@ pub async fn reload(global: &Global, read: Read) -> Result<(), Failure> {
         return output::json(&done);
     }
     output::line(&format!("{} certificates in use", done.certificates))?;
+    if !done.applied.is_empty() {
+        output::line(&format!("changed and in use: {}", done.applied.join(", ")))?;
+    }
     match done.needs_restart.is_empty() {
         true => Ok(()),
         false => output::line(&format!(
@@ -67,11 +71,23 @@ pub async fn session(global: &Global, command: SessionCommand) -> Result<(), Fai
                 false => output::line(&views::session(&session)),
             }
         }
-        SessionCommand::Kill { id } => {
-            client.delete(&format!("/v1/sessions/{id}")).await?;
+        SessionCommand::Kill {
+            user: Some(user), ..
+        } => {
+            let path = format!("/v1/sessions?user={}", output::percent_encoded(&user));
+            let killed: Killed = client.delete(&path).await?;
+            output::line(&format!("{} ended", killed.ended))
+        }
+        SessionCommand::Kill { id, .. } => {
+            let id = id.unwrap_or_default();
+            client.remove(&format!("/v1/sessions/{id}")).await?;
             output::line(&format!("session {id} ended"))
         }
     }
+}
+
+pub async fn user(global: &Global, command: UserCommand) -> Result<(), Failure> {
+    user::user(&client(global), command).await
 }
 
 pub async fn forward(global: &Global, command: Forward) -> Result<(), Failure> {
@@ -93,7 +109,7 @@ pub async fn forward(global: &Global, command: Forward) -> Result<(), Failure> {
             }
         }
         Forward::Remove { name } => {
-            client.delete(&format!("/v1/forwards/{name}")).await?;
+            client.remove(&format!("/v1/forwards/{name}")).await?;
             output::line(&format!("forward {name} removed"))
         }
     }

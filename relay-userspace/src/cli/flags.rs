@@ -105,133 +105,69 @@ pub fn settings(global: &Global, flags: &ServeFlags) -> Result<Settings, Faults>
 }
 
 pub fn raw(global: &Global, flags: &ServeFlags, faults: &mut Faults) -> Raw {
-    let text = |text: &String| Ok::<_, Wrong>(text.clone());
-    let listen = all("--listen", "listen", &flags.listen, faults, |t| {
-        value::listener(t)
-    });
+    let mut said = Said(faults);
+    let listen = said.all("--listen", "listen", &flags.listen, value::listener);
     Raw {
         listen_udp: value::of_protocol(&listen, Protocol::Udp),
         listen_tcp: value::of_protocol(&listen, Protocol::Tcp),
         listen_tls: value::of_protocol(&listen, Protocol::Tls),
-        certificates: all(
-            "--certificate",
-            "tls.certificate",
-            &flags.certificate,
-            faults,
-            |t| value::certificate(t),
-        ),
-        relay_addresses: all(
-            "--relay-address",
-            "relay.addresses",
-            &flags.relay_address,
-            faults,
-            |t| value::ip(t),
-        ),
-        advertise: all(
-            "--advertise",
-            "relay.advertise",
-            &flags.advertise,
-            faults,
-            |t| value::advertised(t),
-        ),
-        relay_ports: one(
-            "--relay-ports",
-            "relay.ports",
-            flags.relay_ports.as_ref(),
-            faults,
-            |t| value::ports(t),
-        ),
-        interfaces: all(
-            "--interface",
-            "kernel.interfaces",
-            &flags.interface,
-            faults,
-            |t| value::interface(t),
-        ),
-        xdp: one("--xdp", "kernel.xdp", flags.xdp.as_ref(), faults, |mode| {
-            Ok(*mode)
-        }),
-        pin_directory: one(
+        certificates: {
+            let key = "tls.certificate";
+            said.all("--certificate", key, &flags.certificate, value::certificate)
+        },
+        relay_addresses: {
+            let key = "relay.addresses";
+            said.all("--relay-address", key, &flags.relay_address, value::ip)
+        },
+        advertise: {
+            let key = "relay.advertise";
+            said.all("--advertise", key, &flags.advertise, value::advertised)
+        },
+        relay_ports: {
+            let key = "relay.ports";
+            said.one("--relay-ports", key, &flags.relay_ports, value::ports)
+        },
+        interfaces: {
+            let key = "kernel.interfaces";
+            said.all("--interface", key, &flags.interface, value::interface)
+        },
+        xdp: typed("--xdp", "kernel.xdp", &flags.xdp),
+        pin_directory: typed(
             "--pin-directory",
             "kernel.pin_directory",
-            flags.pin_directory.as_ref(),
-            faults,
-            |p| Ok(p.clone()),
+            &flags.pin_directory,
         ),
-        realm: one("--realm", "auth.realm", flags.realm.as_ref(), faults, text),
-        secrets: all("--secret", "auth.secrets", &flags.secret, faults, |t| {
-            Ok(Secret::new(t.clone()))
-        }),
-        secret_file: one(
-            "--secret-file",
-            "auth.secret_file",
-            flags.secret_file.as_ref(),
-            faults,
-            |p| Ok(p.clone()),
-        ),
-        users: all("--user", "auth.users", &flags.user, faults, |t| user(t)),
-        peers_allow: all(
-            "--allow-peer",
-            "peers.allow",
-            &flags.allow_peer,
-            faults,
-            |t| value::network(t),
-        ),
-        forwards: all("--forward", "forward", &flags.forward, faults, |t| {
-            forward(t)
-        }),
-        admin_socket: one(
-            "--admin-socket",
-            "admin.socket",
-            global.admin_socket.as_ref(),
-            faults,
-            |p| Ok(p.clone()),
-        ),
-        metrics_listen: one(
+        realm: typed("--realm", "auth.realm", &flags.realm),
+        secrets: said.all("--secret", "auth.secrets", &flags.secret, secret),
+        secret_file: typed("--secret-file", "auth.secret_file", &flags.secret_file),
+        users: said.all("--user", "auth.users", &flags.user, user),
+        peers_allow: {
+            let key = "peers.allow";
+            said.all("--allow-peer", key, &flags.allow_peer, value::network)
+        },
+        forwards: said.all("--forward", "forward", &flags.forward, forward),
+        admin_socket: typed("--admin-socket", "admin.socket", &global.admin_socket),
+        metrics_listen: said.one(
             "--metrics",
             "metrics.listen",
-            flags.metrics.as_ref(),
-            faults,
-            |t| value::metrics(t),
+            &flags.metrics,
+            value::metrics,
         ),
-        session_bits: one(
-            "--session-bits",
-            "rates.session_bits",
-            flags.session_bits.as_ref(),
-            faults,
-            |t| value::bit_rate(t),
-        ),
-        session_packets: one(
-            "--session-packets",
-            "rates.session_packets",
-            flags.session_packets.as_ref(),
-            faults,
-            |n| Ok(*n),
-        ),
-        user_bits: one(
-            "--user-bits",
-            "rates.user_bits",
-            flags.user_bits.as_ref(),
-            faults,
-            |t| value::bit_rate(t),
-        ),
-        user_packets: one(
-            "--user-packets",
-            "rates.user_packets",
-            flags.user_packets.as_ref(),
-            faults,
-            |n| Ok(*n),
-        ),
-        workers: one(
-            "--workers",
-            "workers",
-            flags.workers.as_ref(),
-            faults,
-            |n| Ok(*n),
-        ),
-        log_level: one("--log", "log.level", global.log.as_ref(), faults, |t| {
-            value::log_level(t)
-        }),
+        session_bits: {
+            let key = "rates.session_bits";
+            said.one("--session-bits", key, &flags.session_bits, value::bit_rate)
+        },
+        session_packets: {
+            let key = "rates.session_packets";
+            typed("--session-packets", key, &flags.session_packets)
+        },
+        user_bits: {
+            let key = "rates.user_bits";
+            said.one("--user-bits", key, &flags.user_bits, value::bit_rate)
+        },
+        user_packets: typed("--user-packets", "rates.user_packets", &flags.user_packets),
+        workers: typed("--workers", "workers", &flags.workers),
+        log_level: said.one("--log", "log.level", &global.log, value::log_level),
         ..Raw::default()
     }
 }
@@ -243,29 +179,43 @@ fn place(flag: &'static str, key: &str) -> Place {
     }
 }
 
-fn one<S, T>(
-    flag: &'static str,
-    key: &str,
-    said: Option<&S>,
-    faults: &mut Faults,
-    read: impl Fn(&S) -> Result<T, Wrong>,
-) -> Option<At<T>> {
-    said.and_then(|said| faults.keep(place(flag, key), read(said)))
+/// What clap has read already.
+fn typed<T: Clone>(flag: &'static str, key: &str, said: &Option<T>) -> Option<At<T>> {
+    Some(place(flag, key).of(said.clone()?))
 }
 
-/// A list flag that was not given says nothing.
-fn all<T>(
-    flag: &'static str,
-    key: &str,
-    said: &[String],
-    faults: &mut Faults,
-    read: impl Fn(&String) -> Result<T, Wrong>,
-) -> Option<Vec<At<T>>> {
-    let mut values = Vec::new();
-    for text in said {
-        values.extend(faults.keep(place(flag, key), read(text)));
+/// Reads what was said, and keeps what is wrong with it.
+struct Said<'f>(&'f mut Faults);
+
+impl Said<'_> {
+    fn one<T>(
+        &mut self,
+        flag: &'static str,
+        key: &str,
+        said: &Option<String>,
+        read: impl Fn(&str) -> Result<T, Wrong>,
+    ) -> Option<At<T>> {
+        self.0.keep(place(flag, key), read(said.as_ref()?))
     }
-    (!said.is_empty()).then_some(values)
+
+    /// A list flag that was not given says nothing.
+    fn all<T>(
+        &mut self,
+        flag: &'static str,
+        key: &str,
+        said: &[String],
+        read: impl Fn(&str) -> Result<T, Wrong>,
+    ) -> Option<Vec<At<T>>> {
+        let mut values = Vec::new();
+        for text in said {
+            values.extend(self.0.keep(place(flag, key), read(text)));
+        }
+        (!said.is_empty()).then_some(values)
+    }
+}
+
+fn secret(text: &str) -> Result<Secret<String>, Wrong> {
+    Ok(Secret::new(text.to_owned()))
 }
 
 fn user(text: &str) -> Result<User, Wrong> {

@@ -3,13 +3,15 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sd_notify::NotifyState;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::args::Global;
 use super::detach;
+use super::ending::{End, Signals};
 use super::exit::{Exit, Failure};
 use super::flags::{self, ServeFlags};
 use super::hints;
@@ -18,8 +20,12 @@ use super::state::{self, Generated};
 use super::{logging, output};
 use crate::admin::{self, Office};
 use crate::credentials::Credentials;
+use crate::events::Reason;
 use crate::metrics::{self, Readiness};
 use crate::relay::{ForwardError, Relay, StartError};
+
+/// For answers on their way when the relay ends.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 pub async fn serve(global: &Global, flags: &ServeFlags) -> Result<(), Failure> {
     let settings = flags::settings(global, flags)?;
@@ -50,7 +56,7 @@ pub async fn serve(global: &Global, flags: &ServeFlags) -> Result<(), Failure> {
     let survives = config.survive;
     let relay = Relay::start(config.clone()).await.map_err(not_started)?;
 
-    let readiness = Readiness::ready();
+    let readiness = Readiness::of(relay.admission());
     let mut tasks = Tasks(Vec::new());
     let metrics = match metrics_wanted {
         Some(address) => {
@@ -60,21 +66,28 @@ pub async fn serve(global: &Global, flags: &ServeFlags) -> Result<(), Failure> {
         }
         None => None,
     };
-    let reload = Reload::new(&relay, global, flags, &settings);
+    let reload = Reload::new(&relay, global, flags, &settings, &config);
     let asked = Arc::clone(&reload);
     let office = Office {
-        reload: Box::new(move || asked.run()),
+        reload: Box::new(move || {
+            let asked = Arc::clone(&asked);
+            Box::pin(async move { asked.run().await })
+        }),
         relay: relay.clone(),
-        credentials: Credentials::new(&config.auth),
         admin_socket: socket.path().display().to_string(),
         metrics,
         warnings: warnings.clone(),
     };
-    tasks.0.push(tokio::spawn(async move {
-        if let Err(error) = axum::serve(admin_listener, admin::router(office)).await {
+    let (closing, closed) = oneshot::channel::<()>();
+    let answering = tokio::spawn(async move {
+        let serving = axum::serve(admin_listener, admin::router(office));
+        let closed = async move { drop(closed.await) };
+        if let Err(error) = serving.with_graceful_shutdown(closed).await {
             tracing::error!(%error, "the admin socket ended");
         }
-    }));
+    });
+
+    tasks.0.push(tokio::spawn(Arc::clone(&reload).watch()));
 
     let status = relay.status();
     let started = hints::Started {
@@ -94,19 +107,36 @@ pub async fn serve(global: &Global, flags: &ServeFlags) -> Result<(), Failure> {
     let _ = output::line(&hints::ready_line(&status, socket.path()));
     notify(NotifyState::Ready);
 
-    let end = signals.wait_for_end(&reload).await;
-    notify(NotifyState::Stopping);
-    readiness.stopping();
-    if end == End::Leave && survives {
-        tracing::info!("leaving: sessions wait for the next relay");
-        relay.leave();
-        return Ok(());
-    }
-    tracing::info!("stopping");
+    let stopping = || {
+        notify(NotifyState::Stopping);
+        readiness.stopping();
+    };
+    let grace = config.drain.on_stop;
+    let end = signals.wait_for_end(&relay, &reload, grace, stopping).await;
+    stopping();
+    let why = match end {
+        End::Leave if survives => {
+            tracing::info!("leaving: sessions wait for the next relay");
+            relay.leave().await;
+            return Ok(());
+        }
+        End::Drained { left } => {
+            tracing::info!(left, "drained");
+            Reason::Drained
+        }
+        End::Stop | End::Leave => {
+            tracing::info!("stopping");
+            Reason::Stopped
+        }
+    };
     tokio::select! {
-        () = relay.shutdown() => Ok(()),
-        _ = signals.wait_for_end(&reload) => Err(Failure::new(Exit::Failed, "stopped at once by a second signal: sessions were not ended cleanly")),
+        () = relay.end(why) => {}
+        () = signals.wait_for_impatience() => return Err(Failure::new(Exit::Failed, "stopped at once by a second signal: sessions were not ended cleanly")),
     }
+    // Whoever follows a drain is told its end.
+    drop(closing);
+    let _ = tokio::time::timeout(LAST_ANSWERS, answering).await;
+    Ok(())
 }
 
 fn system(error: impl std::fmt::Display) -> Failure {
@@ -160,48 +190,6 @@ impl Drop for Tasks {
     fn drop(&mut self) {
         for task in &self.0 {
             task.abort();
-        }
-    }
-}
-
-/// What a signal asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// SIGTERM, SIGINT: every session ends.
-    Stop,
-    /// SIGUSR2: another process goes on.
-    Leave,
-}
-
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    leave: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            leave: signal(SignalKind::user_defined2())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn wait_for_end(&mut self, reload: &Reload) -> End {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return End::Stop,
-                _ = self.interrupt.recv() => return End::Stop,
-                _ = self.leave.recv() => return End::Leave,
-                _ = self.hangup.recv() => {
-                    if let Err(fault) = reload.run() {
-                        tracing::error!("SIGHUP: nothing is reloaded: {fault}");
-                    }
-                }
-            }
         }
     }
 }

@@ -25,7 +25,7 @@ pub fn ensure_secret(auth: &mut Auth) -> io::Result<Generated> {
 }
 
 fn ensure_secret_in(auth: &mut Auth, directory: Option<&Path>) -> io::Result<Generated> {
-    if !auth.secrets.is_empty() || !auth.users.is_empty() {
+    if !auth.is_empty() {
         return Ok(Generated::No);
     }
     let kept = match directory {

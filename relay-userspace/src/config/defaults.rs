@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Admin, Auth, Config, Kernel, Limits, Listen, Log, LogFormat, Metrics, Peers, RelayAddresses,
-    Shield, Stream, Tls, Turn, XdpMode, rates,
+    Admin, Auth, Config, Drain, Events, Kernel, Limits, Listen, Log, LogFormat, Metrics, Peers,
+    RelayAddresses, Shield, Stream, Tls, Turn, XdpMode, rates,
 };
 
 /// Read when it exists and `--config` is not given.
@@ -43,11 +43,7 @@ impl Default for Config {
                 max_sessions: 65_536,
                 pin_directory: PathBuf::from(PIN_DIRECTORY),
             },
-            auth: Auth {
-                realm: REALM.to_owned(),
-                secrets: Vec::new(),
-                users: Vec::new(),
-            },
+            auth: Auth::default(),
             peers: Peers::default(),
             limits: Limits::default(),
             rates: rates::default(),
@@ -59,8 +55,24 @@ impl Default for Config {
             metrics: Metrics {
                 listen: Some((Ipv4Addr::LOCALHOST, METRICS_PORT).into()),
             },
+            drain: Drain::default(),
+            events: Events::default(),
             workers: 0,
             survive: true,
+        }
+    }
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self {
+            realm: REALM.to_owned(),
+            secrets: Vec::new(),
+            shared: Vec::new(),
+            users: Vec::new(),
+            hook: None,
+            jwt: None,
+            strict_expiry: false,
         }
     }
 }
@@ -72,6 +84,9 @@ impl Default for Stream {
             max_queue_age: Duration::from_millis(200),
             setup_timeout: Duration::from_secs(15),
             handshakes_per_second: 200,
+            max_waiting: 8192,
+            // An office behind one NAT that reconnects at once finds room.
+            max_waiting_per_prefix: 256,
         }
     }
 }
@@ -81,6 +96,7 @@ impl Default for Turn {
         Self {
             mobility: true,
             behavior_discovery: None,
+            alternates: Vec::new(),
         }
     }
 }
@@ -92,6 +108,10 @@ impl Default for Limits {
             allocations_per_user: 1000,
             permissions_per_allocation: 256,
             channels_per_allocation: 256,
+            permissions_per_user: None,
+            channels_per_user: None,
+            permissions: None,
+            channels: None,
             max_lifetime: Duration::from_secs(3600),
             unauthenticated_per_second: 500,
         }

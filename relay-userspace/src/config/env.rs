@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::drain;
 use super::fault::{At, Faults, Origin, Place, Wrong};
 use super::raw::Raw;
 use super::value::{self, Protocol};
@@ -11,7 +12,7 @@ use crate::secret::Secret;
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Every variable that is read here.
-pub const NAMES: [&str; 21] = [
+pub const NAMES: [&str; 23] = [
     "RELAY_ADVERTISE",
     "RELAY_LISTEN",
     "RELAY_PROXY_PROTOCOL_FROM",
@@ -27,6 +28,8 @@ pub const NAMES: [&str; 21] = [
     "RELAY_SECRET_FILE",
     "RELAY_ALLOW_PEERS",
     "RELAY_DENY_PEERS",
+    "RELAY_ALTERNATE_SERVERS",
+    "RELAY_DRAIN_ON_STOP",
     "RELAY_ADMIN_SOCKET",
     "RELAY_METRICS",
     "RELAY_WORKERS",
@@ -69,6 +72,12 @@ pub fn read(environment: Environment<'_>, faults: &mut Faults) -> Raw {
         }),
         peers_allow: layer.list("RELAY_ALLOW_PEERS", "peers.allow", value::network),
         peers_deny: layer.list("RELAY_DENY_PEERS", "peers.deny", value::network),
+        alternates: layer.list(
+            "RELAY_ALTERNATE_SERVERS",
+            "turn.alternate_servers",
+            drain::alternate,
+        ),
+        drain_on_stop: layer.one("RELAY_DRAIN_ON_STOP", "drain.on_stop", value::duration),
         admin_socket: layer.one("RELAY_ADMIN_SOCKET", "admin.socket", |text| {
             Ok(PathBuf::from(text))
         }),

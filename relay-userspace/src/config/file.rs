@@ -9,7 +9,7 @@ use super::fault::{At, Faults, Wrong};
 use super::raw::Raw;
 use super::reader::{Section, Source};
 use super::value::Protocol;
-use super::{Forward, User, defaults, rates, value};
+use super::{Forward, User, accounts, auth_hook, auth_jwt, defaults, drain, events, rates, value};
 use crate::secret::Secret;
 use crate::tls::CertificateFiles;
 
@@ -53,12 +53,9 @@ pub fn read(path: &Path, text: &str, faults: &mut Faults) -> Raw {
     raw.max_queue_age = stream.text("max_queue_age", faults, value::duration);
     raw.setup_timeout = stream.text("setup_timeout", faults, value::duration);
     raw.handshakes_per_second = stream.number("handshakes_per_second", faults);
+    raw.max_waiting = stream.number("max_waiting", faults);
+    raw.max_waiting_per_prefix = stream.number("max_waiting_per_prefix", faults);
     stream.finish(faults);
-
-    let mut turn = root.section("turn", faults);
-    raw.mobility = turn.boolean("mobility", faults);
-    raw.behavior_discovery = turn.texts("behavior_discovery", faults, value::socket_address);
-    turn.finish(faults);
 
     let mut relay = root.section("relay", faults);
     raw.relay_addresses = relay.texts("addresses", faults, value::ip);
@@ -75,6 +72,12 @@ pub fn read(path: &Path, text: &str, faults: &mut Faults) -> Raw {
 
     auth(&mut root, &mut raw, faults);
 
+    let mut turn = root.section("turn", faults);
+    raw.mobility = turn.boolean("mobility", faults);
+    raw.behavior_discovery = turn.texts("behavior_discovery", faults, value::socket_address);
+    raw.alternates = turn.texts("alternate_servers", faults, drain::alternate);
+    turn.finish(faults);
+
     let mut peers = root.section("peers", faults);
     raw.peers_allow = peers.texts("allow", faults, value::network);
     raw.peers_deny = peers.texts("deny", faults, value::network);
@@ -85,11 +88,17 @@ pub fn read(path: &Path, text: &str, faults: &mut Faults) -> Raw {
     raw.allocations_per_user = limits.number("allocations_per_user", faults);
     raw.permissions_per_allocation = limits.number("permissions_per_allocation", faults);
     raw.channels_per_allocation = limits.number("channels_per_allocation", faults);
+    raw.permissions_per_user = limits.number("permissions_per_user", faults);
+    raw.channels_per_user = limits.number("channels_per_user", faults);
+    raw.permissions = limits.number("permissions", faults);
+    raw.channels = limits.number("channels", faults);
     raw.max_lifetime = limits.text("max_lifetime", faults, value::duration);
     raw.unauthenticated_per_second = limits.number("unauthenticated_per_second", faults);
     limits.finish(faults);
 
     rates::read(&mut root, &mut raw, faults);
+    drain::read(&mut root, &mut raw, faults);
+    events::read(&mut root, &mut raw, faults);
     let mut shield = root.section("shield", faults);
     raw.shield_enabled = shield.boolean("enabled", faults);
     raw.strangers_per_prefix = shield.number("strangers_per_prefix", faults);
@@ -132,6 +141,9 @@ fn auth(root: &mut Section<'_>, raw: &mut Raw, faults: &mut Faults) {
     raw.realm = auth.text("realm", faults, any);
     raw.secrets = auth.texts("secrets", faults, |text| any(text).map(Secret::new));
     raw.secret_file = auth.text("secret_file", faults, path_of);
+    accounts::read(&mut auth, raw, faults);
+    raw.hook = auth_hook::read(&mut auth, faults);
+    raw.jwt = auth_jwt::read(&mut auth, faults);
     raw.users = auth.sections("users", faults).map(|all| {
         all.into_iter()
             .filter_map(|mut one| {
@@ -186,13 +198,13 @@ fn forward(mut one: Section<'_>, faults: &mut Faults) -> Option<At<Forward>> {
     }))
 }
 
-fn any(text: &str) -> Result<String, Wrong> {
+pub(super) fn any(text: &str) -> Result<String, Wrong> {
     match text {
         "" => Err(Wrong::new("is empty", "write a text, or leave the key out")),
         text => Ok(text.to_owned()),
     }
 }
 
-fn path_of(text: &str) -> Result<PathBuf, Wrong> {
+pub(super) fn path_of(text: &str) -> Result<PathBuf, Wrong> {
     any(text).map(PathBuf::from)
 }

@@ -8,7 +8,7 @@ use super::env::Environment;
 use super::fault::{At, Faults, Origin, Place, Wrong};
 use super::raw::Raw;
 use super::warning::{in_words, open_to_others};
-use super::{Settings, defaults, env, file, validate};
+use super::{Settings, accounts, defaults, env, file, validate};
 use crate::secret::Secret;
 
 /// Bytes of the largest file that is read.
@@ -43,7 +43,8 @@ pub fn load(layers: Layers<'_>) -> Result<Settings, Faults> {
         (Some(path), Some(text)) => file::read(path, &text, &mut faults),
         _ => Raw::default(),
     };
-    if from_file.secrets.is_some() || from_file.users.is_some() {
+    let holds_secrets = from_file.secrets.is_some() || from_file.shared_secrets.is_some();
+    if holds_secrets || from_file.users.is_some() {
         warnings.extend(path.as_deref().and_then(open_to_others));
     }
     let from_env = env::read(layers.environment, &mut faults);
@@ -51,6 +52,7 @@ pub fn load(layers: Layers<'_>) -> Result<Settings, Faults> {
     let secret_path = raw.secret_file.as_ref().map(|path| path.value.clone());
     warnings.extend(secret_path.as_deref().and_then(open_to_others));
     secret_file(&mut raw, &mut faults);
+    let named = accounts::read_files(&mut raw, &mut faults);
     let (config, log) = validate::validate(raw, &mut faults);
     if !faults.is_empty() {
         faults.sort();
@@ -59,6 +61,12 @@ pub fn load(layers: Layers<'_>) -> Result<Settings, Faults> {
     Ok(Settings {
         config,
         log,
+        files: path
+            .iter()
+            .chain(&secret_path)
+            .cloned()
+            .chain(named)
+            .collect(),
         file: path,
         warnings,
     })
@@ -101,10 +109,8 @@ fn secret_file(raw: &mut Raw, faults: &mut Faults) {
             return faults.add(&place, Wrong::new(problem, readable(&error)));
         }
     };
-    let lines = text.lines().map(str::trim);
-    let secrets: Vec<_> = lines
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .map(|line| place.clone().of(Secret::new(line.to_owned())))
+    let secrets: Vec<_> = secrets_of(&text)
+        .map(|secret| place.clone().of(secret))
         .collect();
     if secrets.is_empty() {
         let problem = format!("{} holds no secret", path.display());
@@ -113,8 +119,15 @@ fn secret_file(raw: &mut Raw, faults: &mut Faults) {
     raw.secrets.get_or_insert_default().extend(secrets);
 }
 
+pub(super) fn secrets_of(text: &str) -> impl Iterator<Item = Secret<String>> {
+    text.lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(|line| Secret::new(line.to_owned()))
+}
+
 /// A text file of a size that people write: `/dev/zero` and a disk image are refused instead of read to the last byte.
-fn read_text(path: &Path) -> io::Result<String> {
+pub(super) fn read_text(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     let read = File::open(path)?
         .take(LARGEST_FILE + 1)
@@ -125,7 +138,7 @@ fn read_text(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-fn readable(error: &io::Error) -> &'static str {
+pub(super) fn readable(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::NotFound => "check the path",
         io::ErrorKind::PermissionDenied => {

@@ -34,6 +34,8 @@ pub fn read(root: &mut Section<'_>, raw: &mut Raw, faults: &mut Faults) {
     raw.session_packets = rates.number("session_packets", faults);
     raw.user_bits = rates.text("user_bits", faults, value::bit_rate);
     raw.user_packets = rates.number("user_packets", faults);
+    raw.total_bits = rates.text("total_bits", faults, value::bit_rate);
+    raw.total_packets = rates.number("total_packets", faults);
     raw.burst = rates.text("burst", faults, value::duration);
     raw.user_rates = rates.sections("users", faults).map(|all| {
         all.into_iter()
@@ -57,7 +59,7 @@ fn user(mut one: Section<'_>, faults: &mut Faults) -> Option<At<UserRate>> {
 
 /// The rules, and what was said over the defaults.
 pub fn set(limits: &mut Limits, raw: &Raw, faults: &mut Faults) {
-    let counts = [&raw.session_packets, &raw.user_packets];
+    let counts = [&raw.session_packets, &raw.user_packets, &raw.total_packets];
     for at in counts.into_iter().flatten().filter(|at| at.value == 0) {
         let wrong = Wrong::new(
             "0 would let nothing through",
@@ -71,6 +73,7 @@ pub fn set(limits: &mut Limits, raw: &Raw, faults: &mut Faults) {
     }
     limits.session = limit(raw.session_bits.clone(), raw.session_packets.clone());
     limits.user = limit(raw.user_bits.clone(), raw.user_packets.clone());
+    limits.total = limit(raw.total_bits.clone(), raw.total_packets.clone());
     limits.burst = raw.burst.as_ref().map_or(BURST, |at| at.value);
     let mut users = HashMap::new();
     for at in raw.user_rates.iter().flatten() {
@@ -85,9 +88,14 @@ pub fn set(limits: &mut Limits, raw: &Raw, faults: &mut Faults) {
         }
     }
     limits.users = users;
+    let groups = raw.shared_secrets.iter().flatten().map(|at| &at.value);
+    limits.groups = groups
+        .map(|group| (group.id.clone(), group.limit))
+        .filter(|(_, limit)| *limit != Limit::NONE)
+        .collect();
 }
 
-fn limit(bits: Option<At<u64>>, packets: Option<At<u64>>) -> Limit {
+pub(super) fn limit(bits: Option<At<u64>>, packets: Option<At<u64>>) -> Limit {
     Limit {
         bits_per_second: bits.map(|at| at.value),
         packets_per_second: packets.map(|at| at.value),

@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::accounts::SharedSecrets;
 use super::fault::At;
 use super::rates::UserRate;
-use super::{Forward, LogFormat, User, XdpMode};
+use super::{Forward, Hook, Jwt, LogFormat, User, XdpMode};
 use crate::advertise::Advertised;
+use crate::events::webhook::Webhook;
 use crate::secret::Secret;
 use crate::tls::CertificateFiles;
+use crate::turn::Alternate;
 
 type Key<T> = Option<At<T>>;
 type Keys<T> = Option<Vec<At<T>>>;
@@ -27,6 +30,7 @@ macro_rules! layer {
             pub fn over(mut self, mut lower: Raw) -> Raw {
                 // One statement about secrets hides all lower ones, however it is made.
                 if self.secrets.is_some() || self.secret_file.is_some() {
+                    lower.shared_secrets = None;
                     lower.secrets = None;
                     lower.secret_file = None;
                 }
@@ -47,6 +51,8 @@ layer! {
     max_queue_age: Key<Duration>,
     setup_timeout: Key<Duration>,
     handshakes_per_second: Key<u32>,
+    max_waiting: Key<usize>,
+    max_waiting_per_prefix: Key<u32>,
     mobility: Key<bool>,
     behavior_discovery: Keys<SocketAddr>,
     relay_addresses: Keys<IpAddr>,
@@ -59,13 +65,21 @@ layer! {
     realm: Key<String>,
     secrets: Keys<Secret<String>>,
     secret_file: Key<PathBuf>,
+    shared_secrets: Keys<SharedSecrets>,
     users: Keys<User>,
+    strict_expiry: Key<bool>,
+    hook: Key<Hook>,
+    jwt: Key<Jwt>,
     peers_allow: Keys<IpNet>,
     peers_deny: Keys<IpNet>,
     allocations: Key<usize>,
     allocations_per_user: Key<usize>,
     permissions_per_allocation: Key<usize>,
     channels_per_allocation: Key<usize>,
+    permissions_per_user: Key<usize>,
+    channels_per_user: Key<usize>,
+    permissions: Key<usize>,
+    channels: Key<usize>,
     max_lifetime: Key<Duration>,
     unauthenticated_per_second: Key<u32>,
     session_bits: Key<u64>,
@@ -73,6 +87,8 @@ layer! {
     user_bits: Key<u64>,
     user_packets: Key<u64>,
     burst: Key<Duration>,
+    total_bits: Key<u64>,
+    total_packets: Key<u64>,
     user_rates: Keys<UserRate>,
     shield_enabled: Key<bool>,
     strangers_per_prefix: Key<u32>,
@@ -86,6 +102,9 @@ layer! {
     admin_socket: Key<PathBuf>,
     metrics_listen: Key<Option<SocketAddr>>,
     metrics_public: Key<bool>,
+    alternates: Keys<Alternate>,
+    drain_on_stop: Key<Duration>,
+    webhooks: Keys<Webhook>,
     workers: Key<usize>,
     survive: Key<bool>,
     log_level: Key<String>,

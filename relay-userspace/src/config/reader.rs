@@ -54,6 +54,11 @@ impl<'a> Section<'a> {
         &self.place
     }
 
+    /// Whether the key is there at all.
+    pub fn has(&mut self, key: &'static str) -> bool {
+        self.item(key).is_some()
+    }
+
     pub fn section(&mut self, key: &'static str, faults: &mut Faults) -> Section<'a> {
         let item = self.item(key);
         let place = self.place_of(key, item);

@@ -4,7 +4,8 @@ use serde_json::{Map, Value as Json};
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
 use super::value::{bit_rate_text, duration_text};
-use super::{Forward, LogFormat, Settings, XdpMode};
+use super::{Caps, Forward, Hook, Jwt, LogFormat, Settings, SharedSecrets, XdpMode};
+use crate::events::webhook::Webhook;
 use crate::police::{Limit, Limits};
 
 const HIDDEN: &str = "***";
@@ -39,11 +40,11 @@ pub fn toml(settings: &Settings) -> DocumentMut {
             "handshakes_per_second",
             number(stream.handshakes_per_second as usize),
         ),
-    ]);
-    let behavior = config.turn.behavior_discovery.iter().flatten();
-    root["turn"] = section([
-        ("mobility", value(config.turn.mobility)),
-        ("behavior_discovery", list(behavior)),
+        ("max_waiting", number(stream.max_waiting)),
+        (
+            "max_waiting_per_prefix",
+            number(stream.max_waiting_per_prefix as usize),
+        ),
     ]);
     root["relay"] = section([
         ("addresses", list(&config.relay.addresses)),
@@ -70,12 +71,27 @@ pub fn toml(settings: &Settings) -> DocumentMut {
         ("realm", value(&config.auth.realm)),
         ("secrets", list(config.auth.secrets.iter().map(|_| HIDDEN))),
     ]);
+    auth["strict_expiry"] = value(config.auth.strict_expiry);
+    if let Some(hook) = &config.auth.hook {
+        auth["hook"] = Item::Table(self::hook(hook));
+    }
+    if let Some(jwt) = &config.auth.jwt {
+        auth["jwt"] = Item::Table(self::jwt(jwt));
+    }
+    auth["shared"] = tables(config.auth.shared.iter().map(shared_secrets));
     auth["users"] = tables(config.auth.users.iter().map(|user| {
         [("name", value(&user.name)), ("password", value(HIDDEN))]
             .into_iter()
             .collect()
     }));
     root["auth"] = auth;
+    let behavior = config.turn.behavior_discovery.iter().flatten();
+    root["turn"] = section([
+        ("mobility", value(config.turn.mobility)),
+        ("behavior_discovery", list(behavior)),
+        ("alternate_servers", list(&config.turn.alternates)),
+    ]);
+    root["drain"] = section([("on_stop", value(duration_text(config.drain.on_stop)))]);
     root["peers"] = section([
         ("allow", list(&config.peers.allow)),
         ("deny", list(&config.peers.deny)),
@@ -98,6 +114,16 @@ pub fn toml(settings: &Settings) -> DocumentMut {
             number(limits.unauthenticated_per_second as usize),
         ),
     ]);
+    for (key, most) in [
+        ("permissions_per_user", limits.permissions_per_user),
+        ("channels_per_user", limits.channels_per_user),
+        ("permissions", limits.permissions),
+        ("channels", limits.channels),
+    ] {
+        if let Some(most) = most {
+            root["limits"][key] = number(most);
+        }
+    }
     root["rates"] = Item::Table(rates(&config.rates));
     let shield = &config.shield;
     root["shield"] = section([
@@ -120,6 +146,10 @@ pub fn toml(settings: &Settings) -> DocumentMut {
         ("session", number(shield.session as usize)),
     ]);
     root["forward"] = tables(config.forwards.iter().map(forward));
+    root["events"] = section([(
+        "webhooks",
+        tables(config.events.webhooks.iter().map(webhook)),
+    )]);
     root["admin"] = section([("socket", value(config.admin.socket.display().to_string()))]);
     let metrics = config.metrics.listen;
     root["metrics"] = section([
@@ -147,6 +177,87 @@ pub fn json(settings: &Settings) -> Json {
     table_json(toml(settings).as_table())
 }
 
+/// A file's secrets are among `secrets`: where they are from does not matter any more.
+fn shared_secrets(group: &SharedSecrets) -> Table {
+    let mut table: Table = [
+        ("id", value(&group.id)),
+        ("secrets", list(group.secrets.iter().map(|_| HIDDEN))),
+    ]
+    .into_iter()
+    .collect();
+    let Caps {
+        allocations,
+        channels,
+        permissions,
+    } = group.caps;
+    for (key, most) in [
+        ("allocations", allocations),
+        ("channels", channels),
+        ("permissions", permissions),
+    ] {
+        if let Some(most) = most {
+            table[key] = number(most);
+        }
+    }
+    table.extend(limit(&group.limit, "bits", "packets"));
+    table
+}
+
+fn hook(hook: &Hook) -> Table {
+    let path = |path: &std::path::PathBuf| value(path.display().to_string());
+    [
+        ("url", value(hook.url.to_string())),
+        ("timeout", value(duration_text(hook.timeout))),
+        ("cache_ttl", value(duration_text(hook.cache_ttl))),
+        ("negative_ttl", value(duration_text(hook.negative_ttl))),
+        ("cache_entries", number(hook.cache_entries)),
+        ("max_concurrent", number(hook.max_concurrent)),
+    ]
+    .into_iter()
+    .chain(
+        hook.token_file
+            .iter()
+            .map(|file| ("token_file", path(file))),
+    )
+    .chain(hook.ca_file.iter().map(|file| ("ca_file", path(file))))
+    .collect()
+}
+
+fn jwt(jwt: &Jwt) -> Table {
+    let mut table: Table = [
+        ("issuer", value(&jwt.issuer)),
+        ("audience", value(&jwt.audience)),
+        ("clock_skew", value(duration_text(jwt.clock_skew))),
+    ]
+    .into_iter()
+    .collect();
+    table["keys"] = tables(jwt.keys.iter().map(|one| {
+        let file = one.file.as_ref().map(|file| file.display().to_string());
+        [
+            ("kid", value(&one.kid)),
+            ("algorithm", value(one.key.algorithm().name())),
+        ]
+        .into_iter()
+        .chain(file.map(|file| ("file", value(file))))
+        .collect()
+    }));
+    table
+}
+
+fn limit(
+    limit: &Limit,
+    bits: &'static str,
+    packets: &'static str,
+) -> impl Iterator<Item = (&'static str, Item)> + use<> {
+    let bits = limit
+        .bits_per_second
+        .map(|n| (bits, value(bit_rate_text(n))));
+    let packets = limit
+        .packets_per_second
+        .map(|n| (packets, number(usize::try_from(n).unwrap_or(usize::MAX))));
+    bits.into_iter().chain(packets)
+}
+
 fn forward(forward: &Forward) -> Table {
     [
         ("name", value(&forward.name)),
@@ -160,19 +271,23 @@ fn forward(forward: &Forward) -> Table {
     .collect()
 }
 
+fn webhook(hook: &Webhook) -> Table {
+    let secret = hook.secret.iter().map(|_| ("secret", value(HIDDEN)));
+    [
+        ("url", value(hook.url.to_string())),
+        ("batch", number(hook.batch)),
+        ("of", list(&hook.filter.of)),
+    ]
+    .into_iter()
+    .chain(secret)
+    .collect()
+}
+
 /// What is not limited is left out.
 fn rates(limits: &Limits) -> Table {
-    let limit = |limit: &Limit, bits: &'static str, packets: &'static str| {
-        let bits = limit
-            .bits_per_second
-            .map(|n| (bits, value(bit_rate_text(n))));
-        let packets = limit
-            .packets_per_second
-            .map(|n| (packets, number(usize::try_from(n).unwrap_or(usize::MAX))));
-        bits.into_iter().chain(packets)
-    };
     let mut table: Table = limit(&limits.session, "session_bits", "session_packets")
         .chain(limit(&limits.user, "user_bits", "user_packets"))
+        .chain(limit(&limits.total, "total_bits", "total_packets"))
         .chain([("burst", value(duration_text(limits.burst)))])
         .collect();
     let mut users: Vec<_> = limits.users.iter().collect();

@@ -10,7 +10,10 @@ use ipnet::IpNet;
 
 use super::fault::{At, Faults, Place, Wrong};
 use super::raw::Raw;
-use super::{Config, Destination, Forward, Log, Peers, Shield, User, rates};
+use super::{
+    Config, Destination, Forward, Log, Peers, Shield, User, accounts, auth_hook, auth_jwt, drain,
+    events, rates,
+};
 use crate::advertise::Advertised;
 use crate::policy::PeerPolicy;
 
@@ -37,6 +40,9 @@ pub fn validate(raw: Raw, faults: &mut Faults) -> (Config, Log) {
         &mut config.stream.handshakes_per_second,
         raw.handshakes_per_second,
     );
+    set(&mut config.stream.max_waiting, raw.max_waiting);
+    let of_a_prefix = &mut config.stream.max_waiting_per_prefix;
+    set(of_a_prefix, raw.max_waiting_per_prefix);
     set(&mut config.turn.mobility, raw.mobility);
     config.turn.behavior_discovery = listeners::behavior(&raw.behavior_discovery, faults);
     set_all(&mut config.relay.addresses, raw.relay_addresses);
@@ -48,7 +54,11 @@ pub fn validate(raw: Raw, faults: &mut Faults) -> (Config, Log) {
     set(&mut config.kernel.pin_directory, raw.pin_directory);
     set(&mut config.auth.realm, raw.realm);
     set_all(&mut config.auth.secrets, raw.secrets);
+    set_all(&mut config.auth.shared, raw.shared_secrets);
     set_all(&mut config.auth.users, raw.users);
+    config.auth.hook = raw.hook.map(|at| at.value);
+    config.auth.jwt = raw.jwt.map(|at| at.value);
+    set(&mut config.auth.strict_expiry, raw.strict_expiry);
     set_all(&mut config.peers.allow, raw.peers_allow);
     set_all(&mut config.peers.deny, raw.peers_deny);
     let limits = &mut config.limits;
@@ -62,6 +72,14 @@ pub fn validate(raw: Raw, faults: &mut Faults) -> (Config, Log) {
         &mut limits.channels_per_allocation,
         raw.channels_per_allocation,
     );
+    for (field, said) in [
+        (&mut limits.permissions_per_user, raw.permissions_per_user),
+        (&mut limits.channels_per_user, raw.channels_per_user),
+        (&mut limits.permissions, raw.permissions),
+        (&mut limits.channels, raw.channels),
+    ] {
+        *field = said.map(|at| at.value);
+    }
     set(&mut limits.max_lifetime, raw.max_lifetime);
     set(
         &mut limits.unauthenticated_per_second,
@@ -70,6 +88,9 @@ pub fn validate(raw: Raw, faults: &mut Faults) -> (Config, Log) {
     set_all(&mut config.forwards, raw.forwards);
     set(&mut config.admin.socket, raw.admin_socket);
     set(&mut config.metrics.listen, raw.metrics_listen);
+    set_all(&mut config.turn.alternates, raw.alternates);
+    set(&mut config.drain.on_stop, raw.drain_on_stop);
+    set_all(&mut config.events.webhooks, raw.webhooks);
     set(&mut config.workers, raw.workers);
     set(&mut config.survive, raw.survive);
     set(&mut log.level, raw.log_level);
@@ -117,6 +138,14 @@ fn rules(raw: &Raw, faults: &mut Faults) {
     at_least_one(&raw.allocations_per_user, faults);
     at_least_one(&raw.permissions_per_allocation, faults);
     at_least_one(&raw.channels_per_allocation, faults);
+    for said in [
+        &raw.permissions_per_user,
+        &raw.channels_per_user,
+        &raw.permissions,
+        &raw.channels,
+    ] {
+        at_least_one(said, faults);
+    }
     at_least_one(&raw.unauthenticated_per_second, faults);
     at_least_one(&raw.handshakes_per_second, faults);
     at_least_one(&raw.max_sessions, faults);
@@ -144,8 +173,13 @@ fn rules(raw: &Raw, faults: &mut Faults) {
         );
     }
     listeners::streams(raw, faults);
+    drain::rules(raw, faults);
+    events::rules(raw, faults);
     metrics_are_private(raw, faults);
     secrets(raw, faults);
+    accounts::rules(raw, faults);
+    auth_hook::rules(raw, faults);
+    auth_jwt::rules(raw, faults);
     users(raw.users.as_deref().unwrap_or_default(), faults);
     forwards(raw.forwards.as_deref().unwrap_or_default(), faults);
     destinations(raw, faults);

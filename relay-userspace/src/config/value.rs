@@ -14,12 +14,14 @@ use super::{Destination, LogFormat, XdpMode};
 use crate::advertise::Advertised;
 use crate::police::Limit;
 
+mod event;
 mod listener;
+pub use event::event_pattern;
 pub use listener::{Protocol, certificate, listen, listener, of_protocol};
 
-type Read<T> = Result<T, Wrong>;
+pub(super) type Read<T> = Result<T, Wrong>;
 
-fn wrong<T>(problem: impl Into<String>, remedy: impl Into<String>) -> Read<T> {
+pub(super) fn wrong<T>(problem: impl Into<String>, remedy: impl Into<String>) -> Read<T> {
     Err(Wrong::new(problem, remedy))
 }
 
@@ -265,7 +267,7 @@ pub fn public_host(text: &str) -> Read<(String, Option<u16>)> {
 }
 
 /// RFC 1123 names. A last label of digits only would be a mistyped IPv4 address (RFC 3696 §2).
-fn is_dns_name(name: &str) -> bool {
+pub(super) fn is_dns_name(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
     let label = |label: &str| {
         (1..=63).contains(&label.len())

@@ -1,7 +1,7 @@
 //! `KNOWN`: whom the shield lets through more of. Only who has authenticated, or was named by someone who has, gets in
 //! here, and the clients of forwards; somebody for whom there is no room is a stranger to the kernel, no more.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
@@ -21,7 +21,7 @@ pub struct Known {
     key: HashKey,
     all: HashMap<Acquainted, Entry>,
     /// Words of the table that are ours.
-    taken: BTreeSet<usize>,
+    taken: HashSet<usize>,
 }
 
 struct Entry {
@@ -37,7 +37,7 @@ impl Known {
         Self {
             key,
             all: HashMap::new(),
-            taken: BTreeSet::new(),
+            taken: HashSet::new(),
         }
     }
 
@@ -90,8 +90,8 @@ impl Known {
             buckets.flat_map(|b| (0..KNOWN_WAYS).map(move |way| b as usize * KNOWN_WAYS + way))
         };
         let is = |word: &usize, tag: u32| {
-            !self.taken.contains(word)
-                && memory.known()[*word].load(Relaxed) >> 32 == u64::from(tag)
+            memory.known()[*word].load(Relaxed) >> 32 == u64::from(tag)
+                && !self.taken.contains(word)
         };
         let word = words()
             .find(|word| is(word, tag))

@@ -15,6 +15,8 @@ pub use answer::{Client, Command, Opening, Refusal, Trouble, Unheard, Verdict};
 
 use super::rate::SourceRate;
 use super::shared::SharedLimit;
+use crate::admission::Admission;
+use crate::events::Reason;
 use crate::fastpath::{Leg, SessionId, SessionSpec};
 use crate::icmp::IcmpError;
 use crate::tally::Tally;
@@ -42,6 +44,8 @@ pub struct Session {
     /// Packets of kernel and userspace at the last check.
     seen: u64,
     next_check: Instant,
+    /// From one check to the next.
+    check_every: Duration,
 }
 
 /// Who may use the forward, and for how long without traffic.
@@ -49,6 +53,8 @@ pub struct Session {
 pub struct Rules {
     pub allow: Vec<IpNet>,
     pub idle: Duration,
+    /// Closed: nobody new.
+    pub admission: Admission,
 }
 
 pub struct Table {
@@ -60,6 +66,8 @@ pub struct Table {
     sessions: HashMap<SessionId, Session>,
     due: BTreeSet<(Instant, SessionId)>,
     commands: VecDeque<Command>,
+    /// Until whoever carries their removal out has told of them.
+    ended: HashMap<SessionId, (Session, Reason)>,
 }
 
 impl Table {
@@ -73,6 +81,7 @@ impl Table {
             sessions: HashMap::new(),
             due: BTreeSet::new(),
             commands: VecDeque::new(),
+            ended: HashMap::new(),
         }
     }
 
@@ -88,7 +97,7 @@ impl Table {
                     destination: session.destination,
                 };
             }
-            self.end(id);
+            self.end(id, Reason::Idle);
         }
         match self.admit(now, client) {
             Ok(opening) => Verdict::Open(opening),
@@ -104,6 +113,9 @@ impl Table {
         if !self.rules.allow.is_empty() && !self.rules.allow.iter().any(|net| net.contains(&source))
         {
             return Err(Refusal::Allow);
+        }
+        if self.rules.admission.is_closed() {
+            return Err(Refusal::Draining);
         }
         // Same family first: the kernel relays within one family.
         let same = |target: &&SocketAddr| target.is_ipv4() == client.server.is_ipv4();
@@ -151,7 +163,8 @@ impl Table {
             trouble: None,
             measured: None,
             seen: 0,
-            next_check: now + self.rules.idle / CHECKS_PER_IDLE,
+            next_check: now + self.check_every(),
+            check_every: self.check_every(),
         };
         self.begin(session, fresh);
     }
@@ -239,6 +252,7 @@ impl Table {
 
     /// Looks at every session that is due. `kernel` says how many packets the kernel relayed of one.
     pub fn handle_timeout(&mut self, now: Instant, kernel: impl Fn(SessionId) -> u64) {
+        let check_every = self.check_every();
         while let Some((_, id)) = self.due.first().copied().filter(|(at, _)| *at <= now) {
             let Some(session) = self.sessions.get_mut(&id) else {
                 break;
@@ -246,10 +260,12 @@ impl Table {
             let seen =
                 session.to_destination.total.packets + session.to_client.total.packets + kernel(id);
             if seen == session.seen && now >= session.deadline {
-                self.end(id);
+                self.end(id, Reason::Idle);
                 continue;
             }
+            session.check_every = check_every.min(2 * session.check_every);
             if seen != session.seen {
+                session.check_every = check_every;
                 session.seen = seen;
                 session.deadline = now + self.rules.idle;
                 self.commands.push_back(Command::Extend {
@@ -258,9 +274,13 @@ impl Table {
                 });
             }
             self.due.remove(&(session.next_check, id));
-            session.next_check = (now + self.rules.idle / CHECKS_PER_IDLE).min(session.deadline);
+            session.next_check = (now + session.check_every).min(session.deadline);
             self.due.insert((session.next_check, id));
         }
+    }
+
+    fn check_every(&self) -> Duration {
+        self.rules.idle / CHECKS_PER_IDLE
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {
@@ -284,19 +304,21 @@ impl Table {
             .filter(|(_, s)| denied(s))
             .map(|(id, _)| *id)
             .collect();
-        ended.into_iter().for_each(|id| self.end(id));
+        ended
+            .into_iter()
+            .for_each(|id| self.end(id, Reason::Denied));
     }
 
     /// Ends a session now. False: not one of this table.
     pub fn kill(&mut self, session: SessionId) -> bool {
         let known = self.sessions.contains_key(&session);
-        self.end(session);
+        self.end(session, Reason::Killed);
         known
     }
 
-    pub fn kill_all(&mut self) {
+    pub fn kill_all(&mut self, why: Reason) {
         let all: Vec<_> = self.sessions.keys().copied().collect();
-        all.into_iter().for_each(|id| self.end(id));
+        all.into_iter().for_each(|id| self.end(id, why));
     }
 
     pub fn session(&self, id: SessionId) -> Option<&Session> {
@@ -307,13 +329,19 @@ impl Table {
         self.sessions.iter().map(|(id, session)| (*id, session))
     }
 
-    fn end(&mut self, id: SessionId) {
+    /// Of a session whose removal is carried out: what it was, and why it ended.
+    pub fn take_ended(&mut self, id: SessionId) -> Option<(Session, Reason)> {
+        self.ended.remove(&id)
+    }
+
+    fn end(&mut self, id: SessionId, why: Reason) {
         let Some(session) = self.sessions.remove(&id) else {
             return;
         };
         self.by_client.remove(&session.client);
         self.due.remove(&(session.next_check, id));
         self.limit.give_back();
+        self.ended.insert(id, (session, why));
         self.commands.push_back(Command::Remove { session: id });
     }
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Forward;
 use crate::forward::saved::SavedSession;
+use crate::police::{Change, Limit};
 use crate::turn::SavedAllocation;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,6 +13,14 @@ pub enum Entry {
     /// One an operator added to the running relay.
     Forward(Forward),
     Session(SavedSession),
+    /// One an operator gave the running relay.
+    Limit(GivenLimit),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenLimit {
+    pub of: Change,
+    pub limit: Limit,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -19,6 +28,7 @@ pub enum Key {
     Allocation(u64),
     Forward(String),
     Session(u64),
+    Limit(Change),
 }
 
 /// What an earlier process left.
@@ -29,6 +39,7 @@ pub struct Remembered {
     pub allocations: Vec<SavedAllocation>,
     pub forwards: Vec<Forward>,
     pub sessions: Vec<SavedSession>,
+    pub limits: Vec<GivenLimit>,
 }
 
 impl Remembered {
@@ -48,6 +59,7 @@ impl Entry {
             Entry::Allocation(allocation) => Key::Allocation(allocation.id),
             Entry::Forward(forward) => Key::Forward(forward.name.clone()),
             Entry::Session(session) => Key::Session(session.id),
+            Entry::Limit(given) => Key::Limit(given.of.clone()),
         }
     }
 }
@@ -59,6 +71,10 @@ impl std::fmt::Display for Key {
             Key::Allocation(id) => write!(f, "allocation/{id}"),
             Key::Forward(name) => write!(f, "forward/{name}"),
             Key::Session(id) => write!(f, "session/{id}"),
+            Key::Limit(Change::Sessions) => write!(f, "limit/sessions"),
+            Key::Limit(Change::Users) => write!(f, "limit/users"),
+            Key::Limit(Change::User(name)) => write!(f, "limit/user/{name}"),
+            Key::Limit(Change::Session(id)) => write!(f, "limit/session/{id}"),
         }
     }
 }
@@ -80,6 +96,7 @@ impl Remembered {
             Entry::Allocation(allocation) => self.allocations.push(allocation),
             Entry::Forward(forward) => self.forwards.push(forward),
             Entry::Session(session) => self.sessions.push(session),
+            Entry::Limit(given) => self.limits.push(given),
         }
     }
 }

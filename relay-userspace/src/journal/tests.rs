@@ -48,8 +48,8 @@ fn forward() -> Forward {
     }
 }
 
-#[test]
-fn the_last_state_of_each_thing_is_there_after_the_process_is_gone() {
+#[tokio::test]
+async fn the_last_state_of_each_thing_is_there_after_the_process_is_gone() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("journal.redb");
     let (journal, remembered) = Journal::open(&path, &identity("a"), [1; 32]).unwrap();
@@ -59,7 +59,7 @@ fn the_last_state_of_each_thing_is_there_after_the_process_is_gone() {
     journal.keep(Entry::Allocation(allocation(2, 600)));
     journal.keep(Entry::Forward(forward()));
     journal.forget(Key::Allocation(2));
-    journal.flush();
+    journal.settled().await;
     // As a killed process leaves it: the store was never closed.
     let left = directory.path().join("left.redb");
     std::fs::copy(&path, &left).unwrap();

@@ -69,6 +69,7 @@ const SHAPES: &[(&str, Kind, &[&str])] = &[
     ("stream_connections", Kind::Gauge, &[]),
     ("forward_refused", Kind::Counter, &["reason"]),
     ("turn_refused_peers", Kind::Counter, &["rule"]),
+    ("hook_lookups", Kind::Counter, &["outcome"]),
     ("kernel_packets", Kind::Counter, &["verdict"]),
     ("allocations", Kind::Gauge, &[]),
     ("forward_sessions", Kind::Gauge, &[]),
@@ -85,6 +86,9 @@ const SHAPES: &[(&str, Kind, &[&str])] = &[
     ("ports_configured", Kind::Gauge, &[]),
     ("forwards", Kind::Gauge, &[]),
     ("workers", Kind::Gauge, &[]),
+    ("webhook_events", Kind::Counter, &["outcome"]),
+    ("event_listeners", Kind::Gauge, &[]),
+    ("draining", Kind::Gauge, &[]),
 ];
 
 /// The tables of `docs/metrics.md`.

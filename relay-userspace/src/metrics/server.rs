@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::exposition;
+use crate::admission::Admission;
 use crate::relay::Relay;
 
 /// At a time. Any user of the host may connect, and every open file of theirs is a relay port less for us.
@@ -26,17 +27,27 @@ const CONNECTIONS: usize = 32;
 const PATIENCE: Duration = Duration::from_secs(10);
 const AFTER_A_FAULT: Duration = Duration::from_secs(1);
 
-/// Whether new clients should be sent here; false once the relay is stopping.
+/// Whether new clients should be sent here; false while the relay drains, and once it is stopping.
 #[derive(Debug, Clone)]
-pub struct Readiness(Arc<AtomicBool>);
+pub struct Readiness {
+    stopping: Arc<AtomicBool>,
+    admission: Admission,
+}
 
 impl Readiness {
-    pub fn ready() -> Self {
-        Self(Arc::new(AtomicBool::new(true)))
+    pub fn of(admission: &Admission) -> Self {
+        Self {
+            stopping: Arc::default(),
+            admission: admission.clone(),
+        }
     }
 
     pub fn stopping(&self) {
-        self.0.store(false, Ordering::Relaxed);
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    fn is_ready(&self) -> bool {
+        !self.stopping.load(Ordering::Relaxed) && !self.admission.is_closed()
     }
 }
 
@@ -85,8 +96,8 @@ async fn metrics(State(relay): State<Relay>) -> Response {
     }
 }
 
-async fn ready(State(Readiness(ready)): State<Readiness>) -> Response {
-    match ready.load(Ordering::Relaxed) {
+async fn ready(State(readiness): State<Readiness>) -> Response {
+    match readiness.is_ready() {
         true => "ready\n".into_response(),
         false => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response(),
     }

@@ -62,6 +62,11 @@ impl Batch {
         Ok(())
     }
 
+    /// Whether the last `fill` left no buffer empty.
+    pub fn is_full(&self) -> bool {
+        self.filled == BATCH
+    }
+
     /// Every datagram received by the last `fill`, in order.
     pub fn datagrams(&self) -> impl Iterator<Item = Datagram<'_>> {
         self.metas[..self.filled]

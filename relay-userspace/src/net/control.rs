@@ -14,12 +14,17 @@ use super::stream::joined::Peer;
 use super::views;
 use super::worker::Worker;
 use crate::api;
+use crate::events::Reason;
 use crate::policy::PeerPolicy;
-use crate::turn::{ConnectionId, Counters, Unbindable};
+use crate::turn::{ConnectionId, Counters, Rules, Unbindable};
 
 pub enum Request {
     Sessions(oneshot::Sender<Vec<api::Session>>),
     Kill(api::SessionId, oneshot::Sender<bool>),
+    /// Everything of this TURN user or forward. How many allocations and sessions of forwards there were.
+    KillOf(String, oneshot::Sender<usize>),
+    /// Everything, for this reason.
+    EndAll(Reason, oneshot::Sender<()>),
     /// A client of another worker wants an allocation of this one.
     Depart(Box<Fetch>),
     /// The answer, in the same queue as what follows: the allocation is there before what its client sent by its former
@@ -33,6 +38,7 @@ pub enum Request {
         oneshot::Sender<Result<Peer, Unbindable>>,
     ),
     PeerGone(ConnectionId),
+    Adopt(Rules, oneshot::Sender<()>),
     TurnCounters(oneshot::Sender<Counters>),
     AddForward(NewForward, oneshot::Sender<io::Result<()>>),
     Retarget(ForwardKey, Vec<SocketAddr>, Arc<PeerPolicy>),
@@ -49,6 +55,18 @@ pub async fn serve(worker: Rc<Worker>, mut requests: mpsc::UnboundedReceiver<Req
                 let killed = worker.with_driver(|driver, context| driver.kill(context, id))
                     || worker.with_forwarding(|forwarding, context| forwarding.kill(context, id));
                 let _ = reply.send(killed);
+            }
+            Request::KillOf(name, reply) => {
+                let why = Reason::Killed;
+                let killed = worker
+                    .with_driver(|driver, context| driver.kill_all(context, Some(&name), why))
+                    + worker
+                        .with_forwarding(|forwarding, context| forwarding.kill_of(context, &name));
+                let _ = reply.send(killed);
+            }
+            Request::EndAll(why, reply) => {
+                end_all(&worker, why);
+                let _ = reply.send(());
             }
             Request::Depart(fetch) => {
                 worker.with_driver(|driver, context| driver.depart(context, fetch));
@@ -68,7 +86,13 @@ pub async fn serve(worker: Rc<Worker>, mut requests: mpsc::UnboundedReceiver<Req
                     worker.with_driver(|driver, context| driver.take_peer(context, id, &username));
                 let _ = reply.send(peer);
             }
-            Request::PeerGone(id) => worker.with_driver(|driver, _| driver.peer_gone(id)),
+            Request::PeerGone(id) => {
+                worker.with_driver(|driver, context| driver.peer_gone(context, id))
+            }
+            Request::Adopt(rules, reply) => {
+                worker.with_driver(|driver, context| driver.adopt(context, rules));
+                let _ = reply.send(());
+            }
             Request::TurnCounters(reply) => {
                 let _ =
                     reply.send(worker.with_driver(|driver, _| driver.server().counters().clone()));
@@ -91,6 +115,11 @@ pub async fn serve(worker: Rc<Worker>, mut requests: mpsc::UnboundedReceiver<Req
             }
         }
     }
-    worker.with_driver(|driver, context| driver.kill_all(context));
+    end_all(&worker, Reason::Stopped);
     worker.with_forwarding(|forwarding, context| forwarding.remove_all(context));
+}
+
+fn end_all(worker: &Rc<Worker>, why: Reason) {
+    worker.with_driver(|driver, context| driver.kill_all(context, None, why));
+    worker.with_forwarding(|forwarding, context| forwarding.end_all(context, why));
 }

@@ -1,10 +1,14 @@
 //! Carries out what the TURN server orders: the only file that knows both the protocol and the kernel.
 //! Decides nothing; orders are carried out strictly in order, so that a session is gone from the kernel before the
-//! answer that says so leaves.
+//! answer that says so leaves, and gone from the journal as well.
 
 mod clients;
 pub mod former;
+mod held;
+mod ledger;
+mod lookup;
 pub mod moving;
+mod opening;
 mod relay_port;
 mod stream;
 mod survive;
@@ -17,33 +21,37 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clients::Clients;
+use foldhash::quality::RandomState;
 use former::FormerPaths;
-use relay_port::{Books, RelayPort};
+use held::{Answer, Held};
+use ledger::Ledger;
+use relay_port::RelayPort;
 
 use super::batch::Batch;
 use super::icmp::queue::Reports;
 use super::marks::Marks;
-use super::ports::{Bound, PortFault};
-use super::receive::{self, Role};
 use super::socket::{Route, Socket};
 use super::stats::Stat;
 use super::worker::Context;
 use crate::api;
+use crate::events::Reason;
 use crate::fastpath::SessionId;
 use crate::police::{DOWN, UP};
-use crate::turn::{
-    AllocationId, BindFault, Command, Family, FiveTuple, PortWish, Server, Transport,
-};
+use crate::turn::{AllocationId, Command, FiveTuple, Rules, Server, Transport};
 
 pub struct Driver {
     server: Server,
     clients: Clients,
-    ports: HashMap<SocketAddr, RelayPort>,
+    ports: HashMap<SocketAddr, RelayPort, RandomState>,
     /// The relayed address and the peer of each channel.
     channels: HashMap<SessionId, (SocketAddr, SocketAddr)>,
     framed: Vec<u8>,
+    /// Of the messages taken since the last conclusion.
+    answers: Vec<Answer>,
+    held: Held,
     tcp: tcp::TcpRelay,
     former_paths: FormerPaths,
+    ledger: Ledger,
 }
 
 impl Driver {
@@ -55,11 +63,14 @@ impl Driver {
         Driver {
             server,
             clients: Clients::new(listeners),
-            ports: HashMap::new(),
+            ports: HashMap::default(),
             channels: HashMap::new(),
             framed: Vec::new(),
+            answers: Vec::new(),
+            held: Held::default(),
             tcp: tcp::TcpRelay::default(),
             former_paths: FormerPaths::default(),
+            ledger: Ledger::default(),
         }
     }
 
@@ -76,9 +87,11 @@ impl Driver {
             };
             self.take_message(context, tuple, datagram.marks.onward(), datagram.bytes);
         }
+        self.conclude(context);
     }
 
-    /// One message of a client. `marks` are what its data goes on with; `None`: it must not.
+    /// One message of a client, up to what [`Self::conclude`] does. `marks` are what its data goes on with; `None`: it
+    /// must not.
     fn take_message(
         &mut self,
         context: &mut Context<'_>,
@@ -90,7 +103,7 @@ impl Driver {
             return;
         }
         let Some(relay) = self.server.handle_client(context.now, from, message) else {
-            return self.carry_out(context);
+            return self.obey(context);
         };
         let Some(port) = self.ports.get_mut(&relay.relayed) else {
             return context.stats.add(Stat::DroppedNoSocket, 1);
@@ -159,10 +172,17 @@ impl Driver {
     pub fn handle_timeout(&mut self, context: &mut Context<'_>) {
         self.server.handle_timeout(context.now);
         self.carry_out(context);
+        self.release_late(context);
+    }
+
+    pub fn adopt(&mut self, context: &mut Context<'_>, rules: Rules) {
+        self.server.adopt(context.now, rules);
+        self.carry_out(context);
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.server.poll_timeout()
+        let timeouts = [self.server.poll_timeout(), self.held.due()];
+        timeouts.into_iter().flatten().min()
     }
 
     pub fn server(&self) -> &Server {
@@ -176,25 +196,33 @@ impl Driver {
             .get(&SessionId(id))
             .and_then(|(relayed, _)| self.ports.get(relayed));
         let allocation = of_channel.map_or(AllocationId(id), |port| port.allocation);
-        let known = self.server.kill(context.now, allocation);
+        let known = self.server.kill(allocation, Reason::Killed);
         self.carry_out(context);
         known
     }
 
-    /// Ends every allocation.
-    pub fn kill_all(&mut self, context: &mut Context<'_>) {
-        let all: Vec<_> = self.server.allocations().map(|view| view.id).collect();
-        for id in all {
-            self.server.kill(context.now, id);
+    /// Ends every allocation, or every one of this user's. How many there were.
+    pub fn kill_all(&mut self, context: &mut Context<'_>, of: Option<&str>, why: Reason) -> usize {
+        let all = self.server.allocations();
+        let all = all.filter(|view| of.is_none_or(|user| view.user == user));
+        let all: Vec<_> = all.map(|view| view.id).collect();
+        for id in &all {
+            self.server.kill(*id, why);
         }
         self.carry_out(context);
+        all.len()
     }
 
     fn carry_out(&mut self, context: &mut Context<'_>) {
+        self.obey(context);
+        self.conclude(context);
+    }
+
+    fn obey(&mut self, context: &mut Context<'_>) {
         self.introduce(context);
         while let Some(command) = self.server.next_command() {
             match command {
-                Command::Send { to, bytes } => self.clients.answer(context, to, &bytes),
+                Command::Send { to, bytes } => self.answers.push(Answer { to, bytes }),
                 Command::BindRelay {
                     allocation,
                     family,
@@ -205,7 +233,7 @@ impl Driver {
                     let user = Arc::from(self.server.user_of(allocation).unwrap_or_default());
                     let bound = match tcp {
                         true => self.tcp.open(context, family, local_hint),
-                        false => bind(context, family, local_hint, port)
+                        false => opening::bind(context, family, local_hint, port)
                             .and_then(|bound| self.open(context, allocation, user, bound)),
                     };
                     if bound.is_err() {
@@ -232,12 +260,17 @@ impl Driver {
                     };
                     moving::fetch(context, home, fetch);
                 }
+                Command::LookUp {
+                    name,
+                    from,
+                    request,
+                } => self.look_up(context, name, from, request),
                 Command::OpenPeerConnection {
                     connection,
                     relayed,
                     peer,
                 } => self.open_peer(context, connection, relayed, peer),
-                Command::ClosePeerConnection { connection } => self.tcp.close_peer(connection),
+                Command::ClosePeerConnection { connection } => self.close_peer(connection),
                 Command::JoinConnections {
                     connection,
                     home,
@@ -251,13 +284,16 @@ impl Driver {
                 }
                 Command::InstallSession {
                     session,
+                    allocation,
                     transport,
                     spec,
-                    ..
                 } => {
                     let (relayed, peer) = (spec.far.local, spec.far.remote);
                     self.channels.insert(session, (relayed, peer));
                     let shared = context.shared;
+                    if let Some(port) = self.ports.get(&relayed) {
+                        self.vouch(context, allocation, port.user());
+                    }
                     let port = self.ports.get_mut(&relayed);
                     let pass = shared
                         .police
@@ -281,16 +317,27 @@ impl Driver {
                         .extend(session, near_deadline, far_deadline);
                 }
                 Command::RemoveSession { session } => {
-                    context.shared.fastpath.remove(session);
+                    let kernel = context.shared.fastpath.remove(session);
                     if let Some((relayed, peer)) = self.channels.remove(&session)
                         && let Some(port) = self.ports.get_mut(&relayed)
                     {
+                        let share = port.share(Some(peer));
+                        let allocation = port.allocation;
+                        self.ledger
+                            .session_removed(allocation, session, kernel, share);
                         port.channel_gone(peer);
                     }
                 }
             }
         }
-        self.remember(context);
+    }
+
+    /// Remembers what changed and answers: once a batch, so that all of it is one commit.
+    fn conclude(&mut self, context: &mut Context<'_>) {
+        let commit = self.remember(context);
+        let answers = std::mem::take(&mut self.answers);
+        self.answer(context, commit, answers);
+        self.tell(context);
         context
             .stats
             .set(Stat::Allocations, self.server.allocation_count() as u64);
@@ -315,29 +362,6 @@ impl Driver {
         }
     }
 
-    fn open(
-        &mut self,
-        context: &mut Context<'_>,
-        allocation: AllocationId,
-        user: Arc<str>,
-        bound: Bound,
-    ) -> Result<SocketAddr, BindFault> {
-        let relayed = bound.address;
-        let socket = Rc::new(Socket::of_pool(bound).map_err(|_| BindFault::Refused)?);
-        let task = receive::spawn(context.worker, Rc::clone(&socket), Role::RelayPort(relayed));
-        context.shared.fastpath.open_flow_port(relayed);
-        let pass = context.shared.police.allocation(&user);
-        let port = RelayPort::new(allocation, socket, task, Books::new(user, pass));
-        self.ports.insert(relayed, port);
-        Ok(relayed)
-    }
-
-    fn close(&mut self, context: &mut Context<'_>, relayed: SocketAddr) {
-        if !self.tcp.close(relayed) && self.ports.remove(&relayed).is_some() {
-            context.shared.fastpath.close_port(relayed);
-        }
-    }
-
     /// Datagrams for a channel, or (0) for none, that its client's connection was too slow for.
     pub fn dropped(&self, client: &FiveTuple, channel: u16) -> u64 {
         let connection = self.clients.connection(client);
@@ -351,32 +375,4 @@ impl Driver {
             .map(|port| port.share(peer))
             .unwrap_or_default()
     }
-}
-
-fn bind(
-    context: &Context<'_>,
-    family: Family,
-    contacted: std::net::IpAddr,
-    wish: PortWish,
-) -> Result<Bound, BindFault> {
-    let (pool, now) = (&context.shared.pool, context.now.mono);
-    let address = context
-        .shared
-        .addresses
-        .for_allocation(family, contacted)
-        .ok_or(BindFault::FamilyUnavailable);
-    let bound = match wish {
-        PortWish::Any => pool.bind(address?),
-        PortWish::Even => pool.bind_even(address?),
-        PortWish::EvenWithNext(token) => pool.bind_pair(address?, token, now),
-        PortWish::Reserved(token) => pool.take_reserved(token, now),
-    };
-    bound.map_err(|fault| {
-        tracing::debug!(%fault, "no relay port for an allocation");
-        match fault {
-            PortFault::Exhausted { .. } => BindFault::PortsExhausted,
-            PortFault::Bind { .. } => BindFault::Refused,
-            PortFault::UnknownToken => BindFault::UnknownReservation,
-        }
-    })
 }

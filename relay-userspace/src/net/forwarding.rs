@@ -2,6 +2,7 @@
 
 mod forward;
 mod survive;
+mod telling;
 
 use std::collections::HashMap;
 use std::io;
@@ -18,6 +19,7 @@ use super::socket::Socket;
 use super::stats::Stat;
 use super::worker::Context;
 use crate::api;
+use crate::events::Reason;
 use crate::fastpath::SessionId;
 use crate::forward::saved::SavedSession;
 use crate::forward::shared::SharedLimit;
@@ -83,10 +85,32 @@ impl Forwarding {
 
     pub fn remove(&mut self, context: &mut Context<'_>, key: ForwardKey) {
         if let Some(mut forward) = self.forwards.remove(&key) {
-            forward.table.kill_all();
+            forward.table.kill_all(Reason::Removed);
             forward.carry_out(context);
         }
         self.publish(context);
+    }
+
+    /// Ends the sessions; the forwards stay.
+    pub fn end_all(&mut self, context: &mut Context<'_>, why: Reason) {
+        for forward in self.forwards.values_mut() {
+            forward.table.kill_all(why);
+            forward.carry_out(context);
+        }
+        self.publish(context);
+    }
+
+    /// Ends the sessions of the forward of this name. How many there were.
+    pub fn kill_of(&mut self, context: &mut Context<'_>, name: &str) -> usize {
+        let mut killed = 0;
+        let named = self.forwards.values_mut().filter(|one| *one.name == *name);
+        for forward in named {
+            killed += forward.sessions();
+            forward.table.kill_all(Reason::Killed);
+            forward.carry_out(context);
+        }
+        self.publish(context);
+        killed
     }
 
     pub fn remove_all(&mut self, context: &mut Context<'_>) {
@@ -150,7 +174,7 @@ impl Forwarding {
                     if length > ALWAYS_FITS
                         && let Some(error) = forward.too_big(context, session, destination, length)
                     {
-                        forward.tell(context, &mut self.teller, session, destination, error);
+                        forward.report(context, &mut self.teller, session, destination, error);
                     }
                 }
                 Verdict::Refused(refusal) => context.stats.add(stat_of(refusal), 1),
@@ -205,7 +229,7 @@ impl Forwarding {
             return;
         };
         for Report { about, error, .. } in reports.iter().copied() {
-            forward.tell(context, &mut self.teller, session, about, error);
+            forward.report(context, &mut self.teller, session, about, error);
         }
     }
 
@@ -252,5 +276,6 @@ fn stat_of(refusal: Refusal) -> Stat {
         Refusal::Full => Stat::ForwardRefusedFull,
         Refusal::Rate => Stat::ForwardRefusedRate,
         Refusal::NoTarget => Stat::ForwardRefusedNoTarget,
+        Refusal::Draining => Stat::ForwardRefusedDraining,
     }
 }

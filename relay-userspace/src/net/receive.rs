@@ -38,16 +38,23 @@ async fn receive(worker: Rc<Worker>, socket: Rc<Socket>, role: Role) {
         if errors {
             worker.guard(|| worker.reports(&socket, role));
         }
+        let mut more = true;
         for _ in 0..TURN {
-            match worker
-                .guard(|| worker.receive(&socket, role))
-                .unwrap_or(Ok(()))
-            {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => worker.stats().add(Stat::of_receive_error(&error), 1),
+            more = match worker.guard(|| worker.receive(&socket, role)) {
+                Some(Ok(more)) => more,
+                Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => false,
+                Some(Err(error)) => {
+                    worker.stats().add(Stat::of_receive_error(&error), 1);
+                    true
+                }
+                None => true,
+            };
+            if !more {
+                break;
             }
         }
-        tokio::task::yield_now().await;
+        if more {
+            tokio::task::yield_now().await;
+        }
     }
 }

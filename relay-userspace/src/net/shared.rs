@@ -1,6 +1,6 @@
 //! What every worker reads and none writes per packet.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -11,7 +11,10 @@ use super::addresses::RelayAddresses;
 use super::control::Request;
 use super::ports::PortPool;
 use super::stream::gate::Gate;
+use crate::admission::Admission;
+use crate::events::Bus;
 use crate::fastpath::FastPath;
+use crate::hook::Hook;
 use crate::journal::Journal;
 use crate::police::Police;
 use crate::stream::queue::Limits;
@@ -21,10 +24,15 @@ pub struct Shared {
     pub fastpath: FastPath,
     pub police: Police,
     pub pool: Arc<PortPool>,
+    /// Closed while the relay drains.
+    pub admission: Admission,
     pub addresses: RelayAddresses,
     /// What the next process has to know; `None`: nothing outlives this one.
     pub journal: Option<Journal>,
     pub streams: Streams,
+    /// Who is asked about users, now.
+    pub hook: RwLock<Option<Hook>>,
+    pub events: Arc<Bus>,
     /// To each worker, once all of them run.
     pub workers: OnceLock<Vec<mpsc::WeakUnboundedSender<Request>>>,
 }
@@ -42,6 +50,11 @@ pub struct Streams {
 }
 
 impl Shared {
+    pub fn hook(&self) -> Option<Hook> {
+        let hook = self.hook.read();
+        hook.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// `None`: it has ended, or not begun.
     pub fn worker(&self, index: usize) -> Option<mpsc::UnboundedSender<Request>> {
         self.workers.get()?.get(index)?.upgrade()

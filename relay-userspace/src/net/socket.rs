@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 
 use nix::sys::socket::sockopt;
-use socket2::{Domain, Protocol, Socket as RawSocket, Type};
+use socket2::{Domain, Protocol, SockFilter, SockRef, Socket as RawSocket, Type};
 use tokio::io::Interest;
 
 use super::batch::Batch;
@@ -15,6 +15,7 @@ use super::icmp::queue::{self, Reports};
 use super::marks::Marks;
 use super::message::{self, Said};
 use super::ports::{Bound, Lease};
+use super::readable::Readable;
 
 /// Holds a burst of 20 ms at 1.6 Gbit/s while the worker is elsewhere. A limit, not memory taken.
 const LISTENER_BUFFER: usize = 4 << 20;
@@ -24,11 +25,20 @@ const RELAY_BUFFER: usize = 1 << 20;
 /// UDP_MAX_SEGMENTS of Linux before 6.9.
 const MAX_SEGMENTS: usize = 64;
 
-/// Binds an address of which every worker has a socket: the kernel keeps a client's 5-tuple on one of them.
+/// Takes nothing: a classic BPF program that returns 0 bytes of every packet.
+const DEAF: [SockFilter; 1] = [SockFilter::new(0x06, 0, 0, 0)];
+
+/// Binds an address of which every worker has a socket: the kernel keeps a client's 5-tuple on one of them, as long as
+/// their number stays. So it hears nothing until [`hear`], when all are there.
 pub fn bind_shared(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
     let socket = open(address)?;
     socket.set_reuse_port(true)?;
+    socket.attach_filter(&DEAF)?;
     bind(socket, address, LISTENER_BUFFER)
+}
+
+pub fn hear(socket: &std::net::UdpSocket) -> io::Result<()> {
+    SockRef::from(socket).detach_filter()
 }
 
 /// Binds an address nobody shares.
@@ -73,7 +83,7 @@ pub struct Route {
 /// Belongs to the worker whose runtime it was made on.
 #[derive(Debug)]
 pub struct Socket {
-    io: tokio::net::UdpSocket,
+    io: Readable,
     /// Datagrams one call may carry; 1 once a card refused more.
     max_segments: Cell<usize>,
     local: SocketAddr,
@@ -87,12 +97,13 @@ pub struct Socket {
 impl Socket {
     /// Inside the worker's runtime.
     pub fn new(socket: std::net::UdpSocket) -> io::Result<Socket> {
-        Socket::with_lease(socket, None)
+        let local = socket.local_addr()?;
+        Socket::with_lease(socket, local, None)
     }
 
     /// Inside the worker's runtime. The port is held until the socket is gone.
     pub fn of_pool(bound: Bound) -> io::Result<Socket> {
-        Socket::with_lease(bound.socket, Some(bound.lease))
+        Socket::with_lease(bound.socket, bound.address, Some(bound.lease))
     }
 
     /// The port for another worker; what is in its queue goes along. This one is to be dropped.
@@ -107,10 +118,12 @@ impl Socket {
         })
     }
 
-    fn with_lease(socket: std::net::UdpSocket, lease: Option<Lease>) -> io::Result<Socket> {
-        socket.set_nonblocking(true)?;
-        let local = socket.local_addr()?;
-        let io = tokio::net::UdpSocket::from_std(socket)?;
+    fn with_lease(
+        socket: std::net::UdpSocket,
+        local: SocketAddr,
+        lease: Option<Lease>,
+    ) -> io::Result<Socket> {
+        let io = Readable::new(socket)?;
         message::enable(&io, local.is_ipv6())?;
         set_dont_fragment(&io, local.is_ipv6(), false)?;
         queue::enable(&io, local.is_ipv6())?;
@@ -131,25 +144,36 @@ impl Socket {
 
     /// Waits for datagrams or ICMP errors; true if there may be errors.
     pub async fn ready(&self) -> io::Result<bool> {
-        let ready = self.io.ready(Interest::READABLE | Interest::ERROR).await?;
-        Ok(ready.is_error())
+        self.io.ready().await
     }
 
     /// Takes a batch of ICMP errors. `WouldBlock`: there are no more.
     pub fn reports(&self, into: &mut Reports) -> io::Result<()> {
         let too_big_for = self.too_big_for.take();
-        let fill = || into.fill(&self.io, too_big_for);
+        let fill = |socket: &_| into.fill(socket, too_big_for);
         let taken = self.io.try_io(Interest::ERROR, fill);
         // What they also left behind for the next call would fail it.
         let _ = self.io.take_error();
         taken
     }
 
-    /// Fills the batch. `WouldBlock` when nothing is there; any other error is a report about something sent earlier.
-    pub fn receive(&self, batch: &mut Batch) -> io::Result<()> {
-        self.io.try_io(Interest::READABLE, || {
-            batch.fill(|envelopes, buffers, metas| envelopes.receive(&self.io, buffers, metas))
-        })
+    /// Fills the batch; true if there may be more. `WouldBlock` when nothing is there; any other error is a report about
+    /// something sent earlier.
+    pub fn receive(&self, batch: &mut Batch) -> io::Result<bool> {
+        let mut filled = false;
+        let received = self.io.try_io(Interest::READABLE, |socket| {
+            batch.fill(|envelopes, buffers, metas| envelopes.receive(socket, buffers, metas))?;
+            filled = true;
+            // Room was left, so the queue was empty: what comes now is news, and asking again would tell nothing.
+            batch
+                .is_full()
+                .then_some(())
+                .ok_or(io::ErrorKind::WouldBlock.into())
+        });
+        match received {
+            Err(error) if !filled => Err(error),
+            received => Ok(received.is_ok()),
+        }
     }
 
     /// Datagrams one call to `send` may carry.

@@ -74,6 +74,7 @@ stats! {
     StreamEndedIdle = Counter "stream_ended", reason = "no_allocation";
     StreamEndedBroken = Counter "stream_ended", reason = "broken";
     Panics = Counter "worker_panics";
+    AnsweredBeforeCommit = Counter "answered_before_commit";
     RelayBindFailed = Counter "relay_bind_failures";
     ForwardOpened = Counter "forward_sessions_opened";
     ForwardEnded = Counter "forward_sessions_ended";
@@ -82,6 +83,7 @@ stats! {
     ForwardRefusedRate = Counter "forward_refused", reason = "rate";
     ForwardRefusedNoPort = Counter "forward_refused", reason = "no_port";
     ForwardRefusedNoTarget = Counter "forward_refused", reason = "no_address";
+    ForwardRefusedDraining = Counter "forward_refused", reason = "draining";
     StreamConnections = Gauge "stream_connections";
     Allocations = Gauge "allocations";
     ForwardSessions = Gauge "forward_sessions";
@@ -137,6 +139,10 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
     (
         "worker_panics",
         "Faults of the program itself, survived by dropping what was being handled. Any is worth a report.",
+    ),
+    (
+        "answered_before_commit",
+        "Answers that left before the journal had what they say, because a commit took 0.4 s: a kill then undoes it.",
     ),
     (
         "relay_bind_failures",

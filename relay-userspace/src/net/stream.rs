@@ -5,9 +5,11 @@ pub mod listen;
 pub mod gate;
 pub mod serve;
 
+mod bytes;
 pub mod connection;
 pub mod inbox;
 pub mod joined;
+mod kernel;
 
 pub mod http;
 mod local;

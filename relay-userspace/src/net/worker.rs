@@ -20,6 +20,7 @@ use super::shared::{Shared, Streams};
 use super::socket::Socket;
 use super::stats::{Stat, Stats};
 use super::stream::{self, connection::Connection, inbox::Inbox};
+use crate::journal::Journal;
 use crate::turn::{self, Now};
 
 const AFTER_A_PANIC: Duration = Duration::from_secs(1);
@@ -91,16 +92,17 @@ impl Worker {
         for socket in self.driver.borrow().listeners() {
             receive::spawn(self, Rc::clone(socket), Role::TurnListener);
         }
+        tokio::task::spawn_local(Rc::clone(self).commits());
     }
 
     pub fn stats(&self) -> &Stats {
         &self.stats
     }
 
-    /// Takes one batch from `socket` and does everything that follows from it.
-    pub fn receive(self: &Rc<Self>, socket: &Rc<Socket>, role: Role) -> io::Result<()> {
+    /// Takes one batch from `socket` and does everything that follows from it; true if there may be more.
+    pub fn receive(self: &Rc<Self>, socket: &Rc<Socket>, role: Role) -> io::Result<bool> {
         let mut batch = self.batch.borrow_mut();
-        socket.receive(&mut batch)?;
+        let more = socket.receive(&mut batch)?;
         match role {
             Role::TurnListener => {
                 self.with_driver(|driver, context| driver.from_clients(context, socket, &batch))
@@ -119,7 +121,7 @@ impl Worker {
                 });
             }
         }
-        Ok(())
+        Ok(more)
     }
 
     /// What holds for connections of TCP and TLS.
@@ -127,8 +129,8 @@ impl Worker {
         &self.shared.streams
     }
 
-    /// Reads once from a connection and does everything that follows from it.
-    pub fn read_stream(self: &Rc<Self>, connection: &Rc<Connection>) -> io::Result<()> {
+    /// Reads once from a connection and does everything that follows from it. False: there is no more.
+    pub fn read_stream(self: &Rc<Self>, connection: &Rc<Connection>) -> io::Result<bool> {
         let mut inbox = self.inbox.borrow_mut();
         connection.read(&mut inbox, |bytes| {
             self.with_driver(|driver, context| driver.from_stream(context, connection, bytes))
@@ -140,7 +142,7 @@ impl Worker {
         &self,
         connection: &Connection,
         take: impl FnOnce(&[u8]) -> io::Result<usize>,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         connection.read(&mut self.inbox.borrow_mut(), take)
     }
 
@@ -229,6 +231,17 @@ impl Worker {
         timeouts.into_iter().flatten().min()
     }
 
+    /// Lets answers go when the journal has what they say.
+    async fn commits(self: Rc<Self>) {
+        let Some(mut committed) = self.shared.journal.as_ref().map(Journal::committed) else {
+            return;
+        };
+        while committed.changed().await.is_ok() {
+            let commit = *committed.borrow_and_update();
+            self.guard(|| self.with_driver(|driver, context| driver.committed(context, commit)));
+        }
+    }
+
     async fn timer(self: Rc<Self>) {
         loop {
             let due = self.next_timeout();
@@ -259,9 +272,10 @@ impl Worker {
 fn now() -> Now {
     let unix = SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
+        .unwrap_or_default();
     Now {
         mono: Instant::now(),
-        unix,
+        unix: unix.as_secs(),
+        into_second: Duration::from_nanos(unix.subsec_nanos().into()),
     }
 }

@@ -51,7 +51,7 @@ impl MeterClock {
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX).saturating_add(1))
     }
 
-    fn span(&self, time: Duration) -> u64 {
+    pub(super) fn span(&self, time: Duration) -> u64 {
         (((time.as_nanos() * u128::from(self.hz)) << TICK_BITS) / 1_000_000_000) as u64
     }
 }

@@ -23,6 +23,9 @@ pub struct Limits {
     pub user: Limit,
     /// Of users that have one of their own.
     pub users: HashMap<String, Limit>,
+    /// Of all users together, and of those of a group of shared secrets: shared out fairly.
+    pub total: Limit,
+    pub groups: HashMap<String, Limit>,
     /// How far ahead of its rate a sender may be.
     pub burst: Duration,
 }
@@ -35,6 +38,18 @@ impl Limit {
     /// Below it the largest datagram would take longer than [`Limits::burst`] can ever be.
     pub const FEWEST_BITS: u64 = 8_000;
 
+    /// The stricter of both.
+    pub(super) fn least(self, other: Limit) -> Limit {
+        let least = |a: Option<u64>, b: Option<u64>| match (a, b) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        Limit {
+            bits_per_second: least(self.bits_per_second, other.bits_per_second),
+            packets_per_second: least(self.packets_per_second, other.packets_per_second),
+        }
+    }
+
     /// As a clock of `hz` ticks a second counts it.
     pub(super) fn rate(self, burst: Duration, hz: u64) -> Rate {
         let (bits, packets) = (self.bits_per_second, self.packets_per_second);
@@ -44,7 +59,8 @@ impl Limit {
 }
 
 impl Limits {
-    pub fn of_user(&self, name: &str) -> Limit {
-        self.users.get(name).copied().unwrap_or(self.user)
+    /// Whether users have to share anything.
+    pub(super) fn is_shared(&self) -> bool {
+        self.total != Limit::NONE || !self.groups.is_empty()
     }
 }

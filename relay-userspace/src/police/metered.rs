@@ -1,14 +1,17 @@
 //! One limit in force, and what a session carries to be let through. Spends, never decides how much.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use relay_common::Rate;
 
+use super::budget::SLACK;
+use super::limit::Limit;
 use super::registry::{Inner, Key};
 use super::table::{METER_WORDS, MeterTable};
+use super::{DOWN, UP};
 
 const PER_BYTE: usize = 0;
 const PER_PACKET: usize = 1;
@@ -23,7 +26,45 @@ pub struct Metered {
     cells: Cells,
     key: Key,
     home: Arc<Inner>,
+    /// As the last round left it; `None`: in no round yet.
+    left: Mutex<Option<Left>>,
 }
+
+struct Left {
+    at: u64,
+    due: [u64; 2],
+    dropped: [u64; 2],
+    given: Limit,
+}
+
+/// What came of a meter since the last round.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Round {
+    pub given: Limit,
+    /// The part of what was given that was used, in each direction.
+    pub busy: [f64; 2],
+    pub hungry: [bool; 2],
+}
+
+impl Round {
+    /// Of a rate that was given, in a second.
+    pub fn used(&self, direction: usize, rate: Option<u64>) -> f64 {
+        self.busy[direction] * rate.map_or(0.0, |rate| rate as f64)
+    }
+
+    /// Whether what was used comes near `level`.
+    pub fn is_near(&self, direction: usize, level: Limit) -> bool {
+        let near = |given: Option<u64>, level: Option<u64>| {
+            level.is_some_and(|level| self.used(direction, given) > level as f64 / 2.0)
+        };
+        self.hungry[direction]
+            || near(self.given.bits_per_second, level.bits_per_second)
+            || near(self.given.packets_per_second, level.packets_per_second)
+    }
+}
+
+/// Nearly all of what was given: more is wanted.
+const SATURATED: f64 = 0.95;
 
 enum Cells {
     /// In the kernel's table.
@@ -45,7 +86,12 @@ impl Metered {
             Some((table, place)) => Cells::Shared(table, place),
             None => Cells::Own(Default::default()),
         };
-        let metered = Self { cells, key, home };
+        let metered = Self {
+            cells,
+            key,
+            home,
+            left: Mutex::new(None),
+        };
         metered
             .words()
             .iter()
@@ -54,6 +100,15 @@ impl Metered {
     }
 
     pub(super) fn set(&self, rate: Rate) {
+        self.rate(rate);
+        // What a stricter limit left unpaid would take as long to pay as it was strict.
+        for due in &self.words()[DUE..DUE + 2] {
+            due.store(0, Relaxed);
+        }
+        *self.left.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn rate(&self, rate: Rate) {
         let words = self.words();
         for (at, value) in [
             (BURST, rate.burst),
@@ -62,9 +117,56 @@ impl Metered {
         ] {
             words[at].store(value, Relaxed);
         }
-        // What a stricter limit left unpaid would take as long to pay as it was strict.
-        for due in &words[DUE..DUE + 2] {
-            due.store(0, Relaxed);
+    }
+
+    /// Reads what was used since the last round, and puts the meter `slack` ahead of the clock: until the next round
+    /// `due` only grows, by what packets cost.
+    pub(super) fn round(&self, now: Instant, slack: Duration) -> Round {
+        let clock = &self.home.clock;
+        let (at, slack) = (clock.at(now), clock.span(slack));
+        let (words, dropped) = (self.words(), self.dropped());
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        if left.is_none() {
+            words[BURST].fetch_add(slack, Relaxed);
+        }
+        let given = left.as_ref().map_or(Limit::NONE, |left| left.given);
+        let mut round = Round {
+            given,
+            busy: [0.0; 2],
+            hungry: [false; 2],
+        };
+        let mut due = [0; 2];
+        for direction in [UP, DOWN] {
+            let word = &words[DUE + direction];
+            let was = word.load(Relaxed);
+            // Packets of this moment only add to it, and so does this.
+            let lift = (at + slack).saturating_sub(was);
+            word.fetch_add(lift, Relaxed);
+            due[direction] = was + lift;
+            if let Some(left) = &*left {
+                let time = at.saturating_sub(left.at).max(1);
+                round.busy[direction] =
+                    was.saturating_sub(left.due[direction]) as f64 / time as f64;
+                round.hungry[direction] = dropped[direction] > left.dropped[direction]
+                    || round.busy[direction] > SATURATED;
+            }
+        }
+        *left = Some(Left {
+            at,
+            due,
+            dropped,
+            given,
+        });
+        round
+    }
+
+    /// Until the next round, on top of what is unpaid.
+    pub(super) fn give(&self, limit: Limit) {
+        let burst = self.home.lock().burst() + SLACK;
+        self.rate(limit.rate(burst, self.home.clock.hz()));
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(left) = &mut *left {
+            left.given = limit;
         }
     }
 

@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::budget::{Levels, Member};
 use super::clock::MeterClock;
 use super::limit::{Limit, Limits};
 use super::metered::{Metered, Pass};
@@ -26,7 +28,7 @@ pub(super) struct Inner {
     state: Mutex<State>,
 }
 
-struct State {
+pub(super) struct State {
     limits: Limits,
     /// Limits given to single sessions that run, or ran: no other ever has their id.
     single: HashMap<SessionId, Limit>,
@@ -35,6 +37,11 @@ struct State {
     /// Of allocations, for what goes outside their channels.
     others: HashMap<u64, Weak<Metered>>,
     next_other: u64,
+    /// The group of secrets of users that have meters.
+    groups: HashMap<Arc<str>, Arc<str>>,
+    levels: Levels,
+    /// Limits of users that have meters, set by whoever vouches for them.
+    granted: HashMap<Arc<str>, Limit>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +52,7 @@ pub(super) enum Key {
 }
 
 /// Whose limit changes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
     /// Every session that has no limit of its own.
@@ -56,6 +63,9 @@ pub enum Change {
     /// A session that runs.
     Session(u64),
 }
+
+/// Users, what they share, and what each group does.
+pub(super) type Shared = (Vec<Member>, Limit, Vec<(Arc<str>, Limit)>);
 
 /// A user who has sessions now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +90,9 @@ impl Police {
             sessions: HashMap::new(),
             others: HashMap::new(),
             next_other: 0,
+            groups: HashMap::new(),
+            levels: Levels::default(),
+            granted: HashMap::new(),
         };
         let inner = Inner {
             table,
@@ -106,6 +119,43 @@ impl Police {
         self.enter(key, Some(user))
     }
 
+    /// Which secrets `user` came with last, and which limit came with it; call it before the user's first session.
+    pub fn belongs(&self, user: &str, group: Option<&Arc<str>>, granted: Limit) {
+        let mut state = self.inner.lock();
+        match granted {
+            Limit::NONE => drop(state.granted.remove(user)),
+            granted => drop(state.granted.insert(user.into(), granted)),
+        }
+        match group {
+            Some(group) => drop(state.groups.insert(user.into(), Arc::clone(group))),
+            None => drop(state.groups.remove(user)),
+        }
+    }
+
+    /// Who shares what, in this round; `None`: nothing is shared.
+    pub(super) fn members(&self) -> Option<Shared> {
+        let state = self.inner.lock();
+        if !state.limits.is_shared() {
+            return None;
+        }
+        let member = |(name, metered): (&Arc<str>, &Weak<Metered>)| {
+            Some(Member {
+                metered: metered.upgrade()?,
+                own: state.own_limit(name),
+                group: state.groups.get(name).cloned(),
+            })
+        };
+        let members = state.users.iter().filter_map(member).collect();
+        let groups = state.limits.groups.iter();
+        let groups = groups.map(|(name, limit)| (name.as_str().into(), *limit));
+        Some((members, state.limits.total, groups.collect()))
+    }
+
+    /// For users that come before the next round.
+    pub(super) fn keep(&self, levels: Levels) {
+        self.inner.lock().levels = levels;
+    }
+
     /// Takes effect at once on everything that runs. False: no session of that id runs.
     pub fn change(&self, change: Change, limit: Limit) -> bool {
         let concerned = {
@@ -128,21 +178,36 @@ impl Police {
                     single.insert(id, limit);
                 }
             }
-            let known = |weak: &Weak<Metered>| weak.upgrade();
-            let mut all: Vec<_> = state.users.values().filter_map(known).collect();
-            all.extend(state.sessions.values().filter_map(known));
-            all.extend(state.others.values().filter_map(known));
-            let rated = |metered: Arc<Metered>| {
-                let limit = state.limit_of(metered.key());
-                (metered, limit)
-            };
-            all.into_iter().map(rated).collect::<Vec<_>>()
+            state.rated()
         };
+        self.rate(concerned);
+        true
+    }
+
+    /// Every limit but those of single sessions, at once on everything that runs.
+    pub fn replace(&self, limits: Limits) {
+        let concerned = {
+            let mut state = self.inner.lock();
+            state.limits = limits;
+            state.rated()
+        };
+        self.rate(concerned);
+    }
+
+    fn rate(&self, concerned: Vec<(Arc<Metered>, Limit)>) {
         let burst = self.limits().burst;
         for (metered, limit) in concerned {
             metered.set(limit.rate(burst, self.inner.clock.hz()));
         }
-        true
+    }
+
+    /// The limit of a session that is about to go on.
+    pub fn expect(&self, session: SessionId, limit: Limit) {
+        self.inner.lock().single.insert(session, limit);
+    }
+
+    pub fn runs(&self, session: SessionId) -> bool {
+        self.inner.lock().sessions.contains_key(&session)
     }
 
     pub fn limits(&self) -> Limits {
@@ -159,11 +224,7 @@ impl Police {
         let known: Vec<_> = {
             let state = self.inner.lock();
             let user = |(name, metered): (&Arc<str>, &Weak<Metered>)| {
-                Some((
-                    name.to_string(),
-                    state.limits.of_user(name),
-                    metered.upgrade()?,
-                ))
+                Some((name.to_string(), state.own_limit(name), metered.upgrade()?))
             };
             state.users.iter().filter_map(user).collect()
         };
@@ -224,9 +285,46 @@ impl Police {
 }
 
 impl State {
+    /// Every meter in force and its limit. Upgraded under the lock: to be dropped after it.
+    fn rated(&self) -> Vec<(Arc<Metered>, Limit)> {
+        let known = |weak: &Weak<Metered>| weak.upgrade();
+        let mut all: Vec<_> = self.users.values().filter_map(known).collect();
+        all.extend(self.sessions.values().filter_map(known));
+        all.extend(self.others.values().filter_map(known));
+        let rated = |metered: Arc<Metered>| {
+            let limit = self.limit_of(metered.key());
+            (metered, limit)
+        };
+        all.into_iter().map(rated).collect()
+    }
+
+    /// The operator's word for this user, else what came with it, else everybody's.
+    fn own_limit(&self, name: &str) -> Limit {
+        let Limits { users, user, .. } = &self.limits;
+        let own = users.get(name).or_else(|| self.granted.get(name));
+        own.copied().unwrap_or(*user)
+    }
+
+    /// What a user may have now: its own limit, and its part of what is shared.
+    fn given_to(&self, name: &Arc<str>) -> Limit {
+        let own = self.own_limit(name);
+        if !self.limits.is_shared() {
+            return own;
+        }
+        let group = self.groups.get(name);
+        let whole = group.and_then(|group| self.limits.groups.get(&**group));
+        let own = own.least(whole.copied().unwrap_or(Limit::NONE));
+        let total = self.limits.total.least(self.levels.total);
+        self.levels.least(own, group, total)
+    }
+
+    pub(super) fn burst(&self) -> Duration {
+        self.limits.burst
+    }
+
     fn limit_of(&self, key: &Key) -> Limit {
         match key {
-            Key::User(name) => self.limits.of_user(name),
+            Key::User(name) => self.given_to(name),
             Key::Session(id) => self.single.get(id).copied().unwrap_or(self.limits.session),
             Key::Other(_) => self.limits.session,
         }
@@ -242,6 +340,8 @@ impl Inner {
             Key::User(name) => {
                 if gone(state.users.get(name)) {
                     state.users.remove(name);
+                    state.groups.remove(name);
+                    state.granted.remove(name);
                 }
             }
             Key::Session(id) => {
@@ -254,7 +354,7 @@ impl Inner {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

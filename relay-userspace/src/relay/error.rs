@@ -8,6 +8,8 @@ use crate::tls::TlsFault;
 /// Nothing runs when this is returned: what was bound is closed again.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    #[error(transparent)]
+    Hook(#[from] crate::hook::HookError),
     #[error("listen on udp/{address}: {source}{}", advice(source))]
     Listen {
         address: SocketAddr,
@@ -27,6 +29,8 @@ pub enum StartError {
     RelayAddress { address: IpAddr, source: io::Error },
     #[error("start worker {index}: {source}")]
     Worker { index: usize, source: io::Error },
+    #[error("prepare webhooks: {0}")]
+    Webhooks(io::Error),
     #[error("read random bytes for nonces: {0}")]
     Random(getrandom::Error),
     #[error("forward {name}: {source}")]

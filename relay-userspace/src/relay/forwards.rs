@@ -18,6 +18,7 @@ use resolved::{Resolved, judge, lock, look_up, renew};
 use super::error::ForwardError;
 use super::listen::bind_for_workers;
 use super::workers::Workers;
+use crate::admission::Admission;
 use crate::api::ForwardView;
 use crate::config::{Destination, Forward};
 use crate::fastpath::FastPath;
@@ -36,6 +37,7 @@ pub struct Forwards {
     workers: Arc<Workers>,
     fastpath: FastPath,
     policy: Arc<PeerPolicy>,
+    admission: Admission,
     next_key: AtomicU64,
     entries: tokio::sync::Mutex<BTreeMap<String, Entry>>,
     count: AtomicU64,
@@ -67,12 +69,14 @@ impl Forwards {
         workers: Arc<Workers>,
         fastpath: FastPath,
         policy: Arc<PeerPolicy>,
+        admission: Admission,
         sessions: Vec<SavedSession>,
     ) -> Forwards {
         Forwards {
             workers,
             fastpath,
             policy,
+            admission,
             next_key: AtomicU64::new(1),
             entries: Default::default(),
             count: AtomicU64::new(0),
@@ -121,6 +125,7 @@ impl Forwards {
         let rules = Rules {
             allow: forward.allow.clone(),
             idle: forward.idle.max(SHORTEST_IDLE),
+            admission: self.admission.clone(),
         };
         let targets = resolved.addresses.clone();
         let inherited = self.inherited.take(&forward, &targets, &self.policy);

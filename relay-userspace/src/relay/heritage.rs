@@ -1,9 +1,17 @@
 //! What this process has from an earlier one and keeps for the next: journal and pins, both or neither. Restores nothing
 //! itself.
 
-use crate::config::{Config, XdpMode, defaults};
+use crate::config::{Config, Forward, XdpMode, defaults};
+use crate::fastpath::SessionId;
 use crate::fastpath::pins::{self, Pins};
-use crate::journal::{Identity, Journal, Remembered};
+use crate::journal::{GivenLimit, Identity, Journal, Key, Remembered};
+use crate::police::{Change, Police};
+
+/// What an operator told an earlier process, for when everything runs.
+pub struct Inheritance {
+    pub forwards: Vec<Forward>,
+    pub limits: Vec<GivenLimit>,
+}
 
 pub struct Heritage {
     pub journal: Option<Journal>,
@@ -41,6 +49,24 @@ impl Heritage {
             journal: None,
             remembered,
             pins: None,
+        }
+    }
+}
+
+impl GivenLimit {
+    /// Before any session runs.
+    pub fn apply(&self, police: &Police) {
+        match self.of {
+            Change::Session(id) => police.expect(SessionId(id), self.limit),
+            _ => drop(police.change(self.of.clone(), self.limit)),
+        }
+    }
+
+    /// What names it in the journal, if its session did not go on.
+    pub fn lapsed(&self, police: &Police) -> Option<Key> {
+        match self.of {
+            Change::Session(id) if !police.runs(SessionId(id)) => Some(Key::Limit(self.of.clone())),
+            _ => None,
         }
     }
 }

@@ -1,6 +1,11 @@
 //! One measured value on its way to `/metrics`, and where the values outside of `net` come from. Knows no exposition format.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::events;
+use crate::events::webhook::Counts;
 use crate::fastpath::FastPath;
+use crate::hook::{Hook, OUTCOMES};
 use crate::turn::{Counter, Counters};
 
 /// Whether a value only grows.
@@ -99,8 +104,33 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
     ),
     ("ports_in_use", "Relay ports held, reserved ones included."),
     ("ports_configured", "Relay ports in the configured range."),
+    (
+        "hook_lookups",
+        "Questions to auth.hook, by how they ended; failed: nobody was let in.",
+    ),
     ("forwards", "Forwards that exist."),
     ("workers", "Threads of the slow path."),
+    (
+        "events",
+        "Events: allocations, permissions, channels, sessions and connections that began, changed or ended.",
+    ),
+    (
+        "events_lost",
+        "Events that did not fit the queue of a listener, once for each.",
+    ),
+    (
+        "webhook_events",
+        "Events for webhooks, once for each, by what became of them.",
+    ),
+    (
+        "webhook_failures",
+        "Requests to webhooks that failed: those are tried again.",
+    ),
+    ("event_listeners", "Listeners to events, webhooks included."),
+    (
+        "draining",
+        "1 while nothing new is begun (relay drain, SIGTERM), else 0.",
+    ),
 ];
 
 /// Sums over the workers' TURN servers.
@@ -117,6 +147,34 @@ pub fn of_turn(workers: &[Counters]) -> Vec<Sample> {
     let refused = |(rule, count)| Sample::counter("turn_refused_peers", count).label("rule", rule);
     samples.extend(refusals.into_iter().map(refused));
     samples
+}
+
+/// Without a hook nothing was asked.
+pub fn of_hook(hook: Option<&Hook>) -> Vec<Sample> {
+    let counts = hook.map_or([0; 3], |hook| hook.directory().counts());
+    let sample = |(outcome, count): (&&str, u64)| {
+        Sample::counter("hook_lookups", count).label("outcome", *outcome)
+    };
+    OUTCOMES.iter().zip(counts).map(sample).collect()
+}
+
+pub fn of_events(gauges: events::Gauges) -> [Sample; 3] {
+    [
+        Sample::counter("events", gauges.told),
+        Sample::counter("events_lost", gauges.lost),
+        Sample::gauge("event_listeners", gauges.listeners),
+    ]
+}
+
+pub fn of_webhooks(counts: &Counts) -> [Sample; 3] {
+    let of = |outcome: &str, count: &AtomicU64| {
+        Sample::counter("webhook_events", count.load(Relaxed)).label("outcome", outcome)
+    };
+    [
+        of("delivered", &counts.delivered),
+        of("given_up", &counts.given_up),
+        Sample::counter("webhook_failures", counts.failed.load(Relaxed)),
+    ]
 }
 
 pub fn of_fastpath(fastpath: &FastPath) -> Vec<Sample> {

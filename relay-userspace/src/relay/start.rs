@@ -3,38 +3,43 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::num::NonZero;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::doors::Doors;
+use super::drain::Drain;
 use super::error::StartError;
 use super::forwards::Forwards;
-use super::heritage::Heritage;
+use super::heritage::{Heritage, Inheritance};
 use super::listen::bind_for_workers;
 use super::workers::Workers;
 use super::{Inner, Relay};
+use crate::admission::Admission;
 use crate::advertise::Advertise;
-use crate::config::{Config, Forward, XdpMode};
+use crate::config::{Config, XdpMode};
 use crate::credentials::Credentials;
+use crate::events::webhook::Webhooks;
 use crate::fastpath::FastPath;
+use crate::hook::Hook;
+use crate::jwt::Verifier;
 use crate::net::addresses::{RelayAddresses, local_addresses};
 use crate::net::ports::PortPool;
 use crate::net::shared::{Shared, Streams};
-use crate::net::stream::gate::Gate;
+use crate::net::stream::gate::{Gate, Places};
 use crate::net::thread::{Plan, WorkerThread};
 use crate::police::Police;
 use crate::policy::PeerPolicy;
 use crate::stream::queue::Limits;
 use crate::tls::Certificates;
-use crate::turn::{self, Alternates, RelayFamilies, ServerConfig};
+use crate::turn::{self, Alternates, Ceilings, RelayFamilies, ServerConfig};
 
 /// How often ports of reservations nobody came for are looked for, and new addresses of the host.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
 
 /// Everything but the forwards, and those that an operator added to an earlier process.
-pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError> {
+pub async fn start(config: &Config) -> Result<(Relay, Inheritance), StartError> {
     let count = match config.workers {
         0 => std::thread::available_parallelism().map_or(1, NonZero::get),
         count => count,
@@ -73,22 +78,46 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
     let remembered = &heritage.remembered;
     pool.keep_for_heirs(remembered.allocations.iter().map(|saved| saved.relayed));
     pool.keep_for_heirs(remembered.sessions.iter().map(|saved| saved.local));
+    let police = Police::new(config.rates.clone(), fastpath.meters());
+    remembered
+        .limits
+        .iter()
+        .for_each(|given| given.apply(&police));
+    let hook = config.auth.hook.as_ref();
+    let hook = hook.map(|hook| Hook::new(hook, &config.auth.realm));
+    let hook = hook.transpose()?;
+    if let Some(hook) = &hook {
+        let credentials = Credentials::new(&config.auth);
+        let users = remembered.allocations.iter().map(|saved| &saved.username);
+        hook.ask_about(users.map(|user| credentials.name_of(user)))
+            .await;
+    }
     let shared = Arc::new(Shared {
-        police: Police::new(config.rates.clone(), fastpath.meters()),
+        police,
         fastpath: fastpath.clone(),
         pool,
+        admission: Admission::default(),
         addresses,
         journal: heritage.journal,
         streams: streams(config, tls, seed),
+        events: Arc::default(),
         workers: OnceLock::new(),
+        hook: RwLock::new(hook),
     });
+    // Before the workers: they tell what they adopt.
+    let webhooks = Webhooks::start(&config.events.webhooks, &shared.events);
+    let webhooks = webhooks.map_err(StartError::Webhooks)?;
     let turn = ServerConfig {
         credentials: Arc::new(Credentials::new(&config.auth)),
         policy: Arc::clone(&policy),
         limits: config.limits.clone(),
+        strict_expiry: config.auth.strict_expiry,
+        directory: (shared.hook()).map(|hook| Arc::clone(hook.directory())),
         shared: turn::Shared::new(&config.limits, &config.shield, seed),
         advertise: shared.addresses.advertise.clone(),
         relay_families: families(&shared.addresses, &all),
+        admission: shared.admission.clone(),
+        alternates: config.turn.alternates.as_slice().into(),
         mobility: config.turn.mobility,
         behavior: config.turn.behavior_discovery.map(Alternates::new),
         ids_after: heritage.remembered.last_id(),
@@ -98,6 +127,8 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
         // Forward sessions have the other half of the ids.
         worker_count: 2 * count,
     };
+    turn.shared
+        .set_ceilings(Ceilings::new(&config.limits, &config.auth));
     let mut restored = heritage.remembered.allocations_by_worker(count);
     let mut threads = Vec::with_capacity(count);
     let sockets = listeners.into_iter().zip(doors.listeners);
@@ -139,12 +170,19 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
         Arc::clone(&workers),
         fastpath,
         Arc::clone(&policy),
+        shared.admission.clone(),
         heritage.remembered.sessions,
+    );
+    let drain = Drain::new(
+        shared.admission.clone(),
+        Arc::clone(&workers),
+        Arc::clone(&shared.events),
     );
     let watching = shared.streams.tls.clone().watch();
     let tasks = [
         tokio::spawn(keeping).abort_handle(),
         tokio::spawn(watching).abort_handle(),
+        tokio::spawn(shared.police.clone().share_out()).abort_handle(),
     ];
     let inner = Inner {
         started: Instant::now(),
@@ -155,14 +193,24 @@ pub async fn start(config: &Config) -> Result<(Relay, Vec<Forward>), StartError>
         cards,
         shield: config.shield,
         shared,
+        turn: turn.shared,
+        credentials: RwLock::new(turn.credentials),
+        verifier: RwLock::new(config.auth.jwt.as_ref().map(Verifier::new).map(Arc::new)),
         workers,
         forwards,
+        drain,
+        webhook_counts: webhooks.counts(),
+        webhooks: tokio::sync::Mutex::new(webhooks),
         tasks,
     };
     let relay = Relay {
         inner: Arc::new(inner),
     };
-    Ok((relay, heritage.remembered.forwards))
+    let inheritance = Inheritance {
+        forwards: heritage.remembered.forwards,
+        limits: heritage.remembered.limits,
+    };
+    Ok((relay, inheritance))
 }
 
 fn streams(config: &Config, tls: Certificates, seed: [u8; 32]) -> Streams {
@@ -172,7 +220,14 @@ fn streams(config: &Config, tls: Certificates, seed: [u8; 32]) -> Streams {
             age: config.stream.max_queue_age,
         },
         patience: config.stream.setup_timeout,
-        gate: Arc::new(Gate::new(config.stream.handshakes_per_second, seed)),
+        gate: Gate::new(
+            Places {
+                total: config.stream.max_waiting,
+                of_a_prefix: config.stream.max_waiting_per_prefix,
+            },
+            config.stream.handshakes_per_second,
+            seed,
+        ),
         tls,
         proxies: config.listen.proxy_protocol_from.clone(),
     }

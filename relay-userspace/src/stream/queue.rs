@@ -1,16 +1,20 @@
-//! What waits to leave by one stream: answers ahead of data, data bounded in bytes and age, the oldest dropped first.
-//! A message whose first byte has left is never dropped, nor is anything put into it.
+//! What waits to leave by one stream: answers ahead of data, small datagrams ahead of large ones, data bounded in bytes
+//! and age, the oldest dropped first. A message whose first byte has left is never dropped, nor is anything put into it.
+
+mod lane;
 
 use std::collections::{HashMap, VecDeque};
 use std::io::IoSlice;
 use std::time::{Duration, Instant};
 
 use super::frame::padding;
+use lane::{Lane, Pieces};
 
 /// Answers nobody reads beyond it are a client that asks and does not listen.
 const CONTROL_BYTES: usize = 64 << 10;
-/// Memory an empty queue keeps.
-const KEPT: usize = 64 << 10;
+/// Messages of so many bytes at most leave ahead of longer ones: they are most of what a call is understood by, and next
+/// to nothing of what fills a link.
+const BRIEF: usize = 300;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -26,24 +30,14 @@ pub type Owner = u16;
 pub struct Unread;
 
 #[derive(Debug)]
-struct Message {
-    /// With padding.
-    length: u32,
-    owner: Owner,
-    queued: Instant,
-}
-
-#[derive(Debug)]
 pub struct Queue {
     limits: Limits,
     control: VecDeque<u8>,
     /// Bytes of the first answer that are in `control` still, and of each after it.
     answers: VecDeque<u32>,
-    /// The messages of `data`, oldest first.
-    messages: VecDeque<Message>,
-    data: VecDeque<u8>,
-    /// Bytes of the oldest message that have left, and with that left `data`.
-    begun: usize,
+    /// Audio, feedback, checks of the path: small, and ahead of the others.
+    brief: Lane,
+    bulk: Lane,
     drops: HashMap<Owner, u64>,
     dropped: u64,
 }
@@ -54,9 +48,8 @@ impl Queue {
             limits,
             control: VecDeque::new(),
             answers: VecDeque::new(),
-            messages: VecDeque::new(),
-            data: VecDeque::new(),
-            begun: 0,
+            brief: Lane::default(),
+            bulk: Lane::default(),
             drops: HashMap::new(),
             dropped: 0,
         }
@@ -85,48 +78,50 @@ impl Queue {
     pub fn push_data(&mut self, now: Instant, owner: Owner, message: &[u8]) {
         self.drop_aged(now);
         let length = message.len().next_multiple_of(4);
-        while self.data.len() + length > self.limits.bytes && self.drop_oldest() {}
-        if self.data.len() + length > self.limits.bytes {
+        while self.data() + length > self.limits.bytes && self.drop_oldest() {}
+        if self.data() + length > self.limits.bytes {
             return self.count(owner);
         }
-        self.data.extend(message);
-        self.data.extend(padding(message.len()));
-        self.messages.push_back(Message {
-            length: length as u32,
-            owner,
-            queued: now,
-        });
+        let lane = match message.len() <= BRIEF {
+            true => &mut self.brief,
+            false => &mut self.bulk,
+        };
+        lane.push(now, owner, message);
     }
 
     /// Drops what waited too long.
     pub fn drop_aged(&mut self, now: Instant) {
-        while let Some(oldest) = self.messages.get(usize::from(self.begun > 0)) {
-            let aged = now.saturating_duration_since(oldest.queued) > self.limits.age;
-            if !aged || !self.drop_oldest() {
-                break;
-            }
+        let age = self.limits.age;
+        while let Some(owner) = self.bulk.drop_aged(now, age) {
+            self.count(owner);
+        }
+        while let Some(owner) = self.brief.drop_aged(now, age) {
+            self.count(owner);
         }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.control.is_empty() && self.data.is_empty()
+        self.len() == 0
     }
 
     /// Bytes that wait.
     pub fn len(&self) -> usize {
-        self.control.len() + self.data.len()
+        self.control.len() + self.data()
+    }
+
+    fn data(&self) -> usize {
+        self.brief.len() + self.bulk.len()
     }
 
     /// What to write next, in order, at most `most` bytes of it. Empty slices are in it.
-    pub fn slices(&self, most: usize) -> [IoSlice<'_>; 6] {
+    pub fn slices(&self, most: usize) -> [IoSlice<'_>; 10] {
+        let (brief_begun, brief) = self.brief.split();
+        let (bulk_begun, bulk) = self.bulk.split();
+        let control = self.control.as_slices();
         // What is left of a message that has begun; then answers; then other data.
-        let begun = self.rest_of_begun();
-        let (first, second) = self.data.as_slices();
-        let (head, tail) = first.split_at(begun.min(first.len()));
-        let (head_more, tail_more) = second.split_at(begun - head.len());
-        let (control, control_more) = self.control.as_slices();
+        let [a, b, c, d, e] = [brief_begun, bulk_begun, control, brief, bulk];
         let mut left = most;
-        [head, head_more, control, control_more, tail, tail_more].map(|slice| {
+        [a.0, a.1, b.0, b.1, c.0, c.1, d.0, d.1, e.0, e.1].map(|slice| {
             let slice = &slice[..slice.len().min(left)];
             left -= slice.len();
             IoSlice::new(slice)
@@ -134,32 +129,36 @@ impl Queue {
     }
 
     /// The next message alone, or what is left of one that has begun, in two pieces.
-    pub fn next_message(&self) -> (&[u8], &[u8]) {
-        let (bytes, length) = match (self.rest_of_begun(), self.answers.front()) {
-            (0, Some(answer)) => (&self.control, *answer as usize),
-            (0, None) => {
-                let length = self.messages.front().map_or(0, |oldest| oldest.length);
-                (&self.data, length as usize)
-            }
-            (begun, _) => (&self.data, begun),
-        };
-        let (first, second) = bytes.as_slices();
-        let first = &first[..first.len().min(length)];
-        (first, &second[..length - first.len()])
+    pub fn next_message(&self) -> Pieces<'_> {
+        if self.brief.rest_of_begun() > 0 {
+            return self.brief.first();
+        }
+        if self.bulk.rest_of_begun() > 0 {
+            return self.bulk.first();
+        }
+        match self.answers.front() {
+            Some(answer) => lane::split(&self.control, *answer as usize).0,
+            None if !self.brief.is_empty() => self.brief.first(),
+            None => self.bulk.first(),
+        }
     }
 
     /// The first `written` bytes of `slices` have left.
-    pub fn advance(&mut self, mut written: usize) {
-        let rest = self.rest_of_begun().min(written);
-        self.take_data(rest);
-        written -= rest;
-        let control = self.control.len().min(written);
+    pub fn advance(&mut self, written: usize) {
+        let mut left = written;
+        let mut some = |most: usize| {
+            let taken = most.min(left);
+            left -= taken;
+            taken
+        };
+        let brief_begun = some(self.brief.rest_of_begun());
+        let bulk_begun = some(self.bulk.rest_of_begun());
+        let control = some(self.control.len());
+        let brief = brief_begun + some(self.brief.len() - brief_begun);
+        let bulk = bulk_begun + some(self.bulk.len() - bulk_begun);
+        self.brief.take(brief);
+        self.bulk.take(bulk);
         self.take_control(control);
-        self.take_data(written - control);
-        if self.data.is_empty() && self.data.capacity() > KEPT {
-            self.data = VecDeque::new();
-            self.messages = VecDeque::new();
-        }
     }
 
     /// Datagrams dropped in all.
@@ -169,13 +168,6 @@ impl Queue {
 
     pub fn dropped_of(&self, owner: Owner) -> u64 {
         self.drops.get(&owner).copied().unwrap_or_default()
-    }
-
-    fn rest_of_begun(&self) -> usize {
-        match self.messages.front() {
-            Some(oldest) if self.begun > 0 => oldest.length as usize - self.begun,
-            _ => 0,
-        }
     }
 
     fn take_control(&mut self, mut written: usize) {
@@ -191,42 +183,13 @@ impl Queue {
         }
     }
 
-    fn take_data(&mut self, mut written: usize) {
-        self.data.drain(..written);
-        while let Some(oldest) = self.messages.front() {
-            let rest = oldest.length as usize - self.begun;
-            if written < rest {
-                self.begun += written;
-                return;
-            }
-            written -= rest;
-            self.begun = 0;
-            self.messages.pop_front();
-            if written == 0 {
-                return;
-            }
-        }
-    }
-
     /// False: there is none that has not begun to leave.
     fn drop_oldest(&mut self) -> bool {
-        let rest = self.rest_of_begun();
-        let Some(oldest) = self.messages.remove(usize::from(rest > 0)) else {
-            return false;
-        };
-        let length = oldest.length as usize;
-        match rest {
-            0 => drop(self.data.drain(..length)),
-            rest => {
-                // Rare: moved over the gap, since what has begun must stay in front of it.
-                let kept: Vec<u8> = self.data.drain(..rest + length).take(rest).collect();
-                kept.into_iter()
-                    .rev()
-                    .for_each(|byte| self.data.push_front(byte));
-            }
+        let dropped = self.bulk.drop_oldest().or_else(|| self.brief.drop_oldest());
+        if let Some(owner) = dropped {
+            self.count(owner);
         }
-        self.count(oldest.owner);
-        true
+        dropped.is_some()
     }
 
     fn count(&mut self, owner: Owner) {

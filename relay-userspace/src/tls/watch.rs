@@ -1,16 +1,11 @@
-//! Notices that certificate files changed. Looks instead of listening: renewers swap links and directories, and file
-//! systems of containers and networks tell nobody; a few `stat` calls every five seconds cost nothing.
+//! Notices that certificate files changed: a few `stat` calls every five seconds cost nothing.
 
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::time::Duration;
 
 use super::{CertificateFiles, Certificates};
+use crate::file_mark::FileMark;
 
 const EVERY: Duration = Duration::from_secs(5);
-
-/// What tells one content of a file from the next; `None`: it is not there.
-type Mark = Option<(u64, u64, i64, i64)>;
 
 impl Certificates {
     /// Reloads whenever a file changed. Never ends.
@@ -33,12 +28,7 @@ impl Certificates {
     }
 }
 
-fn marks(files: &[CertificateFiles]) -> Vec<Mark> {
+fn marks(files: &[CertificateFiles]) -> Vec<FileMark> {
     let paths = files.iter().flat_map(|one| [&one.cert, &one.key]);
-    paths.map(|path| mark(path)).collect()
-}
-
-fn mark(path: &Path) -> Mark {
-    let data = std::fs::metadata(path).ok()?;
-    Some((data.ino(), data.len(), data.mtime(), data.mtime_nsec()))
+    paths.map(|path| FileMark::of(path)).collect()
 }

@@ -11,7 +11,9 @@ use turn_types::attribute::{
     RequestedTransport, ReservationToken as TokenAttribute,
 };
 
+use super::adopt::lifetime_until;
 use super::allocation::{Allocation, Binding, Granted, Relay};
+use super::alternate;
 use super::answer::{self, Reject, Success};
 use super::auth::User;
 use super::channel::Channels;
@@ -25,6 +27,9 @@ use super::server::Server;
 use super::shared::Full;
 use super::table::Slot;
 use super::timer::Timer;
+use crate::credentials::Integrity;
+use crate::events::Change;
+use crate::police::Limit;
 
 /// RFC 8656 §3.2.
 const DEFAULT_LIFETIME: u32 = 600;
@@ -51,6 +56,9 @@ impl Server {
             self.counters.bump(Counter::Retransmissions);
             return Ok(Some(allocated));
         }
+        if self.config.admission.is_closed() {
+            return Err(self.turn_away(from, message));
+        }
         let tcp = match required::<RequestedTransport>(message)?.protocol() {
             RequestedTransport::UDP => false,
             RequestedTransport::TCP => true,
@@ -69,13 +77,17 @@ impl Server {
             return Err(Reject::FamilyUnsupported);
         }
         let lifetime = self.lifetime(optional::<Lifetime>(message)?.map(|wanted| wanted.seconds()));
-        let place = match self
-            .config
-            .shared
-            .admit_allocation(&user.name, from.client.ip())
-        {
+        let record = user.record.as_ref();
+        let caps = record.map(|record| record.caps);
+        let limit = record.map_or(Limit::NONE, |record| record.limit);
+        let place = match self.config.shared.admit_allocation(
+            &user.name,
+            user.grantor.group(),
+            from.client.ip(),
+            caps,
+        ) {
             Ok(place) => place,
-            Err(Full::User) => return Err(Reject::QuotaReached),
+            Err(Full::User | Full::Group) => return Err(Reject::QuotaReached),
             Err(Full::Total) => return Err(Reject::InsufficientCapacity),
         };
         let token = match port {
@@ -84,11 +96,16 @@ impl Server {
         };
         let id = self.ids.allocation();
         let expires = now.mono + Duration::from_secs(lifetime.into());
+        let expires = self.within_credential(now, expires, user.expires);
+        let lifetime = lifetime.min(lifetime_until(now, expires));
         let slot = self.table.insert(Allocation {
             id,
             tuple: from,
             username: user.username,
             key: user.key,
+            grantor: user.grantor,
+            credential_expires: user.expires,
+            limit,
             place,
             granted: Granted {
                 transaction: message.transaction_id(),
@@ -125,6 +142,19 @@ impl Server {
             });
         }
         Ok(None)
+    }
+
+    /// RFC 8489 §10: the name of another certificate is for those who know of it, which SHA-256 tells.
+    fn turn_away(&self, from: FiveTuple, message: &Message<'_>) -> Reject {
+        let turn = self.counters.get(Counter::Answered300);
+        let redirect = alternate::redirect(&self.config.alternates, from, turn);
+        let Some(mut redirect) = redirect else {
+            return Reject::Draining;
+        };
+        if Integrity::of(message) != Some(Integrity::Sha256) {
+            redirect.domain = None;
+        }
+        Reject::TryAlternate(redirect)
     }
 
     /// The driver's answer to [`Command::BindRelay`].
@@ -176,6 +206,7 @@ impl Server {
         }
         made.relay = Relay::Bound;
         self.meet_client(slot);
+        self.tell_allocation(slot, Change::Created, None);
         self.counters.bump(Counter::AllocationsCreated);
         let allocated = self.allocated(now, slot);
         let made = &self.table[slot];

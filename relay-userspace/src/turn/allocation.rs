@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use stun_types::message::TransactionId;
 
-use crate::credentials::LongTermKey;
+use crate::credentials::{Grantor, LongTermKey};
 use crate::fastpath::{Leg, SessionSpec};
+use crate::police::Limit;
 
 use super::channel::{Channel, Channels};
 use super::command::{BindFault, Family, ReservationToken};
@@ -28,6 +29,11 @@ pub(super) struct Allocation {
     /// Who made it, expiry included: nobody else may use it.
     pub username: String,
     pub key: LongTermKey,
+    pub grantor: Grantor,
+    /// When the credential that made it does (Unix seconds).
+    pub credential_expires: Option<u64>,
+    /// Of its user, where somebody else set one.
+    pub limit: Limit,
     /// Its place in the quotas, under the user's name.
     pub place: Place,
     pub granted: Granted,

@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 
 use stun_types::attribute::{
-    AttributeType, AttributeWrite, ErrorCode, Nonce, PasswordAlgorithmValue, PasswordAlgorithms,
-    RawAttribute, Realm, UnknownAttributes, XorMappedAddress,
+    AlternateDomain, AlternateServer, AttributeType, AttributeWrite, ErrorCode, Nonce,
+    PasswordAlgorithmValue, PasswordAlgorithms, RawAttribute, Realm, UnknownAttributes,
+    XorMappedAddress,
 };
 use stun_types::message::{
     Message, MessageClass, MessageType, MessageWrite as _, MessageWriteExt as _, MessageWriteVec,
@@ -15,6 +16,7 @@ use turn_types::attribute::{
     ReservationToken as TokenAttribute, XorRelayedAddress,
 };
 
+use super::alternate::Redirect;
 use super::behavior::{self, Told};
 use super::command::{Family, ReservationToken};
 use super::counters::Counter;
@@ -60,6 +62,7 @@ pub(super) enum Success {
 /// The error responses of RFC 8489 §14.8 and RFC 8656 §19 a UDP server gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Reject {
+    TryAlternate(Redirect),
     BadRequest,
     Unauthenticated,
     Forbidden,
@@ -76,6 +79,8 @@ pub(super) enum Reject {
     QuotaReached,
     ServerError,
     InsufficientCapacity,
+    /// No other server is known that fits the client.
+    Draining,
 }
 
 /// Realm and nonce to try again with.
@@ -88,6 +93,7 @@ pub(super) struct Challenge<'a> {
 impl Reject {
     pub fn code(&self) -> u16 {
         match self {
+            Self::TryAlternate(_) => ErrorCode::TRY_ALTERNATE,
             Self::BadRequest => ErrorCode::BAD_REQUEST,
             Self::Unauthenticated => ErrorCode::UNAUTHORIZED,
             Self::Forbidden => ErrorCode::FORBIDDEN,
@@ -105,12 +111,13 @@ impl Reject {
             Self::ConnectionFailed => 447,
             Self::QuotaReached => ErrorCode::ALLOCATION_QUOTA_REACHED,
             Self::ServerError => ErrorCode::SERVER_ERROR,
-            Self::InsufficientCapacity => ErrorCode::INSUFFICIENT_CAPACITY,
+            Self::InsufficientCapacity | Self::Draining => ErrorCode::INSUFFICIENT_CAPACITY,
         }
     }
 
     pub fn counter(&self) -> Counter {
         match self {
+            Self::TryAlternate(_) => Counter::Answered300,
             Self::BadRequest => Counter::Answered400,
             Self::Unauthenticated => Counter::Answered401,
             Self::Forbidden => Counter::Answered403,
@@ -126,7 +133,7 @@ impl Reject {
             Self::ConnectionFailed => Counter::Answered447,
             Self::QuotaReached => Counter::Answered486,
             Self::ServerError => Counter::Answered500,
-            Self::InsufficientCapacity => Counter::Answered508,
+            Self::InsufficientCapacity | Self::Draining => Counter::Answered508,
         }
     }
 }
@@ -186,6 +193,7 @@ pub(super) fn error(origin: Origin, reject: &Reject, key: &LongTermKey) -> Vec<u
         Reject::MobilityForbidden => "Mobility Forbidden",
         Reject::ConnectionExists => "Connection Already Exists",
         Reject::ConnectionFailed => "Connection Timeout or Failure",
+        Reject::Draining => "Draining",
         reject => ErrorCode::default_reason_for_code(reject.code()),
     };
     let mut answer = Answer::new(origin, MessageClass::Error);
@@ -258,6 +266,14 @@ impl Answer {
         self.add(&ErrorCode::new(reject.code(), reason).expect("codes are between 300 and 699"));
         if let Reject::UnknownAttributes(unknown) = reject {
             self.add(&UnknownAttributes::new(unknown));
+        }
+        if let Reject::TryAlternate(Redirect { servers, domain }) = reject {
+            for server in servers {
+                self.add(&AlternateServer::new(*server));
+            }
+            if let Some(domain) = domain {
+                self.add(&AlternateDomain::new(domain));
+            }
         }
     }
 

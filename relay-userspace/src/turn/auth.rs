@@ -1,5 +1,7 @@
 //! Who sent a request: the long-term mechanism of RFC 8489 §9.2.4. Nothing is stored here, and nothing before it.
 
+use std::sync::Arc;
+
 use stun_types::attribute::{
     Nonce, PasswordAlgorithm, PasswordAlgorithms, Realm, Userhash, Username,
 };
@@ -7,10 +9,12 @@ use stun_types::message::Message;
 use turn_types::message::REFRESH;
 
 use super::answer::{OFFERED, Reject};
+use super::config::ServerConfig as Config;
 use super::identity::{FiveTuple, Now};
 use super::message::{optional, required};
 use super::server::Server;
-use crate::credentials::{Algorithm, Integrity, LongTermKey};
+use crate::credentials::{Algorithm, Grantor, Integrity, LongTermKey, Proof};
+use crate::hook::{Known, Record};
 
 /// A user whose integrity was valid.
 #[derive(Debug)]
@@ -19,6 +23,11 @@ pub(super) struct User {
     /// The username without its expiry.
     pub name: String,
     pub key: LongTermKey,
+    pub grantor: Grantor,
+    /// When the credential does (Unix seconds).
+    pub expires: Option<u64>,
+    /// What somebody else vouches for.
+    pub record: Option<Arc<Record>>,
 }
 
 /// Why somebody is no user.
@@ -27,6 +36,15 @@ pub(super) enum Unproven {
     Rejected(Reject),
     /// Too many wrong passwords came from there: a right one must not be told from them.
     Unheard,
+    /// Somebody else knows, and is to be asked about this name.
+    Waiting(String),
+}
+
+/// Who knows a user.
+pub(super) enum Vouched {
+    Here,
+    ByHook(Arc<Record>),
+    ByNobody,
 }
 
 /// Who a request says it is from.
@@ -72,7 +90,7 @@ impl Server {
         if !shared.may_guess(source, now.mono) {
             return Err(Unproven::Unheard);
         }
-        self.stranger(now, message, &claim, algorithm)
+        self.stranger(now, message, &claim, algorithm)?
             .ok_or_else(|| {
                 shared.guessed_wrong(source, now.mono);
                 Reject::Unauthenticated.into()
@@ -94,6 +112,9 @@ impl Server {
             username: allocation.username.clone(),
             name: allocation.place.user().to_owned(),
             key: allocation.key.clone(),
+            grantor: allocation.grantor.clone(),
+            expires: allocation.credential_expires,
+            record: None,
         })
     }
 
@@ -103,30 +124,70 @@ impl Server {
         message: &Message<'_>,
         claim: &Claim<'_>,
         algorithm: Algorithm,
-    ) -> Option<User> {
+    ) -> Result<Option<User>, Unproven> {
         let credentials = &self.config.credentials;
         let username = match claim {
             Claim::Name(name) => Some(*name),
             Claim::Hash(hash) => credentials.named(hash),
         };
+        let record = match username {
+            Some(name) => self.vouched(now, name)?,
+            None => Vouched::ByNobody,
+        };
+        let candidates = |name| match &record {
+            Vouched::Here => credentials.candidates(name, algorithm),
+            Vouched::ByHook(record) => credentials.vouched(name, algorithm, record),
+            Vouched::ByNobody => None,
+        };
         let Some((username, candidates)) =
-            username.and_then(|name| Some((name, credentials.candidates(name, algorithm)?)))
+            username.and_then(|name| Some((name, candidates(name)?)))
         else {
             // An unknown user takes as long as a wrong password.
             let _never_proves = credentials.decoy().proves(message);
-            return None;
+            return Ok(None);
         };
         let expired = candidates
             .expires
             .is_some_and(|expires| expires <= now.unix);
         let owner = || message.has_method(REFRESH) && self.owns_ticket(now, message, username);
-        let mut keys = candidates.keys.into_iter();
-        let key = keys.find(|key| key.proves(message))?;
-        (!expired || owner()).then(|| User {
+        let mut proofs = candidates.proofs.into_iter();
+        let Some(Proof { key, grantor }) = proofs.find(|proof| proof.key.proves(message)) else {
+            return Ok(None);
+        };
+        let record = match record {
+            Vouched::ByHook(record) => Some(record),
+            Vouched::Here | Vouched::ByNobody => None,
+        };
+        Ok((!expired || owner()).then(|| User {
             username: username.to_owned(),
             name: candidates.name.to_owned(),
             key,
-        })
+            grantor,
+            expires: candidates.expires,
+            record,
+        }))
+    }
+
+    /// Who is to say whether `username` may: of users of the configuration nobody else is asked.
+    pub(super) fn vouched(&self, now: Now, username: &str) -> Result<Vouched, Unproven> {
+        let Config {
+            directory,
+            credentials,
+            ..
+        } = &self.config;
+        let Some(directory) = directory
+            .as_ref()
+            .filter(|_| !credentials.is_static(username))
+        else {
+            return Ok(Vouched::Here);
+        };
+        let name = credentials.name_of(username);
+        match directory.look(name, now.mono) {
+            Known::Allowed(record) => Ok(Vouched::ByHook(record)),
+            Known::Denied => Ok(Vouched::ByNobody),
+            Known::Failed => Err(Reject::ServerError.into()),
+            Known::Unknown => Err(Unproven::Waiting(name.to_owned())),
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use super::message::required;
 use super::server::Server;
 use super::table::Slot;
 use super::timer::Timer;
+use crate::events::{Change, Reason};
 
 impl Server {
     pub(super) fn channel_bind(
@@ -46,7 +47,7 @@ impl Server {
         if !known && channels.len() >= self.config.limits.channels_per_allocation {
             return Err(Reject::InsufficientCapacity);
         }
-        self.judge_room(slot, std::iter::once(peer.ip()))?;
+        self.take_room(slot, usize::from(!known), std::iter::once(peer.ip()))?;
 
         self.permit(now, slot, peer.ip());
         let expires = now.mono + channel::LIFETIME;
@@ -70,6 +71,7 @@ impl Server {
         let before = std::mem::replace(&mut channel.expires, expires);
         self.timers
             .reset(before, expires, Timer::Channel(slot, number));
+        self.tell_channel(slot, number, (Change::Changed, Some(Reason::Refreshed)));
         self.counters.bump(Counter::ChannelsRefreshed);
     }
 
@@ -99,6 +101,7 @@ impl Server {
         };
         allocation.channels.insert(number, channel);
         self.timers.set(expires, timer);
+        self.tell_channel(slot, number, (Change::Created, None));
         self.counters.bump(Counter::ChannelsBound);
         self.commands.push_back(command);
     }

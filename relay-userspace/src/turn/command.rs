@@ -33,6 +33,12 @@ pub enum Command {
         from: FiveTuple,
         request: Vec<u8>,
     },
+    /// Nobody knows this user yet: ask about `name`, then answer with [`super::Server::looked_up`].
+    LookUp {
+        name: String,
+        from: FiveTuple,
+        request: Vec<u8>,
+    },
     /// Connect to `peer` from `relayed` and answer with [`super::Server::peer_connected`].
     OpenPeerConnection {
         connection: ConnectionId,

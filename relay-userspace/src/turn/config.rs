@@ -3,13 +3,27 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::alternate::Alternate;
 use super::behavior::Alternates;
 use super::command::Family;
 use super::shared::Shared;
+use crate::admission::Admission;
 use crate::advertise::Advertise;
 use crate::config::Limits;
 use crate::credentials::Credentials;
+use crate::hook::Directory;
 use crate::policy::PeerPolicy;
+
+/// What of it can change while the server runs.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// Of the same realm.
+    pub credentials: Arc<Credentials>,
+    pub limits: Limits,
+    /// Whether allocations end with the credential that made them.
+    pub strict_expiry: bool,
+    pub directory: Option<Arc<Directory>>,
+}
 
 #[derive(Clone)]
 pub struct ServerConfig {
@@ -17,11 +31,18 @@ pub struct ServerConfig {
     pub credentials: Arc<Credentials>,
     pub policy: Arc<PeerPolicy>,
     pub limits: Limits,
+    /// Whether allocations end with the credential that made them.
+    pub strict_expiry: bool,
+    /// What `auth.hook` said of users nobody here knows.
+    pub directory: Option<Arc<Directory>>,
     /// Quotas and flood limits over all workers: make one [`Shared`] and clone the `Arc`.
     pub shared: Arc<Shared>,
     pub relay_families: RelayFamilies,
     /// Clients see and name public addresses; inside there are local ones only.
     pub advertise: Advertise,
+    /// Whether new allocations are made, and where clients are sent while they are not.
+    pub admission: Admission,
+    pub alternates: Arc<[Alternate]>,
     /// Where Binding requests may ask to be answered from (RFC 5780).
     pub behavior: Option<Alternates>,
     /// Whether allocations may follow their client (RFC 8016).

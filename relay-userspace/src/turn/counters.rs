@@ -27,6 +27,7 @@ counters! {
     AllocationsExpired "turn_allocations_expired" "Allocations that ended because nobody refreshed them.";
     AllocationsDeleted "turn_allocations_deleted" "Allocations ended by their client.";
     AllocationsKilled "turn_allocations_killed" "Allocations ended by the operator.";
+    AllocationsRevoked "turn_allocations_revoked" "Allocations ended because their user, password or secret was removed from the configuration.";
     AllocationsDisconnected "turn_allocations_disconnected" "Allocations that ended with the connection of their client.";
     AllocationsMoved "turn_allocations_moved" "Moves of an allocation to another 5-tuple of its client, by mobility ticket.";
     Refreshed "turn_refreshed" "Refresh requests that gave an allocation a new lifetime.";
@@ -39,6 +40,7 @@ counters! {
     ConnectionsRefused "turn_connections_refused" "Connections of peers closed: no permission, or too many.";
     ConnectionsBound "turn_connections_bound" "Peer connections joined with a data connection of their client.";
     Retransmissions "turn_retransmissions" "Requests answered as a repetition of one already executed.";
+    Answered300 "turn_answered_300" "Requests answered 300 (Try Alternate) while the relay drains.";
     Answered400 "turn_answered_400" "Requests answered 400 (Bad Request).";
     Answered401 "turn_answered_401" "Requests answered 401 (Unauthenticated), first contacts included.";
     Answered403 "turn_answered_403" "Requests answered 403 (Forbidden): the peer is denied.";
@@ -56,6 +58,7 @@ counters! {
     Answered500 "turn_answered_500" "Requests answered 500 (Server Error).";
     Answered508 "turn_answered_508" "Requests answered 508 (Insufficient Capacity).";
     FloodDropped "turn_unauthenticated_dropped" "Unauthenticated requests, wrong passwords included, left unanswered because their source prefix sent too many.";
+    LookupDropped "turn_dropped_lookup" "Requests dropped because too many wait for auth.hook; clients repeat them.";
     NotStun "turn_dropped_not_stun" "Datagrams that are neither STUN nor ChannelData.";
     MalformedStun "turn_dropped_malformed" "STUN messages that do not parse, or whose FINGERPRINT is wrong.";
     UnexpectedStun "turn_dropped_unexpected" "STUN responses, and methods or indications a server does not take.";

@@ -9,6 +9,7 @@ use super::identity::{AllocationId, FiveTuple, Now};
 use super::server::Server;
 use super::table::Slot;
 use super::timer::Timer;
+use crate::events::{Change, Reason};
 
 impl Server {
     /// Ends what is due.
@@ -18,11 +19,13 @@ impl Server {
                 Timer::Allocation(slot) => {
                     // Put back for the common path to cancel.
                     self.timers.set(self.table[slot].expires, timer);
-                    self.end_allocation(slot);
+                    self.end_allocation(slot, self.expiry_of(now, slot));
                     self.counters.bump(Counter::AllocationsExpired);
                 }
                 Timer::Permission(slot, peer) => {
+                    self.tell_permission(slot, peer, (Change::Ended, Some(Reason::Expired)));
                     self.table[slot].permissions.remove(&peer);
+                    self.settle(slot);
                     self.note_peer(slot, peer, false);
                 }
                 Timer::Channel(slot, number) => self.end_channel(slot, number),
@@ -36,24 +39,25 @@ impl Server {
     }
 
     /// Ends an allocation on the operator's order. False when there is none of this id.
-    pub fn kill(&mut self, _now: Now, id: AllocationId) -> bool {
+    pub fn kill(&mut self, id: AllocationId, why: Reason) -> bool {
         let Some(slot) = self.table.of_id(id) else {
             return false;
         };
-        self.end_allocation(slot);
+        self.end_allocation(slot, why);
         self.counters.bump(Counter::AllocationsKilled);
         true
     }
 
     /// The client's connection is gone, and with it its allocation (RFC 8656 §3.1), unless that is mobile.
     pub fn client_gone(&mut self, tuple: FiveTuple) {
+        self.waiting.forget(tuple);
         self.forget_farewell(tuple);
         self.forget_joining(&tuple);
         self.forget_former_at(tuple);
         let slot = self.table.of_client(&tuple);
         // A mobile one waits for its client to come back by another path (RFC 8016), as long as its lifetime.
         if let Some(slot) = slot.filter(|slot| self.table[*slot].mobility.is_none()) {
-            self.end_allocation(slot);
+            self.end_allocation(slot, Reason::Disconnected);
             self.counters.bump(Counter::AllocationsDisconnected);
         }
     }
@@ -63,14 +67,15 @@ impl Server {
     pub fn client_came(&mut self, tuple: FiveTuple) {
         self.forget_former_at(tuple);
         if let Some(slot) = self.table.of_client(&tuple) {
-            self.end_allocation(slot);
+            self.end_allocation(slot, Reason::Replaced);
             self.counters.bump(Counter::AllocationsDisconnected);
         }
     }
 
-    pub(super) fn end_allocation(&mut self, slot: Slot) {
-        self.end_connections(slot);
+    pub(super) fn end_allocation(&mut self, slot: Slot, why: Reason) {
+        self.end_connections(slot, why);
         let ended = self.drop_allocation(slot);
+        self.tell_end(&ended, why);
         self.changed.insert(ended.id);
         let mut sessions: Vec<_> = ended
             .channels
@@ -96,6 +101,7 @@ impl Server {
 
     /// Ends one relayed address of two, and what passes by it.
     pub(super) fn end_family(&mut self, slot: Slot, family: Family) {
+        let told = (Change::Ended, Some(Reason::FamilyEnded));
         let allocation = &mut self.table[slot];
         let of_family = |peer: IpAddr| Family::of(peer) == family;
         let permissions: Vec<_> = allocation
@@ -110,10 +116,12 @@ impl Server {
             .collect();
         numbers.sort_unstable_by_key(|(number, _)| *number);
         for (peer, expires) in permissions {
+            self.tell_permission(slot, peer, told);
             self.note_peer(slot, peer, false);
             self.timers.cancel(expires, Timer::Permission(slot, peer));
         }
         for (number, channel) in numbers {
+            self.tell_channel(slot, number, told);
             self.table[slot].channels.remove(number);
             self.timers
                 .cancel(channel.due(), Timer::Channel(slot, number));
@@ -121,6 +129,7 @@ impl Server {
                 self.commands.push_back(Command::RemoveSession { session });
             }
         }
+        self.settle(slot);
         let allocation = self.table[slot].id;
         if let Some(relayed) = self.table.remove_relayed(slot, family) {
             self.commands.push_back(Command::ReleaseRelay {
@@ -128,6 +137,7 @@ impl Server {
                 relayed,
             });
         }
+        self.tell_allocation(slot, Change::Changed, told.1);
     }
 
     /// Takes an allocation and its timers out, and orders nothing.
@@ -155,12 +165,14 @@ impl Server {
 
     /// A running channel goes into quarantine; a quarantined one is forgotten.
     fn end_channel(&mut self, slot: Slot, number: u16) {
+        self.tell_channel(slot, number, (Change::Ended, Some(Reason::Expired)));
         let channels = &mut self.table[slot].channels;
         let Some(channel) = channels.get_mut(number) else {
             return;
         };
         let Some(session) = channel.session.take() else {
             channels.remove(number);
+            self.settle(slot);
             return;
         };
         let quarantine = channel.due();

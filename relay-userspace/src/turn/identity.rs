@@ -1,7 +1,7 @@
 //! What names things: the moment, a client's 5-tuple, allocations, and the source of ids. No state of any of them.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::fastpath::SessionId;
 
@@ -11,7 +11,21 @@ pub struct Now {
     pub mono: Instant,
     /// Unix seconds: credentials and nonces outlive this process.
     pub unix: u64,
+    /// What of the second is over.
+    pub into_second: Duration,
 }
+
+impl Now {
+    /// The moment Unix time reaches `seconds`; now, if it has.
+    pub fn at(&self, seconds: u64) -> Instant {
+        let ahead = Duration::from_secs(seconds.saturating_sub(self.unix));
+        // A credential may name a moment no clock reaches.
+        let ahead = ahead.saturating_sub(self.into_second).min(FAR);
+        self.mono + ahead
+    }
+}
+
+const FAR: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// What carries a client's messages.
 #[derive(

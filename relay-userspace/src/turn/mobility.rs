@@ -18,6 +18,7 @@ use super::server::Server;
 use super::table::Slot;
 use super::ticket::{Sealed, Ticket};
 use super::timer::Timer;
+use crate::events::{Change, Reason};
 
 pub(super) const MOBILITY_TICKET: AttributeType = AttributeType::new(0x8030);
 /// What is on its way on the former path arrives within this, or never.
@@ -170,6 +171,7 @@ impl Server {
                 spec: allocation.spec(number, channel, relayed),
             });
         }
+        self.tell_allocation(slot, Change::Changed, Some(Reason::Moved));
         self.counters.bump(Counter::AllocationsMoved);
         Ok(())
     }
@@ -221,13 +223,14 @@ impl Server {
         // What did not reach its client here is reachable by nobody.
         let lost = arrived.and_then(|id| self.table.of_id(id));
         if let Some(slot) = lost.filter(|slot| self.table[*slot].tuple != from) {
-            self.end_allocation(slot);
+            self.end_allocation(slot, Reason::Lost);
         }
     }
 
     /// It arrives nowhere.
     pub fn lost(&mut self, departed: &Departed) {
         self.part_from(&departed.0);
+        self.tell_end(&departed.0, Reason::Lost);
     }
 
     fn arrive(&mut self, departed: Departed) -> AllocationId {
@@ -245,7 +248,7 @@ impl Server {
             .collect();
         self.config.shared.moved(id, self.config.worker_index);
         if let Some(stale) = self.table.of_client(&allocation.tuple) {
-            self.end_allocation(stale);
+            self.end_allocation(stale, Reason::Replaced);
         }
         let slot = self.table.insert(allocation);
         self.timers.set(expires, Timer::Allocation(slot));

@@ -34,11 +34,13 @@ impl Nonces {
     pub fn new(key: [u8; 32], anonymity: bool) -> Self {
         Self {
             key: key.into(),
-            features: match anonymity {
-                true => AND_ANONYMITY,
-                false => PASSWORD_ALGORITHMS,
-            },
+            features: features(anonymity),
         }
+    }
+
+    /// What it says from now on; nonces that said something else are stale.
+    pub fn say(&mut self, anonymity: bool) {
+        self.features = features(anonymity);
     }
 
     pub fn issue(&self, client: SocketAddr, unix: u64) -> String {
@@ -85,6 +87,13 @@ impl Nonces {
         mac.update(&client.port().to_be_bytes());
         let full = mac.finalize().into_bytes();
         std::array::from_fn(|i| full[i])
+    }
+}
+
+fn features(anonymity: bool) -> &'static str {
+    match anonymity {
+        true => AND_ANONYMITY,
+        false => PASSWORD_ALGORITHMS,
     }
 }
 

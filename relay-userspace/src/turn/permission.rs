@@ -13,6 +13,7 @@ use super::message;
 use super::server::Server;
 use super::table::Slot;
 use super::timer::Timer;
+use crate::events::{Change, Reason};
 
 impl Server {
     pub(super) fn create_permission(
@@ -38,7 +39,7 @@ impl Server {
         }
         let advertise = &self.config.advertise;
         let peers: Vec<_> = peers.iter().map(|peer| advertise.inward(*peer)).collect();
-        self.judge_room(slot, peers.iter().map(SocketAddr::ip))?;
+        self.take_room(slot, 0, peers.iter().map(SocketAddr::ip))?;
         for peer in &peers {
             self.permit(now, slot, peer.ip());
         }
@@ -70,10 +71,11 @@ impl Server {
         }
     }
 
-    /// Whether permissions for all of `peers` fit.
-    pub(super) fn judge_room(
-        &self,
+    /// Takes room for permissions for all of `peers` and so many new channels, if there is room for all of them.
+    pub(super) fn take_room(
+        &mut self,
         slot: Slot,
+        channels: usize,
         peers: impl Iterator<Item = IpAddr>,
     ) -> Result<(), Reject> {
         let held = &self.table[slot].permissions;
@@ -82,20 +84,35 @@ impl Server {
         if held.len() + new.len() > self.config.limits.permissions_per_allocation {
             return Err(Reject::InsufficientCapacity);
         }
-        Ok(())
+        let (place, permissions) = (&mut self.table[slot].place, new.len());
+        place
+            .grow(channels, permissions)
+            .map_err(|_| Reject::InsufficientCapacity)
+    }
+
+    /// Gives back the room of what ended.
+    pub(super) fn settle(&mut self, slot: Slot) {
+        let allocation = &mut self.table[slot];
+        let (channels, permissions) = (allocation.channels.len(), allocation.permissions.len());
+        allocation.place.settle(channels, permissions);
     }
 
     /// Installs or refreshes a permission that was judged.
     pub(super) fn permit(&mut self, now: Now, slot: Slot, peer: IpAddr) {
         let expires = now.mono + PERMISSION_LIFETIME;
         let timer = Timer::Permission(slot, peer);
-        match self.table[slot].permissions.insert(peer, expires) {
-            Some(before) => self.timers.reset(before, expires, timer),
+        let told = match self.table[slot].permissions.insert(peer, expires) {
+            Some(before) => {
+                self.timers.reset(before, expires, timer);
+                (Change::Changed, Some(Reason::Refreshed))
+            }
             None => {
                 self.timers.set(expires, timer);
                 self.note_peer(slot, peer, true);
+                (Change::Created, None)
             }
-        }
+        };
+        self.tell_permission(slot, peer, told);
         self.counters.bump(Counter::PermissionsCreated);
     }
 }

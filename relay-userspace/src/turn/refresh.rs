@@ -5,6 +5,7 @@ use std::time::Duration;
 use stun_types::message::Message;
 use turn_types::attribute::Lifetime;
 
+use super::adopt::lifetime_until;
 use super::allocate::requested_family;
 use super::answer::{Reject, Success};
 use super::auth::User;
@@ -14,6 +15,7 @@ use super::message::optional;
 use super::mobility::presented;
 use super::server::Server;
 use super::timer::Timer;
+use crate::events::{Change, Reason};
 
 const GONE: Success = Success::Refreshed {
     lifetime: 0,
@@ -65,7 +67,7 @@ impl Server {
                 self.table[slot].halved = Some(message.transaction_id());
                 return Ok(Some(GONE));
             }
-            self.end_allocation(slot);
+            self.end_allocation(slot, Reason::Deleted);
             self.counters.bump(Counter::AllocationsDeleted);
             if let Some(until) = self
                 .farewells
@@ -77,9 +79,10 @@ impl Server {
         }
         let lifetime = self.lifetime(wanted);
         let expires = now.mono + Duration::from_secs(lifetime.into());
-        let before = std::mem::replace(&mut self.table[slot].expires, expires);
-        self.timers.reset(before, expires, Timer::Allocation(slot));
-        self.tell_deadlines(slot);
+        let expires = self.within_credential(now, expires, self.table[slot].credential_expires);
+        let lifetime = lifetime.min(lifetime_until(now, expires));
+        self.expire_at(slot, expires);
+        self.tell_allocation(slot, Change::Changed, Some(Reason::Refreshed));
         self.counters.bump(Counter::Refreshed);
         Ok(Some(self.refreshed(now, slot, lifetime)))
     }

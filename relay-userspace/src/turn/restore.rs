@@ -1,6 +1,7 @@
 //! Taking an allocation over from an earlier process, as far as it still holds and is still allowed.
 
 use super::allocation::{Allocation, Granted, Relay};
+use super::auth::Vouched;
 use super::channel::{Channel, Channels};
 use super::command::Command;
 use super::identity::{AllocationId, FiveTuple, Now, Transport};
@@ -9,7 +10,10 @@ use super::saved::{SavedAllocation, SavedChannel};
 use super::server::Server;
 use super::table::Slot;
 use super::timer::Timer;
+use crate::credentials::Proof;
+use crate::events::{Change, Reason};
 use crate::fastpath::SessionId;
+use crate::police::Limit;
 
 /// Why an allocation does not go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -62,23 +66,40 @@ impl Server {
             return Err(Lapsed::Taken);
         }
         let credentials = &self.config.credentials;
-        let user = credentials.candidates(&saved.username, saved.algorithm);
+        let (user, record) = match self.vouched(now, &saved.username) {
+            Ok(Vouched::Here) => (
+                credentials.candidates(&saved.username, saved.algorithm),
+                None,
+            ),
+            Ok(Vouched::ByHook(record)) => {
+                let user = credentials.vouched(&saved.username, saved.algorithm, &record);
+                (user, Some(record))
+            }
+            Ok(Vouched::ByNobody) | Err(_) => (None, None),
+        };
         let user = user.ok_or(Lapsed::UnknownUser)?;
-        let key = user
-            .keys
+        let caps = record.as_ref().map(|record| record.caps);
+        let proof = user
+            .proofs
             .into_iter()
-            .find(|key| key.print() == saved.key_print);
-        let key = key.ok_or(Lapsed::UnknownUser)?;
-        let place = self
-            .config
-            .shared
-            .admit_allocation(user.name, saved.client.ip());
+            .find(|proof| proof.key.print() == saved.key_print);
+        let Proof { key, grantor } = proof.ok_or(Lapsed::UnknownUser)?;
+        let place = self.config.shared.admit_allocation(
+            user.name,
+            grantor.group(),
+            saved.client.ip(),
+            caps,
+        );
         let place = place.map_err(|_| Lapsed::NoRoom)?;
+        let expires = self.within_credential(now, saved.expires, user.expires);
         let slot = self.table.insert(Allocation {
             id,
             tuple,
             username: saved.username.clone(),
             key,
+            grantor,
+            credential_expires: user.expires,
+            limit: record.map_or(Limit::NONE, |record| record.limit),
             place,
             granted: Granted {
                 transaction: saved.transaction(),
@@ -96,15 +117,16 @@ impl Server {
                 former: None,
             }),
             created: saved.created,
-            expires: saved.expires,
+            expires,
             permissions: std::collections::HashMap::with_hasher(self.hash),
             channels: Channels::new(self.hash),
         });
         for relayed in saved.all_relayed() {
             self.table.add_relayed(slot, relayed);
         }
+        self.tell_allocation(slot, Change::Changed, Some(Reason::Adopted));
         self.meet_client(slot);
-        self.timers.set(saved.expires, Timer::Allocation(slot));
+        self.timers.set(expires, Timer::Allocation(slot));
         self.restore_permissions(now, slot, saved);
         for channel in &saved.channels {
             self.restore_channel(now, slot, channel);
@@ -116,10 +138,12 @@ impl Server {
         for permission in &saved.permissions {
             let (peer, expires) = (permission.peer, permission.expires);
             let allowed = self.config.policy.check_address(peer).is_ok();
-            if allowed && expires > now.mono {
+            let may = allowed && expires > now.mono;
+            if may && self.table[slot].place.grow(0, 1).is_ok() {
                 self.table[slot].permissions.insert(peer, expires);
                 self.timers.set(expires, Timer::Permission(slot, peer));
                 self.note_peer(slot, peer, true);
+                self.tell_permission(slot, peer, (Change::Changed, Some(Reason::Adopted)));
             }
         }
     }
@@ -140,6 +164,10 @@ impl Server {
         let Some(relayed) = allocation.held.facing(peer.ip()) else {
             return;
         };
+        if self.table[slot].place.grow(1, 0).is_err() {
+            return;
+        }
+        let allocation = &self.table[slot];
         if let Some(session) = channel.session {
             self.commands.push_back(Command::InstallSession {
                 session,
@@ -150,5 +178,6 @@ impl Server {
         }
         self.timers.set(channel.due(), Timer::Channel(slot, number));
         self.table[slot].channels.insert(number, channel);
+        self.tell_channel(slot, number, (Change::Changed, Some(Reason::Adopted)));
     }
 }

@@ -64,7 +64,9 @@ impl SavedAllocation {
         let mut relayed = allocation.relayed()?.iter();
         let transaction = u128::from(allocation.granted.transaction).to_be_bytes();
         let permissions = allocation.permissions.iter();
-        let channels = allocation.channels.iter();
+        let mut channels: Vec<_> = allocation.channels.iter().collect();
+        // The next process installs them in this order, not in the table's.
+        channels.sort_unstable_by_key(|(number, _)| *number);
         Some(Self {
             id: allocation.id.0,
             worker,
@@ -84,6 +86,7 @@ impl SavedAllocation {
                 .map(|(&peer, &expires)| SavedPermission { peer, expires })
                 .collect(),
             channels: channels
+                .into_iter()
                 .map(|(number, channel)| SavedChannel {
                     number,
                     peer: channel.peer,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::acquaintance::Acquaintance;
@@ -14,6 +15,7 @@ use super::counters::{Counter, Counters};
 use super::farewell::Farewells;
 use super::hash::Keyed;
 use super::identity::{AllocationId, FiveTuple, IdSource, Now};
+use super::lookup::Waiting;
 use super::message::{self, Origin};
 use super::nonce::Nonces;
 use super::refusals::Refusals;
@@ -23,7 +25,8 @@ use super::ticket::Tickets;
 use super::timer::Timers;
 use super::token::Tokens;
 use super::view::{AllocationView, RefusalView};
-use crate::credentials::Algorithm;
+use crate::events::Fact;
+use crate::police::Limit;
 
 use stun_types::message::{BINDING, Message, MessageClass};
 use turn_types::message::{
@@ -47,9 +50,13 @@ pub struct Server {
     /// Differ from what was saved of them.
     pub(super) changed: BTreeSet<AllocationId>,
     pub(super) acquaintances: Vec<Acquaintance>,
+    pub(super) facts: Vec<Fact>,
     /// Not while a request is executed again after a fetch.
     pub(super) may_fetch: bool,
     pub(super) connections: PeerConnections,
+    pub(super) waiting: Waiting,
+    /// Not while a request is executed again after a lookup.
+    pub(super) may_look_up: bool,
 }
 
 impl Server {
@@ -57,7 +64,10 @@ impl Server {
         let hash = Keyed::new(&config.seed);
         Self {
             hash,
-            nonces: Nonces::new(config.nonce_key, config.credentials.knows_all_names()),
+            nonces: Nonces::new(
+                config.nonce_key,
+                config.credentials.knows_all_names() && config.directory.is_none(),
+            ),
             tickets: Tickets::new(&config.nonce_key),
             tokens: Tokens::new(config.seed, config.worker_index),
             ids: IdSource::after(config.ids_after, config.worker_index, config.worker_count),
@@ -69,8 +79,11 @@ impl Server {
             commands: VecDeque::new(),
             changed: BTreeSet::new(),
             acquaintances: Vec::new(),
+            facts: Vec::new(),
             may_fetch: true,
             connections: PeerConnections::default(),
+            waiting: Waiting::default(),
+            may_look_up: true,
             config,
         }
     }
@@ -127,13 +140,23 @@ impl Server {
 
     /// Who `username` is: without its expiry.
     pub fn name_of<'a>(&self, username: &'a str) -> &'a str {
-        let candidates = self.config.credentials.candidates(username, Algorithm::Md5);
-        candidates.map_or(username, |candidates| candidates.name)
+        self.config.credentials.name_of(username)
     }
 
     /// Whose allocation it is: the username without its expiry.
     pub fn user_of(&self, id: AllocationId) -> Option<&str> {
         Some(self.table[self.table.of_id(id)?].place.user())
+    }
+
+    /// The group of shared secrets that vouches for it.
+    pub fn group_of(&self, id: AllocationId) -> Option<&Arc<str>> {
+        self.table[self.table.of_id(id)?].grantor.group()
+    }
+
+    /// What its user may have, as `auth.hook` says.
+    pub fn granted_to(&self, id: AllocationId) -> Limit {
+        let slot = self.table.of_id(id);
+        slot.map_or(Limit::NONE, |slot| self.table[slot].limit)
     }
 
     /// The last peers refused, oldest first.
@@ -179,6 +202,7 @@ impl Server {
             Err(Unproven::Rejected(reject)) => {
                 return self.reject_stranger(now, from, origin, &reject);
             }
+            Err(Unproven::Waiting(name)) => return self.wait(from, message, name),
             Err(Unproven::Unheard) => return self.counters.bump(Counter::FloodDropped),
         };
         let key = user.key.clone();

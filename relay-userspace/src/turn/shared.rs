@@ -10,8 +10,9 @@ use std::time::Instant;
 
 use super::identity::AllocationId;
 
-use crate::config::{self, Limits};
+use crate::config::{self, Auth, Caps, Limits};
 
+pub use quota::{Ceilings, Held};
 pub(super) use quota::{Full, Place};
 
 /// Wrong passwords heard of one source prefix: many clients begin at once, few of them mistype.
@@ -35,16 +36,23 @@ impl Shared {
     pub fn new(limits: &Limits, shield: &config::Shield, seed: [u8; 32]) -> Arc<Self> {
         let per_second = limits.unauthenticated_per_second;
         Arc::new(Self {
-            quota: Arc::new(quota::Quota::new(
-                limits.allocations,
-                limits.allocations_per_user,
-            )),
+            quota: Arc::new(quota::Quota::new(Ceilings::new(limits, &Auth::default()))),
             flood: flood::Flood::new(per_second, seed),
             all: (shield.enabled).then(|| flood::Flood::of_all(shield.strangers_per_cpu, seed)),
             guesses: flood::Flood::new(per_second.min(GUESSES_PER_SECOND), seed),
             guesses_of_hosts: flood::Flood::new(per_second.min(GUESSES_OF_A_HOST), seed),
             moved: Mutex::default(),
         })
+    }
+
+    /// For what is asked from now on.
+    pub fn set_ceilings(&self, ceilings: Ceilings) {
+        self.quota.set(ceilings);
+    }
+
+    /// What users with allocations hold.
+    pub fn users(&self) -> Vec<(String, Held)> {
+        self.quota.users()
     }
 
     /// Allocations alive, over all workers.
@@ -70,9 +78,15 @@ impl Shared {
         self.moved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for one more allocation of `user`, given back when dropped.
-    pub(super) fn admit_allocation(&self, user: &str, client: IpAddr) -> Result<Place, Full> {
-        self.quota.admit(user, client)
+    /// A place for one more allocation of `user`, who has caps of its own if somebody set them, given back when dropped.
+    pub(super) fn admit_allocation(
+        &self,
+        user: &str,
+        group: Option<&Arc<str>>,
+        client: IpAddr,
+        own: Option<Caps>,
+    ) -> Result<Place, Full> {
+        self.quota.admit(user, group, client, own)
     }
 
     /// Whether a request nobody vouches for may be answered. A client's connection has a rate of its own, and so has

@@ -16,11 +16,12 @@ use super::answer::{self, Reject, Success};
 use super::auth::User;
 use super::command::Command;
 use super::counters::Counter;
-use super::identity::{FiveTuple, Now};
+use super::identity::{AllocationId, FiveTuple, Now};
 use super::message::{Origin, required};
 use super::server::Server;
 use super::table::Slot;
 use super::timer::Timer;
+use crate::events::{Change, Reason};
 
 /// RFC 6062 §5.2 and §5.3: for a peer to accept, and for the client to bind.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -146,12 +147,14 @@ impl Server {
         }
         let waits = now.mono + PATIENCE;
         known.state = State::Unbound(waits);
-        let allocation = &self.table[known.slot];
+        let (slot, peer) = (known.slot, known.peer);
+        let allocation = &self.table[slot];
         let success = Success::Connected { connection };
         let bytes = answer::success(origin, &success, Some(&allocation.key));
         let to = allocation.tuple;
         self.timers
             .reset(until, waits, Timer::Connection(connection));
+        self.tell_connection(slot, (connection, peer), (Change::Created, None));
         self.counters.bump(Counter::ConnectionsOpened);
         self.send(to, bytes);
     }
@@ -176,6 +179,7 @@ impl Server {
         let connection = self.add_connection(slot, peer, state);
         let named = self.config.advertise.outward(peer);
         let bytes = attempt(self.tokens.transaction(), connection, named);
+        self.tell_connection(slot, (connection, peer), (Change::Created, None));
         self.counters.bump(Counter::ConnectionsAccepted);
         self.send(to, bytes);
         Some(connection)
@@ -207,6 +211,12 @@ impl Server {
         Ok(None)
     }
 
+    /// Whose peer connection it is.
+    pub fn allocation_of(&self, connection: ConnectionId) -> Option<AllocationId> {
+        let known = self.connections.by_id.get(&connection)?;
+        Some(self.table[known.slot].id)
+    }
+
     /// For the worker of the data connection: whether its user gets `connection`, once.
     pub fn bind_connection(
         &mut self,
@@ -222,7 +232,10 @@ impl Server {
             return Err(Unbindable::NotYours);
         }
         known.state = State::Bound;
+        let (slot, peer) = (known.slot, known.peer);
         self.timers.cancel(until, Timer::Connection(connection));
+        let told = (Change::Changed, Some(Reason::Bound));
+        self.tell_connection(slot, (connection, peer), told);
         self.counters.bump(Counter::ConnectionsBound);
         Ok(())
     }
@@ -252,7 +265,7 @@ impl Server {
 
     /// Either side of a connection is gone.
     pub fn peer_gone(&mut self, connection: ConnectionId) {
-        self.drop_connection(connection);
+        self.drop_connection(connection, Reason::Closed);
     }
 
     pub(super) fn connection_due(&mut self, connection: ConnectionId) {
@@ -266,23 +279,23 @@ impl Server {
         if let State::Connecting(..) = known.state {
             self.fail_connecting(connection);
         } else {
-            self.drop_connection(connection);
+            self.drop_connection(connection, Reason::Expired);
         }
         self.commands
             .push_back(Command::ClosePeerConnection { connection });
     }
 
-    pub(super) fn end_connections(&mut self, slot: Slot) {
+    pub(super) fn end_connections(&mut self, slot: Slot, why: Reason) {
         let ended: Vec<_> = self.connections_of(slot).collect();
         for connection in ended {
-            self.drop_connection(connection);
+            self.drop_connection(connection, why);
             self.commands
                 .push_back(Command::ClosePeerConnection { connection });
         }
     }
 
     fn fail_connecting(&mut self, connection: ConnectionId) {
-        let Some(failed) = self.drop_connection(connection) else {
+        let Some(failed) = self.drop_connection(connection, Reason::Closed) else {
             return;
         };
         if let State::Connecting(origin, _) = failed.state {
@@ -345,8 +358,12 @@ impl Server {
         connection
     }
 
-    fn drop_connection(&mut self, connection: ConnectionId) -> Option<PeerConnection> {
+    fn drop_connection(&mut self, connection: ConnectionId, why: Reason) -> Option<PeerConnection> {
         let dropped = self.connections.by_id.remove(&connection)?;
+        if !matches!(dropped.state, State::Connecting(..)) {
+            let (slot, peer) = (dropped.slot, dropped.peer);
+            self.tell_connection(slot, (connection, peer), (Change::Ended, Some(why)));
+        }
         if let Some(due) = dropped.state.due() {
             self.timers.cancel(due, Timer::Connection(connection));
         }

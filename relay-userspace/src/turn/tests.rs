@@ -3,12 +3,14 @@
 mod harness;
 mod told;
 
+mod accounts;
 mod advertise;
 mod allocate;
 mod auth;
 mod behavior;
 mod channel;
 mod data;
+mod drain;
 mod dual;
 mod families;
 mod flood;

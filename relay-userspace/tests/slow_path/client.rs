@@ -36,6 +36,7 @@ pub struct Allocated {
 pub struct TurnClient {
     pub endpoint: Endpoint,
     server: SocketAddr,
+    user: &'static str,
     password: &'static str,
     realm: String,
     nonce: Option<String>,
@@ -47,11 +48,16 @@ impl TurnClient {
     }
 
     pub async fn with_password(server: SocketAddr, password: &'static str) -> TurnClient {
+        TurnClient::of(server, USER, password).await
+    }
+
+    pub async fn of(server: SocketAddr, user: &'static str, password: &'static str) -> TurnClient {
         let endpoint = Endpoint::new().await;
         let (realm, nonce) = (String::new(), None);
         TurnClient {
             endpoint,
             server,
+            user,
             password,
             realm,
             nonce,
@@ -63,6 +69,7 @@ impl TurnClient {
         TurnClient {
             endpoint,
             server,
+            user: USER,
             password: PASSWORD,
             realm: String::new(),
             nonce: None,
@@ -311,10 +318,10 @@ impl TurnClient {
         let mut message = Message::builder_request(method, MessageWriteVec::new());
         attributes(&mut message);
         if let Some(nonce) = &self.nonce {
-            add(&mut message, &Username::new(USER).expect("username"));
+            add(&mut message, &Username::new(self.user).expect("username"));
             add(&mut message, &Realm::new(&self.realm).expect("realm"));
             add(&mut message, &Nonce::new(nonce).expect("nonce"));
-            let (user, password) = (USER.to_string(), self.password.to_string());
+            let (user, password) = (self.user.to_string(), self.password.to_string());
             let credentials = LongTermKeyCredentials::new(user, password, self.realm.clone());
             message
                 .add_message_integrity(&credentials.into(), IntegrityAlgorithm::Sha1)

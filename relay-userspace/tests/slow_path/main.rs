@@ -7,6 +7,7 @@ mod setup;
 mod certificates;
 mod forward_refusals;
 mod forwards;
+mod hook;
 mod mobility;
 mod stream;
 mod tcp_allocations;

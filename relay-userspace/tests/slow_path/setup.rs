@@ -49,12 +49,15 @@ pub fn config() -> Config {
                 name: USER.to_string(),
                 password: Secret::new(PASSWORD.to_string()),
             }],
+            ..Auth::default()
         },
         peers: Peers {
             allow: vec!["127.0.0.0/8".parse().expect("network")],
             deny: Vec::new(),
         },
         rates: Default::default(),
+        drain: Default::default(),
+        events: Default::default(),
         limits: Limits {
             allocations: 1000,
             allocations_per_user: 1000,
@@ -62,6 +65,7 @@ pub fn config() -> Config {
             channels_per_allocation: 256,
             max_lifetime: Duration::from_secs(3600),
             unauthenticated_per_second: 10_000,
+            ..Limits::default()
         },
         shield: Default::default(),
         forwards: Vec::new(),

@@ -16,7 +16,7 @@ use nix::unistd::Pid;
 use serde::Serialize;
 
 use super::machine::{cpu_model, kernel_release};
-use super::veth::{Lab, OUTER_CARD};
+use super::veth::{Lab, OUTER_CARD, median};
 use crate::privileged;
 use crate::wire::sending_socket;
 use subject::Subject;
@@ -179,10 +179,4 @@ fn measure(subject: &Subject, options: &Options) -> Result<Sample> {
         p50: at(0.5),
         p99: at(0.99),
     })
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

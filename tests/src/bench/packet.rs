@@ -352,7 +352,7 @@ fn packets(path: Path, flows: u32, options: &Options) -> (Harness, Vec<u8>) {
             true => (frame.len() - options.payload) as u32,
             false => 0,
         },
-        _pad: 0,
+        channel_bits: 0,
     };
     (harness, frame)
 }

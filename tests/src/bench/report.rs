@@ -4,6 +4,7 @@
 //! these alone.
 
 mod page;
+mod stream;
 mod svg;
 
 use std::path::{Path, PathBuf};
@@ -32,7 +33,7 @@ struct Bench {
     arguments: &'static [&'static str],
 }
 
-const BENCHES: [Bench; 6] = [
+const BENCHES: [Bench; 7] = [
     Bench {
         name: "packet",
         arguments: &[
@@ -46,7 +47,7 @@ const BENCHES: [Bench; 6] = [
     },
     Bench {
         name: "veth",
-        arguments: &["--rounds", "3"],
+        arguments: &["--rounds", "3", "--sessions", "1,1000,100000"],
     },
     Bench {
         name: "latency",
@@ -58,7 +59,11 @@ const BENCHES: [Bench; 6] = [
     },
     Bench {
         name: "control",
-        arguments: &["--allocations", "4000"],
+        arguments: &["--rounds", "2"],
+    },
+    Bench {
+        name: "stream",
+        arguments: &["--rounds", "3"],
     },
     Bench {
         name: "survive",

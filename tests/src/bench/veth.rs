@@ -4,8 +4,9 @@
 //! The generator (live frames) has CPU 0; whatever relays has CPU 1, and so has the receiver, an XDP program that
 //! counts and drops. Rates are what arrived, under as much as the generator gives for the two in the kernel, and under
 //! a pace for coturn, which loses most of a flood. CPU is the run time of the relay side's NAPI thread, receiver
-//! included, and of the relaying process, per packet that arrived.
+//! included, and of the relaying process, per packet that arrived. The NAPI thread has an interrupt's priority.
 
+pub mod flows;
 pub mod generator;
 pub mod subject;
 
@@ -49,8 +50,20 @@ pub struct Options {
 pub struct Report {
     pub kernel: String,
     pub cpu: String,
+    /// How sessions of a relay are spread over clients.
+    pub flows: Vec<Spread>,
     pub rows: Vec<Row>,
     pub ratios: Vec<Ratio>,
+}
+
+/// So many sessions are these.
+#[derive(Debug, Serialize)]
+pub struct Spread {
+    pub sessions: u32,
+    /// Allocations, each of a 5-tuple of its own.
+    pub clients: u32,
+    /// Of each client, to as many peers.
+    pub channels: u32,
 }
 
 /// One subject in one setting: medians over the rounds.
@@ -89,11 +102,16 @@ struct Sample {
 pub const OUTER: &str = "10.72.0.2";
 pub const RELAY: &str = "10.72.0.1";
 
+/// coturn relays a hundredth of a relay's packets however many sessions there are, and takes minutes to set up.
+const COTURN_SESSIONS: u32 = 10_000;
 const SUBJECTS: [&str; 3] = ["reflector", "relay", "coturn"];
 
 pub fn run(options: &Options) -> Result<Report> {
     crate::netns::remove_stale();
+    let flows: Vec<Spread> = options.sessions.iter().map(spread).collect::<Result<_>>()?;
     let lab = Lab::new()?;
+    // Or what else the machine does would decide how many packets are relayed.
+    subject::hurry_napi(&lab.card)?;
     let mut samples: BTreeMap<(u32, usize, &'static str), Vec<Sample>> = BTreeMap::new();
     for sessions in &options.sessions {
         for round in 0..options.rounds {
@@ -101,6 +119,9 @@ pub fn run(options: &Options) -> Result<Report> {
                 .into_iter()
                 .filter(|s| options.subjects.iter().any(|o| o == s))
             {
+                if name == "coturn" && *sessions > COTURN_SESSIONS {
+                    continue;
+                }
                 let subject = Subject::start(name, &lab.outer, &lab.inner, &lab.card, *sessions)
                     .with_context(|| format!("start {name}"))?;
                 for payload in &options.payloads {
@@ -117,11 +138,12 @@ pub fn run(options: &Options) -> Result<Report> {
             }
         }
     }
-    Ok(report(&samples, options))
+    Ok(report(&samples, flows, options))
 }
 
 fn report(
     samples: &BTreeMap<(u32, usize, &'static str), Vec<Sample>>,
+    flows: Vec<Spread>,
     options: &Options,
 ) -> Report {
     let mut rows = Vec::new();
@@ -161,9 +183,19 @@ fn report(
     Report {
         kernel: kernel_release(),
         cpu: cpu_model(),
+        flows,
         rows,
         ratios,
     }
+}
+
+fn spread(sessions: &u32) -> Result<Spread> {
+    let flows = flows::Flows::new(*sessions)?;
+    Ok(Spread {
+        sessions: *sessions,
+        clients: flows.clients(),
+        channels: flows.channels(),
+    })
 }
 
 /// The pair of namespaces, with the receiver attached.
@@ -180,21 +212,22 @@ pub const OUTER_CARD: &str = "gen0";
 
 impl Lab {
     pub fn new() -> Result<Self> {
+        Self::with_queues(1)
+    }
+
+    /// The generator's frames come by the first queue of the relay's card, what sockets send by the last.
+    pub fn with_queues(queues: usize) -> Result<Self> {
         let (outer, inner) = (NetNs::new("gen")?, NetNs::new("dut")?);
         // The NAPI thread is found by the card's name, which therefore must be unlike any other's.
         let card = format!("dut{}", std::process::id() % 1_000_000);
-        outer.ip(&[
-            "link",
-            "add",
-            OUTER_CARD,
-            "type",
-            "veth",
-            "peer",
-            "name",
-            &card,
-            "netns",
-            inner.name(),
-        ])?;
+        let count = queues.to_string();
+        let queued = ["numtxqueues", &count, "numrxqueues", &count];
+        let mut add = vec!["link", "add", OUTER_CARD];
+        add.extend(queued);
+        add.extend(["type", "veth", "peer", "name", &card]);
+        add.extend(queued);
+        add.extend(["netns", inner.name()]);
+        outer.ip(&add)?;
         for (namespace, card, address) in
             [(&outer, OUTER_CARD, OUTER), (&inner, card.as_str(), RELAY)]
         {
@@ -207,6 +240,15 @@ impl Lab {
             "sh",
             &["-c", &format!("echo 1 > /sys/class/net/{card}/threaded")],
         )?;
+        if queues > 1 {
+            // Of its queues a socket takes the one its CPU is said to use; live frames go by the number of their CPU, 0.
+            let last = format!(
+                "/sys/class/net/{OUTER_CARD}/queues/tx-{}/xps_cpus",
+                queues - 1
+            );
+            let cpus = (1u64 << std::thread::available_parallelism()?.get()) - 1;
+            outer.run("sh", &["-c", &format!("echo {cpus:x} > {last}")])?;
+        }
         subject::pin_napi(&card, 1)?;
         namespace_neighbours(&outer, &inner, &card)?;
         Ok(Self {
@@ -274,20 +316,18 @@ fn namespace_neighbours(outer: &NetNs, inner: &NetNs, card: &str) -> Result<()> 
         "nud",
         "permanent",
     ])?;
-    inner.ip(&[
-        "neigh",
-        "replace",
-        OUTER,
-        "lladdr",
-        outer_mac.trim(),
-        "dev",
-        card,
-        "nud",
-        "permanent",
-    ])
+    for peer in (0..flows::PEERS).map(flows::peer) {
+        if peer != OUTER {
+            outer.ip(&["addr", "add", &format!("{peer}/24"), "dev", OUTER_CARD])?;
+        }
+        let mut entry = vec!["neigh", "replace", &peer, "lladdr", outer_mac.trim()];
+        entry.extend(["dev", card, "nud", "permanent"]);
+        inner.ip(&entry)?;
+    }
+    Ok(())
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+pub fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)

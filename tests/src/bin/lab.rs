@@ -46,12 +46,17 @@ enum Bench {
     Veth(bench::veth::Options),
     /// Allocations per second and memory per allocation beside coturn
     Control(bench::control::Options),
+    /// TURN over TCP and TLS beside coturn: CPU per packet
+    Stream(bench::stream::Options),
 }
 
 fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Bench(Bench::Control(options)) => {
             print(&bench::control::run(&options)?, options.json)
+        }
+        Command::Bench(Bench::Stream(options)) => {
+            print(&bench::stream::run(&options)?, options.json)
         }
         Command::Run(options) => lab::run::run(&options),
         Command::Bench(Bench::Packet(options)) => packet(&options),

@@ -4,7 +4,9 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
-use stun_types::attribute::{AttributeType, ErrorCode, Nonce, RawAttribute, Realm, Username};
+use stun_types::attribute::{
+    AlternateServer, AttributeType, ErrorCode, Nonce, RawAttribute, Realm, Username,
+};
 use stun_types::message::{
     IntegrityAlgorithm, LongTermKeyCredentials, Message, MessageClass, MessageIntegrityCredentials,
     MessageWriteVec, Method, TransactionId,
@@ -17,6 +19,8 @@ use turn_types::attribute::XorPeerAddress;
 pub struct Refused {
     pub code: u16,
     pub reason: String,
+    /// Where to try instead (300).
+    pub alternates: Vec<SocketAddr>,
 }
 
 impl fmt::Display for Refused {
@@ -59,6 +63,11 @@ impl Login {
     pub(crate) fn signed(&self, message: &Message<'_>) -> bool {
         self.key()
             .is_none_or(|key| message.validate_integrity(&key).is_ok())
+    }
+
+    /// Whether to believe an answer: an error needs no signature.
+    pub(super) fn accepts(&self, message: &Message<'_>) -> bool {
+        message.has_class(MessageClass::Error) || self.signed(message)
     }
 
     fn key(&self) -> Option<MessageIntegrityCredentials> {
@@ -152,6 +161,11 @@ impl Answer {
             Ok(Some(Refused {
                 code: error.code(),
                 reason: error.reason().to_owned(),
+                alternates: message
+                    .iter_attributes()
+                    .filter_map(|(_, raw)| AlternateServer::from_raw_ref(&raw).ok())
+                    .map(|one| one.server())
+                    .collect(),
             }))
         })
     }

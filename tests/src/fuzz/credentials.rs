@@ -24,9 +24,10 @@ pub fn credentials(input: &[u8]) {
             name: "alice".to_owned(),
             password: secret("wonderland"),
         }],
+        ..Auth::default()
     });
     if let Some(found) = credentials.candidates(name, Algorithm::Md5) {
-        assert_eq!(found.keys.len(), if name == "alice" { 1 } else { 2 });
+        assert_eq!(found.proofs.len(), if name == "alice" { 1 } else { 2 });
         assert_eq!(found.expires.is_none(), name == "alice");
         assert!(name.ends_with(found.name));
     }

@@ -31,6 +31,7 @@ pub fn forward(input: &[u8]) {
     let rules = Rules {
         allow: vec!["192.0.2.0/24".parse().expect("a network")],
         idle: IDLE,
+        admission: Default::default(),
     };
     let table = Table::new(rules, Arc::clone(&limit), vec![target(0)]);
     let mut driver = Driver {

@@ -33,6 +33,11 @@ fn forward(number: u8) -> Entry {
     })
 }
 
+fn settle(journal: &Journal) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.expect("a runtime").block_on(journal.settled());
+}
+
 /// A whole journal with a few entries.
 fn whole() -> &'static [u8] {
     static WHOLE: OnceLock<Vec<u8>> = OnceLock::new();
@@ -40,8 +45,9 @@ fn whole() -> &'static [u8] {
         let directory = directory();
         let path = directory.path().join("journal");
         let (journal, _) = Journal::open(&path, &identity(), [1; 32]).expect("a journal");
-        (0..20).for_each(|i| journal.keep(forward(i)));
-        journal.flush();
+        let commits: Vec<_> = (0..20).map(|i| journal.keep(forward(i))).collect();
+        assert!(commits.is_sorted());
+        settle(&journal);
         std::fs::read(&path).expect("its file")
     })
 }
@@ -66,8 +72,11 @@ pub fn journal(input: &[u8]) {
     std::fs::write(&path, bytes).expect("written");
     let (journal, remembered) = Journal::open(&path, &identity(), [2; 32]).expect("opens");
     assert!(remembered.forwards.len() <= 20);
-    journal.keep(forward(77));
-    journal.flush();
+    assert!(
+        journal.keep(forward(77)).is_some(),
+        "a journal that is whole"
+    );
+    settle(&journal);
     drop(journal);
     let (_, remembered) = Journal::open(&path, &identity(), [3; 32]).expect("opens again");
     assert!(remembered.forwards.iter().any(|f| f.name == "forward-77"));

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::at_least_one;
 use crate::config::Config;
 use crate::config::fault::{At, Faults, Place, Wrong};
 use crate::config::raw::Raw;
@@ -21,6 +22,8 @@ pub fn streams(raw: &Raw, faults: &mut Faults) {
         let remedy = "write how late data may be, usually 100ms to 500ms";
         faults.add(&at.place, Wrong::new("nothing could ever wait", remedy));
     }
+    at_least_one(&raw.max_waiting, faults);
+    at_least_one(&raw.max_waiting_per_prefix, faults);
     let second = Duration::from_secs(1);
     if let Some(at) = raw.setup_timeout.as_ref().filter(|at| at.value < second) {
         let remedy = "write 1s or more, usually 15s";

@@ -42,6 +42,8 @@ pub enum Refusal {
     Rate,
     /// The destination has no address now.
     NoTarget,
+    /// The relay begins nothing new.
+    Draining,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

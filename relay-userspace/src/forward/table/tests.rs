@@ -23,7 +23,11 @@ impl Fixture {
             .map(|net| net.parse().expect("a network"))
             .collect();
         let table = Table::new(
-            Rules { allow, idle: IDLE },
+            Rules {
+                allow,
+                idle: IDLE,
+                admission: Default::default(),
+            },
             Arc::clone(&limit),
             vec![addr("198.51.100.9:5000")],
         );

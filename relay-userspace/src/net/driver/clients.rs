@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use foldhash::quality::RandomState;
+
 use crate::net::marks::Marks;
 use crate::net::socket::{Route, Socket};
 use crate::net::stats::Stat;
@@ -13,14 +15,14 @@ use crate::turn::FiveTuple;
 
 pub struct Clients {
     listeners: Vec<Rc<Socket>>,
-    connections: HashMap<FiveTuple, Rc<Connection>>,
+    connections: HashMap<FiveTuple, Rc<Connection>, RandomState>,
 }
 
 impl Clients {
     pub fn new(listeners: Vec<Rc<Socket>>) -> Clients {
         Clients {
             listeners,
-            connections: HashMap::new(),
+            connections: HashMap::default(),
         }
     }
 

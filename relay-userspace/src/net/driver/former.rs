@@ -105,6 +105,7 @@ impl Driver {
         // Not of somebody who has that path now.
         if self.server.is_former(from) {
             self.take_message(context, *from, *marks, message);
+            self.conclude(context);
         } else {
             context.stats.add(Stat::DroppedFormerPath, 1);
         }

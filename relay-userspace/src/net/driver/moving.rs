@@ -6,6 +6,7 @@ use std::rc::Rc;
 use tokio::sync::mpsc::error::SendError;
 
 use super::Driver;
+use super::ledger::Account;
 use super::relay_port::{Books, RelayPort};
 use crate::net::control::Request;
 use crate::net::ports::Bound;
@@ -28,6 +29,7 @@ pub struct Fetch {
 pub struct Handed {
     departed: Departed,
     ports: Vec<(Bound, Books)>,
+    account: Option<Account>,
 }
 
 /// Asks the worker `home` for an allocation.
@@ -62,7 +64,10 @@ impl Driver {
         };
         match (sent, left) {
             (Ok(()), Some(left)) if gone => self.former_paths.add(context.now.mono, left, to),
-            (Err(Request::Arrive(_, Some(handed))), _) => self.lose(context, &handed.departed),
+            (Err(Request::Arrive(_, Some(handed))), _) => {
+                self.ledger.take_over(handed.departed.id(), handed.account);
+                self.lose(context, &handed.departed);
+            }
             _ => {}
         }
     }
@@ -85,7 +90,12 @@ impl Driver {
                 }
             }
         }
-        Some(Handed { departed, ports })
+        let account = self.ledger.hand_over(departed.id());
+        Some(Handed {
+            departed,
+            ports,
+            account,
+        })
     }
 
     /// The answer to `fetch`; `None`: nobody has the allocation, or it may not be had.
@@ -96,7 +106,12 @@ impl Driver {
         handed: Option<Box<Handed>>,
     ) {
         let departed = handed.and_then(|handed| {
-            let Handed { departed, ports } = *handed;
+            let Handed {
+                departed,
+                ports,
+                account,
+            } = *handed;
+            self.ledger.take_over(departed.id(), account);
             let arrived = ports
                 .into_iter()
                 .try_for_each(|(bound, books)| self.arrive(context, departed.id(), bound, books));
@@ -139,5 +154,6 @@ impl Driver {
         if let Some(journal) = &context.shared.journal {
             journal.forget(crate::journal::Key::Allocation(departed.id().0));
         }
+        self.tell(context);
     }
 }

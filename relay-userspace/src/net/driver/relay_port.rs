@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use foldhash::quality::RandomState;
 use tokio::task::AbortHandle;
 
 use super::super::ports::Bound;
@@ -46,7 +47,7 @@ pub struct Books {
     /// Whose it is.
     user: Arc<str>,
     /// Peers with a channel: bounded by the channels of the allocation.
-    channels: HashMap<SocketAddr, Held>,
+    channels: HashMap<SocketAddr, Held, RandomState>,
     other: Held,
 }
 
@@ -128,7 +129,7 @@ impl Books {
     pub fn new(user: Arc<str>, pass: Pass) -> Books {
         Books {
             user,
-            channels: HashMap::new(),
+            channels: HashMap::default(),
             other: Held {
                 share: Share::default(),
                 pass,

@@ -56,6 +56,7 @@ impl Driver {
                 Split::Message { length, padded } => {
                     let marks = Some(Marks::default());
                     self.take_message(context, tuple, marks, &rest[..length]);
+                    self.conclude(context);
                     taken += padded;
                 }
                 Split::Wants(more) => {

@@ -3,25 +3,26 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::journal::{Entry, Key};
+use crate::journal::{Commit, Entry, Key};
 use crate::net::worker::Context;
 use crate::turn::{AllocationId, BindFault, FiveTuple, SavedAllocation, Transport};
 
 use super::Driver;
 
 impl Driver {
-    /// Leaves what changed in the journal's mailbox.
-    pub(super) fn remember(&mut self, context: &Context<'_>) {
+    /// Leaves what changed in the journal's mailbox. The commit it will be part of, if anything did.
+    pub(super) fn remember(&mut self, context: &Context<'_>) -> Option<Commit> {
         let changed = self.server.take_changed();
-        let Some(journal) = &context.shared.journal else {
-            return;
-        };
-        for id in changed {
-            match self.server.save(id) {
-                Some(saved) => journal.keep(Entry::Allocation(saved)),
-                None => journal.forget(Key::Allocation(id.0)),
-            }
+        let journal = context.shared.journal.as_ref()?;
+        if changed.is_empty() {
+            return None;
         }
+        let now_is = |id: AllocationId| {
+            let saved = self.server.save(id);
+            (Key::Allocation(id.0), saved.map(Entry::Allocation))
+        };
+        let changes: Vec<_> = changed.into_iter().map(now_is).collect();
+        journal.change(changes)
     }
 
     /// Binds the relayed addresses again and goes on with the sessions. What cannot go on is forgotten.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -17,7 +18,7 @@ use crate::net::control::Request;
 use crate::net::ports::{Lease, PortPool};
 use crate::net::stats::Stat;
 use crate::net::stream::connection::Joined;
-use crate::net::stream::joined::Peer;
+use crate::net::stream::joined::{Moved, Peer};
 use crate::net::worker::{Context, Worker};
 use crate::police::Pass;
 use crate::turn::{BindFault, ConnectionId, Family, FiveTuple, Pending, Unbindable};
@@ -45,6 +46,7 @@ struct Waiting {
     stream: Option<TcpStream>,
     _connecting: Option<Task>,
     ended: CancellationToken,
+    moved: Arc<Moved>,
 }
 
 struct Task(AbortHandle);
@@ -92,8 +94,10 @@ impl TcpRelay {
         })
     }
 
-    pub fn close_peer(&mut self, connection: ConnectionId) {
-        self.peers.remove(&connection);
+    /// Bytes to the peer and to the client, while there were both.
+    fn close_peer(&mut self, connection: ConnectionId) -> Option<[u64; 2]> {
+        let closed = self.peers.remove(&connection)?;
+        Some(closed.moved.bytes())
     }
 
     fn keep(&mut self, connection: ConnectionId, stream: TcpStream) {
@@ -101,6 +105,7 @@ impl TcpRelay {
             stream: Some(stream),
             _connecting: None,
             ended: CancellationToken::new(),
+            moved: Arc::default(),
         };
         self.peers.insert(connection, waiting);
     }
@@ -109,9 +114,11 @@ impl TcpRelay {
         let waiting = self.peers.get_mut(&connection)?;
         let stream = waiting.stream.take()?.into_std().ok()?;
         let ended = waiting.ended.clone();
+        let moved = Arc::clone(&waiting.moved);
         Some(Peer {
             stream,
             ended,
+            moved,
             pass,
         })
     }
@@ -149,6 +156,7 @@ impl Driver {
             stream: None,
             _connecting: Some(Task(connecting.abort_handle())),
             ended: CancellationToken::new(),
+            moved: Arc::default(),
         };
         self.tcp.peers.insert(connection, waiting);
     }
@@ -193,6 +201,12 @@ impl Driver {
         });
     }
 
+    pub(super) fn close_peer(&mut self, connection: ConnectionId) {
+        if let Some(bytes) = self.tcp.close_peer(connection) {
+            self.ledger.connection_closed(connection, bytes);
+        }
+    }
+
     pub fn take_peer(
         &mut self,
         context: &Context<'_>,
@@ -201,18 +215,23 @@ impl Driver {
     ) -> Result<Peer, Unbindable> {
         self.server.bind_connection(connection, username)?;
         let user = self.server.name_of(username);
+        if let Some(allocation) = self.server.allocation_of(connection) {
+            self.vouch(context, allocation, user);
+        }
         let pass = context.shared.police.allocation(user);
         let taken = self.tcp.take(connection, pass);
         if taken.is_none() {
             self.server.peer_gone(connection);
         }
+        self.tell(context);
         taken.ok_or(Unbindable::Unknown)
     }
 
     /// Its bytes have been moved, all there were or will be.
-    pub fn peer_gone(&mut self, connection: ConnectionId) {
-        self.tcp.close_peer(connection);
+    pub fn peer_gone(&mut self, context: &Context<'_>, connection: ConnectionId) {
+        self.close_peer(connection);
         self.server.peer_gone(connection);
+        self.tell(context);
     }
 }
 
@@ -237,10 +256,7 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener, relayed: SocketAddr) 
 }
 
 /// A port of the pool that is free for TCP, too. The lease keeps it from UDP.
-fn listen(
-    pool: &std::sync::Arc<PortPool>,
-    address: IpAddr,
-) -> Result<(TcpListener, Lease), BindFault> {
+fn listen(pool: &Arc<PortPool>, address: IpAddr) -> Result<(TcpListener, Lease), BindFault> {
     for _ in 0..TRIES {
         let bound = pool.bind(address).map_err(|_| BindFault::PortsExhausted)?;
         if let Ok(listener) = bind(bound.address) {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tokio::task::AbortHandle;
 
 use super::{ForwardKey, NewForward};
+use crate::events::Change;
 use crate::fastpath::SessionId;
 use crate::forward::table::{Client, Command, Opening, Table};
 use crate::icmp::IcmpError;
@@ -117,6 +118,7 @@ impl Forward {
             datagram.bytes.len(),
         );
         context.stats.add(Stat::ForwardOpened, 1);
+        self.tell(context, session, Change::Created, None);
         self.to_destination(context, session, opening.destination, datagram);
         self.carry_out(context);
     }
@@ -239,7 +241,7 @@ impl Forward {
     }
 
     /// Tells the client of a session in kind of an ICMP error about what went to `about`.
-    pub fn tell(
+    pub fn report(
         &mut self,
         context: &Context<'_>,
         teller: &mut Teller,
@@ -279,7 +281,8 @@ impl Forward {
                     fastpath.extend(session, deadline, deadline)
                 }
                 Command::Remove { session } => {
-                    fastpath.remove(session);
+                    let kernel = fastpath.remove(session);
+                    self.tell_end(context, session, kernel);
                     self.let_go(context, session);
                     context.stats.add(Stat::ForwardEnded, 1);
                 }

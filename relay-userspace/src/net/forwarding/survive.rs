@@ -2,6 +2,7 @@
 
 use super::ForwardKey;
 use super::forward::Forward;
+use crate::events::{Change, Reason};
 use crate::fastpath::SessionId;
 use crate::forward::saved::SavedSession;
 use crate::forward::table::Command;
@@ -17,10 +18,11 @@ impl Forward {
         let (Command::Install { session, .. }
         | Command::Extend { session, .. }
         | Command::Remove { session }) = *command;
-        match self.save(session) {
+        // A forward answers nothing that would have to wait.
+        let _ = match self.save(session) {
             Some(saved) => journal.keep(Entry::Session(saved)),
             None => journal.forget(Key::Session(session.0)),
-        }
+        };
     }
 
     fn save(&self, id: SessionId) -> Option<SavedSession> {
@@ -71,6 +73,8 @@ impl Forward {
             .map_err(|lapsed| {
                 self.let_go(context, session);
                 lapsed.to_string()
-            })
+            })?;
+        self.tell(context, session, Change::Changed, Some(Reason::Adopted));
+        Ok(())
     }
 }

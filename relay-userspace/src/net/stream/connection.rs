@@ -2,27 +2,31 @@
 //! knows messages only by their frames.
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, Read, Write};
+use std::io;
 use std::time::Instant;
 
 use rustls::ServerConnection;
+use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
+use super::bytes::{Sink, read_tcp, read_tls, write_plain, write_tls};
 use super::gate::Place;
-use super::inbox::Inbox;
+use super::inbox::{Inbox, READ};
 use super::joined::Peer;
+use super::kernel;
 use crate::net::stats::{Stat, Stats};
+use crate::stream::flight::Flight;
 use crate::stream::queue::{Limits, Owner, Queue};
 use crate::turn::{ConnectionId, FiveTuple};
 
 /// Plaintext handed to TLS at a time: what is encrypted cannot be dropped any more. Little while the client reads slowly.
 const SMALLEST_BURST: usize = 2 << 10;
-/// As many records as one call writes.
-const LARGEST_BURST: usize = 64 << 10;
-/// One call takes no more, and a slow link never so much.
-const LARGEST_WRITE: usize = 1 << 20;
+/// Of the age data may reach, one part in so many is spent in the kernel, where nothing can be dropped, and one in so
+/// many in the queue. The rest is for what is encrypted already, and for bursts.
+const KERNELS_SHARE: u32 = 5;
+const QUEUES_SHARE: u32 = 2;
 
 pub struct Connection {
     tuple: FiveTuple,
@@ -50,6 +54,9 @@ pub struct Joined {
 struct State {
     tls: Option<Box<ServerConnection>>,
     queue: Queue,
+    flight: Flight,
+    /// Since when the kernel took no more, and what it held then.
+    full: (Instant, usize),
     burst: usize,
     /// The beginning of a message whose rest is to come.
     begun: Vec<u8>,
@@ -76,7 +83,12 @@ impl Connection {
             tcp,
             state: RefCell::new(State {
                 tls: tls.map(Box::new),
-                queue: Queue::new(limits),
+                queue: Queue::new(Limits {
+                    age: limits.age / QUEUES_SHARE,
+                    ..limits
+                }),
+                flight: Flight::new(limits.age / KERNELS_SHARE),
+                full: (Instant::now(), 0),
                 burst: SMALLEST_BURST,
                 begun,
                 drops_told: 0,
@@ -133,7 +145,9 @@ impl Connection {
 
     /// The kernel takes more again.
     pub fn unblock(&self) {
-        self.blocked.set(false);
+        if self.blocked.replace(false) {
+            self.state.borrow_mut().drained(&self.tcp, Instant::now());
+        }
     }
 
     /// It speaks TURN no more, but what the peer does.
@@ -164,7 +178,7 @@ impl Connection {
     /// Nothing more will be queued; the client may still send.
     pub fn close_write(&self) -> io::Result<()> {
         self.close();
-        socket2::SockRef::from(&self.tcp).shutdown(std::net::Shutdown::Write)
+        SockRef::from(&self.tcp).shutdown(std::net::Shutdown::Write)
     }
 
     /// The socket, of a connection whose bytes go by it as they are.
@@ -207,19 +221,22 @@ impl Connection {
         }
     }
 
-    /// Reads once. What has come is given to `take`, which says how much of it were whole messages. `WouldBlock`: nothing
-    /// is there; `UnexpectedEof`: nothing more will be.
+    /// Reads once. What has come is given to `take`, which says how much of it were whole messages. False: there is no
+    /// more. `WouldBlock`: nothing is there; `UnexpectedEof`: nothing more will be.
     pub fn read(
         &self,
         inbox: &mut Inbox,
         take: impl FnOnce(&[u8]) -> io::Result<usize>,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         let Inbox { wire, plain } = inbox;
         let mut state = self.state.borrow_mut();
         let begun = state.begun.len();
         plain[..begun].copy_from_slice(&state.begun);
-        let read = match &mut state.tls {
-            None => self.tcp.try_read(&mut plain[begun..])?,
+        let (read, more) = match &mut state.tls {
+            None => {
+                let most = READ.min(plain.len() - begun);
+                read_tcp(&self.tcp, &mut plain[begun..begun + most])?
+            }
             Some(tls) => read_tls(&self.tcp, tls, wire, &mut plain[begun..])?,
         };
         drop(state);
@@ -233,7 +250,7 @@ impl Connection {
         if state.begun.is_empty() {
             state.begun = Vec::new();
         }
-        Ok(())
+        Ok(more)
     }
 
     /// Whether it has had no allocation yet.
@@ -272,111 +289,26 @@ impl State {
         match written {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.burst = SMALLEST_BURST;
+                self.full = (now, kernel::held(tcp));
                 blocked.set(true);
                 Ok(())
             }
-            written => written,
-        }
-    }
-}
-
-fn write_plain(tcp: &TcpStream, queue: &mut Queue) -> io::Result<()> {
-    while !queue.is_empty() {
-        let written = tcp.try_write_vectored(&queue.slices(LARGEST_WRITE))?;
-        queue.advance(written);
-    }
-    Ok(())
-}
-
-fn write_tls(
-    tcp: &TcpStream,
-    tls: &mut ServerConnection,
-    queue: &mut Queue,
-    burst: &mut usize,
-) -> io::Result<()> {
-    loop {
-        while tls.wants_write() {
-            tls.write_tls(&mut Sink(tcp))?;
-        }
-        if queue.is_empty() {
-            return Ok(());
-        }
-        let mut given = 0;
-        while given < *burst && !queue.is_empty() {
-            // A record each: it can be read as soon as it is there, and some clients (turnutils_uclient) take a record
-            // for a message.
-            let taken = match queue.next_message() {
-                (whole, []) => tls.writer().write(whole)?,
-                (first, second) => {
-                    let pieces = [io::IoSlice::new(first), io::IoSlice::new(second)];
-                    tls.writer().write_vectored(&pieces)?
-                }
-            };
-            queue.advance(taken);
-            given += taken;
-        }
-        *burst = (2 * *burst).min(LARGEST_BURST);
-    }
-}
-
-/// Decrypts what is there, at least a byte of it.
-fn read_tls(
-    tcp: &TcpStream,
-    tls: &mut ServerConnection,
-    wire: &mut [u8],
-    plain: &mut [u8],
-) -> io::Result<usize> {
-    // What the handshake brought along.
-    let mut filled = drain(tls, plain)?;
-    if filled > 0 {
-        return Ok(filled);
-    }
-    while filled == 0 {
-        let read = tcp.try_read(wire)?;
-        if read == 0 {
-            return Ok(0);
-        }
-        let mut rest = &wire[..read];
-        while !rest.is_empty() {
-            if tls.read_tls(&mut rest)? == 0 {
-                return Ok(filled);
-            }
-            let state = tls.process_new_packets().map_err(io::Error::other)?;
-            filled += drain(tls, &mut plain[filled..])?;
-            if state.peer_has_closed() {
-                return Ok(filled);
+            written => {
+                self.flight.emptied(now);
+                written
             }
         }
     }
-    Ok(filled)
-}
 
-fn drain(tls: &mut ServerConnection, plain: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < plain.len() {
-        match tls.reader().read(&mut plain[filled..]) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            Err(error) => return Err(error),
+    fn drained(&mut self, tcp: &TcpStream, now: Instant) {
+        let Ok(reading) = kernel::read(tcp) else {
+            return;
+        };
+        let before = self.flight.size();
+        let (since, held) = self.full;
+        self.flight.drained(now, since, held, reading);
+        if self.flight.size() != before {
+            kernel::allow(tcp, self.flight.size());
         }
-    }
-    Ok(filled)
-}
-
-/// The connection as a writer that never waits.
-struct Sink<'a>(&'a TcpStream);
-
-impl Write for Sink<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(bytes)
-    }
-
-    fn write_vectored(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        self.0.try_write_vectored(slices)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

@@ -9,10 +9,13 @@ use std::time::Instant;
 
 use crate::turn::{Flood, prefix};
 
-/// In all.
-const TOTAL: usize = 8192;
-/// Of a /24 or a /48: an office behind one NAT that reconnects at once finds room.
-const OF_A_PREFIX: u32 = 256;
+/// How many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Places {
+    pub total: usize,
+    /// Of a /24 or a /48.
+    pub of_a_prefix: u32,
+}
 
 /// Why a connection is closed at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +29,7 @@ pub enum Full {
 /// One for all workers.
 #[derive(Debug)]
 pub struct Gate {
+    places: Places,
     total: AtomicUsize,
     prefixes: Mutex<HashMap<u64, u32>>,
     handshakes: Flood,
@@ -40,12 +44,13 @@ pub struct Place {
 
 impl Gate {
     /// `seed`: so that nobody can aim at another prefix's rate.
-    pub fn new(handshakes_per_second: u32, seed: [u8; 32]) -> Gate {
-        Gate {
+    pub fn new(places: Places, handshakes_per_second: u32, seed: [u8; 32]) -> Arc<Gate> {
+        Arc::new(Gate {
+            places,
             total: AtomicUsize::new(0),
             prefixes: Mutex::default(),
             handshakes: Flood::new(handshakes_per_second, seed),
-        }
+        })
     }
 
     /// One more handshake of this client begins.
@@ -62,7 +67,7 @@ impl Gate {
             gate: Arc::clone(self),
             prefix: None,
         };
-        match self.total.fetch_add(1, Relaxed) < TOTAL {
+        match self.total.fetch_add(1, Relaxed) < self.places.total {
             true => Ok(place),
             false => Err(Full::Total),
         }
@@ -79,7 +84,7 @@ impl Place {
         let prefix = prefix(client);
         let mut prefixes = self.gate.prefixes();
         let count = prefixes.entry(prefix).or_default();
-        if *count >= OF_A_PREFIX {
+        if *count >= self.gate.places.of_a_prefix {
             return Err(Full::Prefix);
         }
         *count += 1;
@@ -108,6 +113,11 @@ mod tests {
 
     use super::*;
 
+    const PLACES: Places = Places {
+        total: 100,
+        of_a_prefix: 20,
+    };
+
     fn enter(gate: &Arc<Gate>, client: &str) -> Result<Place, Full> {
         let mut place = gate.enter()?;
         place.of(client.parse().unwrap())?;
@@ -116,8 +126,8 @@ mod tests {
 
     #[test]
     fn a_prefix_fills_alone_and_gives_its_places_back() {
-        let gate = Arc::new(Gate::new(3, [1; 32]));
-        let mut places: Vec<_> = (0..OF_A_PREFIX)
+        let gate = Gate::new(PLACES, 3, [1; 32]);
+        let mut places: Vec<_> = (0..PLACES.of_a_prefix)
             .map(|i| enter(&gate, &format!("192.0.2.{}", i % 256)).unwrap())
             .collect();
         assert_eq!(enter(&gate, "192.0.2.9").unwrap_err(), Full::Prefix);
@@ -131,8 +141,8 @@ mod tests {
 
     #[test]
     fn there_are_only_so_many_in_all() {
-        let gate = Arc::new(Gate::new(3, [1; 32]));
-        let places: Vec<_> = (0..TOTAL).map(|_| gate.enter().unwrap()).collect();
+        let gate = Gate::new(PLACES, 3, [1; 32]);
+        let places: Vec<_> = (0..PLACES.total).map(|_| gate.enter().unwrap()).collect();
         assert_eq!(gate.enter().unwrap_err(), Full::Total);
         drop(places);
         assert_eq!(gate.total.load(Relaxed), 0);
@@ -140,7 +150,7 @@ mod tests {
 
     #[test]
     fn the_handshakes_of_a_prefix_have_a_rate_and_others_their_own() {
-        let gate = Gate::new(3, [1; 32]);
+        let gate = Gate::new(PLACES, 3, [1; 32]);
         let now = Instant::now();
         let begun = |client: &str, now: Instant| {
             let client = client.parse().unwrap();

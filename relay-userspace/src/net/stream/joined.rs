@@ -5,6 +5,8 @@ mod pipe;
 
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 use tokio::io::{AsyncWriteExt, Interest};
@@ -29,6 +31,28 @@ pub struct Peer {
     pub ended: CancellationToken,
     /// What it is held to, and with it its user.
     pub pass: Pass,
+    pub moved: Arc<Moved>,
+}
+
+/// Bytes, counted by the worker that moves them and read by the one whose allocation it is.
+#[derive(Debug, Default)]
+pub struct Moved([AtomicU64; 2]);
+
+impl Moved {
+    /// To the peer, and to the client.
+    pub fn bytes(&self) -> [u64; 2] {
+        self.0.each_ref().map(|bytes| bytes.load(Relaxed))
+    }
+
+    fn add(&self, direction: usize, bytes: usize) {
+        self.0[direction].fetch_add(bytes as u64, Relaxed);
+    }
+}
+
+/// What the bytes of one peer connection are held to, and where they are counted.
+struct Terms {
+    pass: Pass,
+    moved: Arc<Moved>,
 }
 
 /// Until both sides have said all, one of them breaks, or the allocation ends.
@@ -42,24 +66,26 @@ pub async fn run(
         stream,
         ended,
         pass,
+        moved,
     } = peer;
     stream.set_nonblocking(true)?;
     let stream = TcpStream::from_std(stream)?;
-    let moved = async {
+    let terms = Terms { pass, moved };
+    let moving = async {
         match connection.plain() {
             Some(client) => {
                 answered(worker, connection).await?;
-                in_the_kernel(client, stream, &pass, &early).await
+                in_the_kernel(client, stream, &terms, &early).await
             }
             None => {
-                Pump::new(worker, connection, stream, pass, early)
+                Pump::new(worker, connection, stream, terms, early)
                     .run()
                     .await
             }
         }
     };
     tokio::select! {
-        moved = moved => moved,
+        moved = moving => moved,
         () = ended.cancelled() => Ok(()),
     }
 }
@@ -80,19 +106,20 @@ async fn answered(worker: &Worker, connection: &Connection) -> io::Result<()> {
 async fn in_the_kernel(
     client: &TcpStream,
     mut peer: TcpStream,
-    pass: &Pass,
+    terms: &Terms,
     early: &[u8],
 ) -> io::Result<()> {
     peer.write_all(early).await?;
+    terms.moved.add(UP, early.len());
     let (up, down) = (Lane::new(client, &peer)?, Lane::new(&peer, client)?);
-    tokio::try_join!(up.run(pass, UP), down.run(pass, DOWN)).map(drop)
+    tokio::try_join!(up.run(terms, UP), down.run(terms, DOWN)).map(drop)
 }
 
 struct Pump<'a> {
     worker: &'a Rc<Worker>,
     connection: &'a Connection,
     peer: TcpStream,
-    pass: Pass,
+    terms: Terms,
     chunk: Box<[u8]>,
     to_peer: Vec<u8>,
     /// It sends no more.
@@ -108,14 +135,14 @@ impl<'a> Pump<'a> {
         worker: &'a Rc<Worker>,
         connection: &'a Connection,
         peer: TcpStream,
-        pass: Pass,
+        terms: Terms,
         early: Vec<u8>,
     ) -> Self {
         Self {
             worker,
             connection,
             peer,
-            pass,
+            terms,
             chunk: vec![0; CHUNK].into(),
             to_peer: early,
             client_done: false,
@@ -173,7 +200,7 @@ impl<'a> Pump<'a> {
         let waits = [(self.takes_of_client(), UP), (self.takes_of_peer(), DOWN)]
             .into_iter()
             .filter_map(|(takes, direction)| {
-                self.pass.room(direction, now).err().filter(|_| takes)
+                self.terms.pass.room(direction, now).err().filter(|_| takes)
             });
         match waits.min() {
             Some(wait) => tokio::time::sleep(wait).await,
@@ -190,11 +217,11 @@ impl<'a> Pump<'a> {
     }
 
     fn wants_client(&self) -> bool {
-        self.takes_of_client() && self.pass.room(UP, Instant::now()).is_ok()
+        self.takes_of_client() && self.terms.pass.room(UP, Instant::now()).is_ok()
     }
 
     fn wants_peer(&self) -> bool {
-        self.takes_of_peer() && self.pass.room(DOWN, Instant::now()).is_ok()
+        self.takes_of_peer() && self.terms.pass.room(DOWN, Instant::now()).is_ok()
     }
 
     fn read_client(&mut self) -> io::Result<bool> {
@@ -207,8 +234,10 @@ impl<'a> Pump<'a> {
             Ok(bytes.len())
         });
         match read {
-            Ok(()) => {
-                self.pass.spend(UP, Instant::now(), self.to_peer.len());
+            Ok(_) => {
+                self.terms
+                    .pass
+                    .spend(UP, Instant::now(), self.to_peer.len());
                 Ok(true)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
@@ -227,6 +256,7 @@ impl<'a> Pump<'a> {
         match self.peer.try_write(&self.to_peer) {
             Ok(written) => {
                 self.to_peer.drain(..written);
+                self.terms.moved.add(UP, written);
                 Ok(true)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
@@ -238,7 +268,11 @@ impl<'a> Pump<'a> {
         if !self.wants_peer() {
             return Ok(false);
         }
-        let room = self.pass.room(DOWN, Instant::now()).unwrap_or_default();
+        let room = self
+            .terms
+            .pass
+            .room(DOWN, Instant::now())
+            .unwrap_or_default();
         let room = room.clamp(LEAST, CHUNK);
         match self.peer.try_read(&mut self.chunk[..room]) {
             Ok(0) => {
@@ -247,7 +281,8 @@ impl<'a> Pump<'a> {
             }
             Ok(read) => {
                 self.connection.push_bytes(&self.chunk[..read]);
-                self.pass.spend(DOWN, Instant::now(), read);
+                self.terms.pass.spend(DOWN, Instant::now(), read);
+                self.terms.moved.add(DOWN, read);
                 Ok(true)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),

@@ -9,6 +9,7 @@ use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 use super::serve;
 use crate::net::worker::Worker;
+use crate::stream::flight;
 
 const BACKLOG: i32 = 1024;
 /// What may wait unsent in the kernel: it cannot be dropped there, so it counts against the age of data. Less costs
@@ -30,6 +31,8 @@ pub fn bind_shared(address: SocketAddr) -> io::Result<TcpListener> {
     // Accepted sockets inherit all of these.
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_notsent_lowat(UNSENT)?;
+    // With a size of its own it would let megabytes wait.
+    socket.set_send_buffer_size(flight::INITIAL)?;
     socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
     socket.set_tcp_keepalive(&KEEPALIVE)?;
     socket.bind(&address.into())?;
@@ -97,6 +100,7 @@ mod tests {
         let socket = SockRef::from(&accepted);
         assert!(socket.tcp_nodelay().unwrap());
         assert_eq!(socket.tcp_notsent_lowat().unwrap(), UNSENT);
+        assert_eq!(socket.send_buffer_size().unwrap(), 2 * flight::INITIAL);
         assert_eq!(socket.tcp_user_timeout().unwrap(), Some(UNACKNOWLEDGED));
         assert!(socket.keepalive().unwrap());
     }

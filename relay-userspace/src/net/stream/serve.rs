@@ -269,7 +269,8 @@ fn read(worker: &Rc<Worker>, connection: &Rc<Connection>) -> io::Result<()> {
     for _ in 0..TURN {
         let read = worker.guard(|| worker.read_stream(connection));
         match read.unwrap_or(Err(io::ErrorKind::Other.into())) {
-            Ok(()) => {}
+            Ok(true) => {}
+            Ok(false) => break,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
             Err(error) => return Err(error),
         }

@@ -115,6 +115,36 @@ fn the_oldest_data_makes_room_and_is_counted_for_whose_it_was() {
 }
 
 #[test]
+fn small_datagrams_overtake_large_ones_but_none_that_has_begun() {
+    let now = Instant::now();
+    let mut queue = Queue::new(LIMITS);
+    let large = [1, 2].map(|i| framed(0x4001, &[i; 400]));
+    let small = [3, 4].map(|i| framed(0x4002, &[i; 160]));
+    let mut wire = Vec::new();
+    queue.push_data(now, 0x4001, &large[0]);
+    write(&mut queue, 10, &mut wire);
+    queue.push_data(now, 0x4001, &large[1]);
+    queue.push_data(now, 0x4002, &small[0]);
+    write(&mut queue, 400, &mut wire);
+    queue.push_data(now, 0x4002, &small[1]);
+    write(&mut queue, usize::MAX, &mut wire);
+    let [a, b] = large;
+    let [c, d] = small;
+    assert_eq!(messages(&wire), [a, c, d, b]);
+}
+
+#[test]
+fn too_many_bytes_cost_large_datagrams_first() {
+    let now = Instant::now();
+    let mut queue = Queue::new(LIMITS);
+    queue.push_data(now, 1, &framed(0x4001, &[1; 160]));
+    for i in 0..4 {
+        queue.push_data(now, 2, &framed(0x4002, &[i; 400]));
+    }
+    assert_eq!((queue.dropped_of(1), queue.dropped_of(2)), (0, 2));
+}
+
+#[test]
 fn what_waited_too_long_is_dropped_and_the_fresh_stays() {
     let start = Instant::now();
     let mut queue = Queue::new(LIMITS);
@@ -192,17 +222,15 @@ proptest! {
                 }
                 Step::Pass(milliseconds) => now += Duration::from_millis(milliseconds),
             }
-            prop_assert!(queue.data.len() <= LIMITS.bytes);
+            prop_assert!(queue.data() <= LIMITS.bytes);
         }
         write(&mut queue, usize::MAX, &mut wire);
         prop_assert!(queue.is_empty());
-        let serials: Vec<u32> = messages(&wire)
-            .iter()
-            .filter(|message| message[0] == 0x40)
-            .map(|message| u32::from_be_bytes(message[4..8].try_into().unwrap()))
-            .collect();
-        prop_assert!(serials.is_sorted_by(|a, b| a < b));
-        prop_assert_eq!(serials.len() as u64 + queue.dropped(), pushed);
+        let data = messages(&wire).into_iter().filter(|message| message[0] == 0x40);
+        let (brief, bulk): (Vec<_>, Vec<_>) = data.partition(|message| message.len() <= BRIEF);
+        let serial = |message: &Vec<u8>| u32::from_be_bytes(message[4..8].try_into().unwrap());
+        prop_assert!(brief.is_sorted_by_key(serial) && bulk.is_sorted_by_key(serial));
+        prop_assert_eq!((brief.len() + bulk.len()) as u64 + queue.dropped(), pushed);
         let by_owner: u64 = (0..4).map(|owner| queue.dropped_of(owner)).sum();
         prop_assert_eq!(by_owner, queue.dropped());
     }

@@ -6,6 +6,7 @@ use turn_types::attribute::*;
 use turn_types::message::ALLOCATE;
 
 use super::harness::*;
+use crate::events::Reason;
 use crate::turn::{BindFault, Command, Counter, Family, PortWish, RelayFamilies};
 
 const UDP: u8 = 17;
@@ -287,8 +288,8 @@ fn a_killed_allocation_goes_with_its_sessions_first() {
         "1000 ChannelBind ok",
     ]);
     let id = s.server.allocations().next().unwrap().id;
-    assert!(s.server.kill(s.now, id));
+    assert!(s.server.kill(id, Reason::Killed));
     s.assert_commands(&["remove 2", "release 5.6.7.8:50000"]);
-    assert!(!s.server.kill(s.now, id));
+    assert!(!s.server.kill(id, Reason::Killed));
     assert_eq!(s.server.poll_timeout(), None);
 }

@@ -71,6 +71,7 @@ pub fn limits() -> Limits {
         channels_per_allocation: 3,
         max_lifetime: Duration::from_secs(3600),
         unauthenticated_per_second: 1_000_000,
+        ..Limits::default()
     }
 }
 
@@ -86,6 +87,7 @@ pub fn auth() -> Auth {
             .map(|s| Secret::new((*s).to_owned()))
             .collect(),
         users: vec![user("alice", "wonderland"), user("bob", "builder")],
+        ..Auth::default()
     }
 }
 
@@ -105,8 +107,12 @@ impl TestServer {
             policy: Arc::new(policy),
             shared: Shared::new(&limits, &Default::default(), [1; 32]),
             limits,
+            strict_expiry: false,
+            directory: None,
             relay_families: RelayFamilies { v4: true, v6: true },
             advertise: Advertise::default(),
+            admission: Default::default(),
+            alternates: Default::default(),
             behavior: None,
             mobility: true,
             ids_after: 0,
@@ -123,6 +129,7 @@ impl TestServer {
             now: Now {
                 mono: start,
                 unix: UNIX,
+                into_second: Duration::ZERO,
             },
             transaction: 1,
             next_port: 50_000,

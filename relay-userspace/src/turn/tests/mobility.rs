@@ -6,6 +6,7 @@ use turn_types::attribute::{ChannelNumber, Lifetime, RequestedTransport};
 use turn_types::message::{ALLOCATE, CHANNEL_BIND, REFRESH};
 
 use super::harness::*;
+use crate::events::Reason;
 use crate::turn::{Command, Counter, Departed, FiveTuple, Transport};
 
 const INSTALL: &str =
@@ -158,7 +159,7 @@ fn the_shield_knows_a_client_and_its_peers_while_they_are_between_two_workers() 
         met.iter()
             .all(|a| a.is_known && a.remote.ip() == away(1111).tuple.client.ip())
     );
-    other.server.kill(other.now, id);
+    other.server.kill(id, Reason::Killed);
     // The client at both of its places, and the peer.
     let parted = other.server.take_acquaintances();
     assert!(

@@ -14,6 +14,7 @@ use turn_types::attribute::{
 use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH};
 
 use super::harness::*;
+use crate::events::Reason;
 use crate::fastpath::SessionId;
 use crate::turn::mobility::MOBILITY_TICKET;
 use crate::turn::{BindFault, Command, Family};
@@ -122,6 +123,7 @@ impl Books {
                 Command::Send { bytes, .. } => self.tickets.extend(ticket_in(&bytes)),
                 Command::CancelReservation { .. }
                 | Command::FetchAllocation { .. }
+                | Command::LookUp { .. }
                 | Command::OpenPeerConnection { .. }
                 | Command::ClosePeerConnection { .. }
                 | Command::JoinConnections { .. } => {}
@@ -282,7 +284,7 @@ fn perform(s: &mut TestServer, books: &mut Books, op: &Op) {
         Op::Kill { nth } => {
             let ids: Vec<_> = s.server.allocations().map(|view| view.id).collect();
             if let Some(id) = ids.get(nth) {
-                assert!(s.server.kill(s.now, *id));
+                assert!(s.server.kill(*id, Reason::Killed));
             }
         }
         Op::FromPeer { relayed, peer } => {

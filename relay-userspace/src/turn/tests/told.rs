@@ -37,6 +37,7 @@ impl TestServer {
             Command::FetchAllocation {
                 allocation, home, ..
             } => format!("fetch {} from worker {home}", allocation.0),
+            Command::LookUp { name, .. } => format!("look up {name}"),
             Command::ReleaseRelay { relayed, .. } => format!("release {relayed}"),
             Command::OpenPeerConnection {
                 connection,

@@ -57,15 +57,16 @@ fn the_long_term_vectors_are_proven_by_their_user() {
             name: "マトリックス".into(),
             password: "TheMatrIX".to_owned().into(),
         }],
+        ..Auth::default()
     });
-    let [key] = &credentials
+    let [proof] = &credentials
         .candidates("マトリックス", Algorithm::Md5)
         .unwrap()
-        .keys[..]
+        .proofs[..]
     else {
         panic!("a static user has one key")
     };
-    assert!(key.proves(&message));
+    assert!(proof.key.proves(&message));
     assert!(!credentials.decoy().proves(&message));
 
     let vector = bytes(ANONYMOUS);
@@ -75,14 +76,14 @@ fn the_long_term_vectors_are_proven_by_their_user() {
     assert_eq!(name, "マトリックス");
     for (algorithm, proves) in [(Algorithm::Sha256, true), (Algorithm::Md5, false)] {
         let candidates = credentials.candidates(name, algorithm).unwrap();
-        assert_eq!(candidates.keys[0].proves(&message), proves);
+        assert_eq!(candidates.proofs[0].key.proves(&message), proves);
     }
     let mut changed = vector.clone();
     for at in 0..vector.len() - 32 {
         changed[at] ^= 1;
         let proven = message::parse(&changed).is_some_and(|m| {
             let candidates = credentials.candidates(name, Algorithm::Sha256).unwrap();
-            candidates.keys[0].proves(&m)
+            candidates.proofs[0].key.proves(&m)
         });
         assert!(!proven, "byte {at}");
         changed[at] ^= 1;

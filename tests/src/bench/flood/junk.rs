@@ -124,7 +124,7 @@ impl Junk {
             is_v6: 0,
             one_in: 1,
             rtp: 0,
-            _pad: 0,
+            channel_bits: 0,
         };
         Ok((harness, frame))
     }

@@ -5,11 +5,13 @@
 
 use std::collections::HashSet;
 use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv, setsockopt, sockopt};
 
 use super::super::veth::subject::{CHANNEL, FIRST_PORT, USER};
 use super::super::veth::{Lab, OUTER, RELAY};
@@ -142,15 +144,23 @@ fn data(session: usize, round: u64) -> Data {
 /// With room for all of a flood's packets.
 fn large(socket: UdpSocket) -> Result<UdpSocket> {
     setsockopt(&socket, sockopt::RcvBufForce, &(256 << 20))?;
-    socket.set_read_timeout(Some(Duration::from_millis(1)))?;
     Ok(socket)
+}
+
+/// What lies in a socket, however long reading it takes: a wait would end early on a busy machine.
+fn next(socket: &UdpSocket, buffer: &mut [u8]) -> Result<Option<usize>> {
+    match recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT) {
+        Ok(length) => Ok(Some(length)),
+        Err(Errno::EAGAIN) => Ok(None),
+        Err(fault) => Err(fault).context("receive what was relayed"),
+    }
 }
 
 /// Different packets at a socket that serves `sessions` of them.
 fn arrived_at(socket: &UdpSocket, sessions: usize, sent: &Sent) -> Result<u64> {
     let mut seen = HashSet::new();
     let mut buffer = [0; 2048];
-    while let Ok(length) = socket.recv(&mut buffer) {
+    while let Some(length) = next(socket, &mut buffer)? {
         note(&mut seen, &buffer[..length], sessions, sent)?;
     }
     Ok(seen.len() as u64)
@@ -160,7 +170,7 @@ fn arrived_at_clients(clients: &mut [TurnClient], sent: &Sent) -> Result<u64> {
     let mut arrived = 0;
     for (i, client) in clients.iter_mut().enumerate() {
         let mut seen = HashSet::new();
-        while let Some(from_peer) = client.receive(Duration::from_millis(1))? {
+        for from_peer in client.received()? {
             if matches!(from_peer, FromPeer::Icmp { .. }) {
                 continue;
             }

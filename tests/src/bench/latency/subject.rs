@@ -2,13 +2,16 @@
 
 use std::net::{SocketAddr, UdpSocket};
 use std::process::Child;
+use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
 
+use super::super::relay::{self, Wanted};
 use super::super::veth::subject::{CHANNEL, USER, start_coturn};
 use super::super::veth::{Lab, OUTER, OUTER_CARD, RELAY, mac};
 use crate::client::TurnClient;
 use crate::eventually::eventually;
+use crate::home::Home;
 use crate::netns::NetNs;
 use crate::packet::{Checksum, Udp, channel_data, udp};
 use crate::relay::Relay;
@@ -140,35 +143,14 @@ fn turn<'l>(name: &str, lab: &'l Lab, peer: SocketAddr) -> Result<(Running<'l>, 
         };
         return Ok((running, address));
     }
-    let (user, listen) = (
-        format!("{}:{}", USER.0, USER.1),
-        format!("udp/{RELAY}:3478"),
-    );
     let xdp = if name == "relay" { "native" } else { "off" };
-    let arguments = [
-        "--interface",
-        &lab.card,
-        "--xdp",
-        xdp,
-        "--listen",
-        &listen,
-        "--relay-address",
-        RELAY,
-        "--user",
-        &user,
-        "--realm",
-        "bench",
-        "--allow-peer",
-        "10.72.0.0/24",
-    ];
-    let relay = Relay::start(&lab.inner, &arguments)?;
-    crate::netns::output(std::process::Command::new("taskset").args([
-        "-a",
-        "-p",
-        "-c",
-        "1",
-        &relay.pid().to_string(),
-    ]))?;
+    let wanted = Wanted {
+        arguments: &["--xdp", xdp],
+        ..Wanted::default()
+    };
+    let home = Arc::new(Home::new()?);
+    let relay = relay::start(home, &lab.inner, &lab.card, &wanted)?;
+    relay::pin(relay.pid(), 1)?;
     let client = client()?;
     if name == "relay" {
         eventually("the session runs in the kernel", || {

@@ -22,8 +22,9 @@ const SHAKY: &str = "
   rates are of this machine.
 - The load average before each run is in its section. Well above zero, somebody else used the CPUs as well: p99, losses on
   the wire and rates near the limit are then worse than the relay makes them.
-- veth's ring has 256 frames. A flood that fills it loses frames of sessions before any program runs; `bench flood` tells
-  these (wire) from those the relay lost, and so does `bench survive`.
+- veth's rings have 256 frames, and 90 µs without the CPU fill one under a flood. `bench flood` gives the flood a queue of
+  its own and serves the other first, as RSS and a CPU for each queue would: it asks what the relay does to sessions, not
+  what a full ring does, which `--one-queue` shows. `bench survive` tells what was lost on the wire.
 - coturn is Debian's, with one relay thread, and gets a paced load, because it loses most of a flood.
 ";
 
@@ -48,6 +49,7 @@ pub fn write(runs: &[(&str, Value)], kept: &Path) -> Result<String> {
             "latency" => latency(run)?,
             "flood" => flood(run)?,
             "control" => control(run)?,
+            "stream" => super::stream::section(run)?,
             _ => survive(run)?,
         };
         writeln!(page, "\n## {}\n\n{}\n", section.title, section.method)?;
@@ -69,14 +71,14 @@ pub fn write(runs: &[(&str, Value)], kept: &Path) -> Result<String> {
     Ok(page)
 }
 
-struct Section {
-    title: &'static str,
-    method: &'static str,
-    table: String,
-    charts: Vec<(&'static str, &'static str, Vec<Bar>)>,
+pub(super) struct Section {
+    pub title: &'static str,
+    pub method: &'static str,
+    pub table: String,
+    pub charts: Vec<(&'static str, &'static str, Vec<Bar>)>,
 }
 
-fn rows<'r>(run: &'r Value, key: &str) -> Result<&'r Vec<Value>> {
+pub(super) fn rows<'r>(run: &'r Value, key: &str) -> Result<&'r Vec<Value>> {
     run["result"][key]
         .as_array()
         .with_context(|| format!("no {key} in the run"))
@@ -87,7 +89,7 @@ fn at<'v>(value: &'v Value, path: &str) -> &'v Value {
     path.split('.').fold(value, |value, key| &value[key])
 }
 
-fn cell(value: &Value) -> String {
+pub(super) fn cell(value: &Value) -> String {
     match value {
         Value::Number(number) if number.is_u64() => number.to_string(),
         Value::Number(number) => figure(number.as_f64().unwrap_or(f64::NAN)),
@@ -97,7 +99,7 @@ fn cell(value: &Value) -> String {
 }
 
 /// A table of `columns`: heading and path in a row.
-fn table(rows: &[Value], columns: &[(&str, &str)]) -> String {
+pub(super) fn table(rows: &[Value], columns: &[(&str, &str)]) -> String {
     let heads: Vec<_> = columns.iter().map(|(head, _)| *head).collect();
     let mut text = format!(
         "| {} |\n|{}\n",
@@ -114,7 +116,11 @@ fn table(rows: &[Value], columns: &[(&str, &str)]) -> String {
     text
 }
 
-fn chart(rows: &[Value], label: impl Fn(&Value) -> Option<String>, path: &str) -> Vec<Bar> {
+pub(super) fn chart(
+    rows: &[Value],
+    label: impl Fn(&Value) -> Option<String>,
+    path: &str,
+) -> Vec<Bar> {
     let bar = |row: &Value| {
         Some(Bar {
             label: label(row)?,
@@ -185,6 +191,15 @@ fn veth(run: &Value) -> Result<Section> {
             ("pps to the reflector's", "pps_to_reflector"),
             ("pps to coturn's", "pps_to_coturn"),
             ("CPU: coturn to relay", "cpu_coturn_to_relay"),
+        ],
+    ));
+    text.push('\n');
+    text.push_str(&table(
+        self::rows(run, "flows")?,
+        &[
+            ("sessions", "sessions"),
+            ("are clients", "clients"),
+            ("with channels each", "channels"),
         ],
     ));
     Ok(Section {
@@ -269,7 +284,7 @@ fn flood(run: &Value) -> Result<Section> {
     );
     Ok(Section {
         title: "Under flood",
-        method: "Numbered packets through established sessions, in the kernel and in userspace, and past the relay, while junk comes to its ports: `full` is all the generator gives, `half` half of the most that reached the program. A newcomer is an address that never authenticated: a flood from everywhere is not told from it (`decisions/0009-shield.md`).",
+        method: "Numbered packets through established sessions, in the kernel and in userspace, and past the relay, while junk comes to its ports by a queue of its own: `full` is all the generator gives, `half` half of the most that reached the program. A newcomer is an address that never authenticated: a flood from everywhere is not told from it (`decisions/0009-shield.md`).",
         table: text,
         charts: vec![(
             "Junk taken at full rate",
@@ -282,26 +297,39 @@ fn flood(run: &Value) -> Result<Section> {
 fn control(run: &Value) -> Result<Section> {
     let rows = rows(run, "rows")?;
     let label = |row: &Value| Some(cell(&row["subject"]));
+    let mut text = table(
+        rows,
+        &[
+            ("subject", "subject"),
+            ("busy: allocations/s", "busy_per_second"),
+            ("a CPU second", "busy_per_cpu_second"),
+            ("alone: allocations/s", "alone_per_second"),
+            ("a CPU second", "alone_per_cpu_second"),
+            ("bytes each", "bytes_per_allocation"),
+            ("bytes a flow", "bytes_per_flow"),
+            ("idle ms/s, empty", "idle_ms_empty"),
+            ("full", "idle_ms_full"),
+        ],
+    );
+    text.push('\n');
+    text.push_str(&table(
+        self::rows(run, "ratios")?,
+        &[
+            ("to coturn", "subject"),
+            ("busy, a CPU second", "busy"),
+            ("alone", "alone"),
+            ("memory", "memory"),
+        ],
+    ));
     Ok(Section {
         title: "Control plane",
-        method: "One client sets up allocations one after the other. Rates are per second of CPU of the server; memory is the growth of the resident set.",
-        table: table(
-            rows,
-            &[
-                ("subject", "subject"),
-                ("allocations/s", "allocations_per_second"),
-                ("a CPU second", "allocations_per_cpu_second"),
-                ("bytes each", "bytes_per_allocation"),
-                ("bytes a flow", "bytes_per_flow"),
-                ("idle ms/s, empty", "idle_ms_empty"),
-                ("full", "idle_ms_full"),
-            ],
-        ),
+        method: "Each server has one CPU, the clients the other. `busy`: many clients at once; `alone`: one after the other, so that the server wakes for each request. Rates are also per second of CPU of the server; memory is the growth of the resident set. `relay` keeps its journal, `relay_mortal` has none, as coturn. The ratios are of the same round.",
+        table: text,
         charts: vec![
             (
-                "Allocations",
+                "Allocations, busy",
                 "a CPU second",
-                chart(rows, label, "allocations_per_cpu_second"),
+                chart(rows, label, "busy_per_cpu_second"),
             ),
             (
                 "Memory",

@@ -1,6 +1,6 @@
 //! What is measured: the reflector, this relay, coturn; each with its sessions set up by real TURN clients.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +9,12 @@ use anyhow::{Result, bail, ensure};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
+use super::flows::{Flows, UNMETERED};
 use super::generator::Template;
 use super::{OUTER, OUTER_CARD, RELAY, mac};
 use crate::bench::packet::shared::{HEADER_WORDS, Harness};
+use crate::bench::process::{self, run_time_of as run_time};
+use crate::bench::relay::{self, Wanted};
 use crate::client::TurnClient;
 use crate::eventually::{eventually, within};
 use crate::home::Home;
@@ -24,7 +27,7 @@ use crate::topology::attach;
 pub struct Subject {
     name: &'static str,
     running: Running,
-    sessions: u32,
+    flows: Flows,
     macs: ([u8; 6], [u8; 6]),
     pub clients: Vec<TurnClient>,
 }
@@ -62,19 +65,21 @@ impl Subject {
         card: &str,
         sessions: u32,
     ) -> Result<Self> {
+        let flows = Flows::new(sessions)?;
         let running = match name {
             "reflector" => Running::Reflector(attach(inner, card, "reflect")?),
-            "relay" => Running::Relay(relay(inner, card, Arc::new(Home::new()?))?),
+            "relay" => Running::Relay(relay(inner, card, Arc::new(Home::new()?), flows)?),
             "coturn" => Running::Coturn(coturn(inner, card)?),
             other => bail!("no subject {other}"),
         };
-        Self::with(name, running, outer, inner, card, sessions)
+        Self::with(name, running, outer, inner, card, flows)
     }
 
     /// This relay, in a home where its sessions outlive it.
     pub fn surviving(outer: &NetNs, inner: &NetNs, card: &str, sessions: u32) -> Result<Self> {
-        let running = Running::Relay(relay(inner, card, Arc::new(Home::surviving()?))?);
-        Self::with("relay", running, outer, inner, card, sessions)
+        let flows = Flows::new(sessions)?;
+        let running = Running::Relay(relay(inner, card, Arc::new(Home::surviving()?), flows)?);
+        Self::with("relay", running, outer, inner, card, flows)
     }
 
     fn with(
@@ -83,24 +88,24 @@ impl Subject {
         outer: &NetNs,
         inner: &NetNs,
         card: &str,
-        sessions: u32,
+        flows: Flows,
     ) -> Result<Self> {
         let clients = match &running {
             Running::Reflector(_) => Vec::new(),
-            _ => outer.enter(|| allocate(sessions))?,
+            _ => outer.enter(|| flows.set_up())?,
         };
         if let Running::Relay(relay) = &running {
             eventually("all sessions run in the kernel", || {
                 relay
                     .status()
-                    .is_ok_and(|s| s.kernel_sessions >= u64::from(sessions))
+                    .is_ok_and(|s| s.kernel_sessions >= u64::from(flows.count))
             })?;
         }
         let macs = (mac(inner, card)?, mac(outer, OUTER_CARD)?);
         Ok(Self {
             name,
             running,
-            sessions,
+            flows,
             macs,
             clients,
         })
@@ -144,7 +149,7 @@ impl Subject {
 
     /// Starts the next relay in the home of the last.
     pub fn start_next(&mut self, inner: &NetNs, card: &str, home: Arc<Home>) -> Result<&Relay> {
-        self.running = Running::Relay(relay(inner, card, home)?);
+        self.running = Running::Relay(relay(inner, card, home, self.flows)?);
         self.relay()
     }
 
@@ -172,7 +177,7 @@ impl Subject {
         let harness = Harness {
             header,
             length: frame.len() as u32,
-            flows: self.sessions,
+            flows: self.flows.count,
             address_mask: 0,
             source_port_mask: 0xffff,
             port_mask: 0,
@@ -180,45 +185,26 @@ impl Subject {
             is_v6: 0,
             one_in: 1,
             rtp: 0,
-            _pad: 0,
+            channel_bits: match self.running {
+                Running::Reflector(_) => 0,
+                _ => self.flows.channel_bits,
+            },
         };
         Ok((harness, frame))
     }
 }
 
-fn relay(inner: &NetNs, card: &str, home: Arc<Home>) -> Result<Relay> {
-    let user = format!("{}:{}", USER.0, USER.1);
-    let listen = format!("udp/{RELAY}:3478");
-    let arguments = [
-        "--interface",
-        card,
-        "--xdp",
-        "native",
-        "--listen",
-        &listen,
-        "--relay-address",
-        RELAY,
-        "--user",
-        &user,
-        "--realm",
-        "bench",
-        "--allow-peer",
-        "10.72.0.0/24",
-    ];
-    Relay::start_at(home, inner, &arguments)
-}
-
-fn allocate(sessions: u32) -> Result<Vec<TurnClient>> {
-    let server = SocketAddr::new(RELAY.parse()?, 3478);
-    let peer = SocketAddr::new(OUTER.parse()?, 9);
-    (0..sessions as u16)
-        .map(|i| {
-            let socket = UdpSocket::bind((OUTER, FIRST_PORT + i))?;
-            let mut client = TurnClient::allocate(socket, server, USER.0, USER.1)?;
-            client.bind(CHANNEL, peer)?;
-            Ok(client)
-        })
-        .collect()
+fn relay(inner: &NetNs, card: &str, home: Arc<Home>, flows: Flows) -> Result<Relay> {
+    let config = format!(
+        "[kernel]\nmax_sessions = {}\n{UNMETERED}",
+        (2 * flows.count).max(65_536)
+    );
+    let wanted = Wanted {
+        config: &config,
+        arguments: &["--xdp", "native"],
+        ..Wanted::default()
+    };
+    relay::start(home, inner, card, &wanted)
 }
 
 fn coturn(inner: &NetNs, card: &str) -> Result<Coturn> {
@@ -229,45 +215,34 @@ fn coturn(inner: &NetNs, card: &str) -> Result<Coturn> {
     })
 }
 
-/// Debian's coturn on CPU 1 with one relay thread, listening.
+/// Debian's coturn on CPU 1 with one relay thread, listening for UDP and TCP.
 pub fn start_coturn(inner: &NetNs) -> Result<Child> {
+    start_coturn_with(inner, &["--no-tls"], 3478)
+}
+
+/// The same with other arguments, once it listens on this TCP port.
+pub fn start_coturn_with(inner: &NetNs, more: &[&str], port: u16) -> Result<Child> {
     let user = format!("{}:{}", USER.0, USER.1);
     let mut command = inner.command("taskset");
-    command.args([
-        "-c",
-        "1",
-        "turnserver",
-        "-n",
-        "-L",
-        RELAY,
-        "-E",
-        RELAY,
-        "-m",
-        "1",
-        "-a",
-        "-u",
-        &user,
-        "-r",
-        "bench",
-    ]);
-    command.args([
-        "--no-tls",
-        "--no-dtls",
-        "--no-cli",
-        "--log-file",
-        "stdout",
-        "--simple-log",
-        "--pidfile",
-        "/dev/null",
-    ]);
+    let who = ["-c", "1", "turnserver", "-n", "-L", RELAY, "-E", RELAY];
+    let how = ["-m", "1", "-a", "-u", &user, "-r", "bench"];
+    let quiet = ["--no-dtls", "--no-cli", "--log-file", "stdout"];
+    let small = ["--simple-log", "--pidfile", "/dev/null"];
+    command.args(who).args(how).args(quiet).args(small);
     let child = command
+        .args(more)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
     within(Duration::from_secs(10), "coturn listens", || {
-        let table = inner.run("cat", &["/proc/net/udp"]).ok()?;
-        table.contains(":0D96 ").then_some(())
+        let listens = |table, state, port| {
+            let table = inner.run("cat", &[table]).ok()?;
+            let address = format!(":{port:04X} 00000000:0000 {state}");
+            table.contains(&address).then_some(())
+        };
+        listens("/proc/net/udp", "07", 3478)?;
+        listens("/proc/net/tcp", "0A", port)
     })?;
     Ok(child)
 }
@@ -282,9 +257,7 @@ impl Cpu {
     pub fn of(card: &str, pid: Option<u32>) -> Result<Self> {
         let mut tasks = napi_threads(card)?;
         if let Some(pid) = pid {
-            for task in std::fs::read_dir(format!("/proc/{pid}/task"))?.flatten() {
-                tasks.push(task.file_name().to_string_lossy().parse()?);
-            }
+            tasks.extend(process::tasks(pid)?);
         }
         let start = run_time(&tasks);
         Ok(Self { tasks, start })
@@ -309,15 +282,18 @@ pub fn pin_napi(card: &str, cpu: usize) -> Result<()> {
     Ok(())
 }
 
-/// Lets nothing else of the machine keep the NAPI threads of a card waiting, as an interrupt would.
+/// Lets nothing else of the machine keep the NAPI threads of a card waiting, as an interrupt would; and no queue one
+/// behind it, which a card would interrupt another CPU for.
 pub fn hurry_napi(card: &str) -> Result<()> {
-    for thread in napi_threads(card)? {
+    for (priority, thread) in (50..).zip(napi_threads(card)?) {
+        let (priority, thread) = (priority.to_string(), thread.to_string());
         let mut chrt = std::process::Command::new("chrt");
-        output(chrt.args(["--fifo", "--pid", "50", &thread.to_string()]))?;
+        output(chrt.args(["--fifo", "--pid", &priority, &thread]))?;
     }
     Ok(())
 }
 
+/// In the order of its queues.
 fn napi_threads(card: &str) -> Result<Vec<u32>> {
     let prefix = format!("napi/{card}-");
     let mut found = Vec::new();
@@ -326,18 +302,11 @@ fn napi_threads(card: &str) -> Result<Vec<u32>> {
             continue;
         };
         let name = std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
-        // The kernel keeps fifteen characters of a name.
-        if name.trim().starts_with(&prefix[..prefix.len().min(15)]) {
-            found.push(pid);
+        // What follows is a number that grows with the queues.
+        if let Some(number) = name.trim().strip_prefix(&prefix) {
+            found.push((number.parse::<u32>()?, pid));
         }
     }
-    Ok(found)
-}
-
-pub fn run_time(tasks: &[u32]) -> u64 {
-    let of = |task: &u32| -> Option<u64> {
-        let text = std::fs::read_to_string(format!("/proc/{task}/schedstat")).ok()?;
-        text.split_whitespace().next()?.parse().ok()
-    };
-    tasks.iter().filter_map(of).sum()
+    found.sort_unstable();
+    Ok(found.into_iter().map(|(_, pid)| pid).collect())
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use relay_userspace::events::Reason;
 use relay_userspace::fastpath::SessionSpec;
 use relay_userspace::turn::{BindFault, Command};
 use turn_types::attribute::{
@@ -79,7 +80,7 @@ impl Play {
             8 => {
                 let ids: Vec<_> = self.stage.server.allocations().map(|a| a.id).collect();
                 if let Some(id) = ids.get(who) {
-                    assert!(self.stage.server.kill(self.stage.now, *id));
+                    assert!(self.stage.server.kill(*id, Reason::Killed));
                 }
                 self.books.execute(&mut self.stage, None);
             }

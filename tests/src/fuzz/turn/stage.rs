@@ -59,6 +59,10 @@ pub const LIMITS: Limits = Limits {
     permissions_per_allocation: 3,
     channels_per_allocation: 3,
     max_lifetime: Duration::from_secs(3600),
+    permissions_per_user: None,
+    channels_per_user: None,
+    permissions: None,
+    channels: None,
     unauthenticated_per_second: 1_000_000,
 };
 
@@ -71,6 +75,7 @@ impl Stage {
         let now = Now {
             mono: Instant::now(),
             unix: 1_700_000_000,
+            into_second: Duration::ZERO,
         };
         Self {
             server: server(&policy, false),
@@ -194,14 +199,19 @@ fn server(policy: &Arc<PeerPolicy>, mobility: bool) -> Server {
         realm: REALM.to_owned(),
         secrets: Vec::new(),
         users: [USER, MALLORY].map(of_user).into(),
+        ..Auth::default()
     };
     Server::new(ServerConfig {
         credentials: Arc::new(Credentials::new(&auth)),
         policy: Arc::clone(policy),
         shared: Shared::new(&LIMITS, &Shield::default(), [1; 32]),
         limits: LIMITS,
+        strict_expiry: false,
+        directory: None,
         relay_families: RelayFamilies { v4: true, v6: true },
         advertise: Advertise::default(),
+        admission: Default::default(),
+        alternates: Default::default(),
         behavior: None,
         mobility,
         ids_after: 0,

@@ -1,6 +1,7 @@
-//! One caller after the other: each allocates, talks to its peer by channel or by Send, and leaves. Kills may cost it its
-//! call, but nobody else's packet ever comes to it.
+//! One caller after the other: each allocates, talks to its peer by channel or by Send, and leaves. Kills may cost it
+//! packets and answers, but nobody else's packet ever comes to it, and what it was answered stays true.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -20,10 +21,15 @@ const PACKETS: u32 = 30;
 
 #[derive(Debug, Default, Clone, Serialize)]
 pub struct Churned {
-    /// Calls that began, that heard all they were sent, and that a kill ended.
+    /// Calls that began, that heard all they were sent, and that a kill disturbed.
     pub begun: u64,
     pub whole: u64,
-    pub ended_by_a_kill: u64,
+    pub disturbed: u64,
+    /// Allocations the relay did not know although it had said so, and nobody had ended them.
+    pub gone: u64,
+    /// Clients that heard no answer to their Allocate: they may have an allocation all the same.
+    #[serde(skip)]
+    pub unanswered: HashSet<SocketAddr>,
     /// Packets of another session, at a client or at a peer.
     pub strangers: u64,
     pub packets: u64,
@@ -33,7 +39,9 @@ impl Churned {
     pub fn add(&mut self, other: Self) {
         self.begun += other.begun;
         self.whole += other.whole;
-        self.ended_by_a_kill += other.ended_by_a_kill;
+        self.disturbed += other.disturbed;
+        self.gone += other.gone;
+        self.unanswered.extend(other.unanswered);
         self.strangers += other.strangers;
         self.packets += other.packets;
     }
@@ -62,8 +70,8 @@ impl<'t> Churn<'t> {
             self.churned.begun += 1;
             match self.call() {
                 Ok(true) => self.churned.whole += 1,
-                // Nobody answered, or knows the allocation: the relay was killed in between.
-                Ok(false) | Err(_) => self.churned.ended_by_a_kill += 1,
+                // Packets or answers were lost: the relay was killed in between.
+                Ok(false) | Err(_) => self.churned.disturbed += 1,
             }
         }
         Ok(self.churned)
@@ -80,8 +88,21 @@ impl<'t> Churn<'t> {
         let peer = bind(&self.topology.server, server)?;
         peer.set_read_timeout(Some(PATIENCE))?;
         let relay = SocketAddr::new(edge.parse::<IpAddr>()?, 3478);
-        let mut client = TurnClient::allocate(socket, relay, self.user, PASSWORD)?;
+        let own = socket.local_addr()?;
+        let allocated = TurnClient::allocate(socket, relay, self.user, PASSWORD);
+        if allocated.is_err() {
+            self.churned.unanswered.insert(own);
+        }
+        let mut client = allocated?;
+        // Whoever had this port before is gone: the relay takes one allocation a client.
+        self.churned.unanswered.remove(&own);
         let talked = self.talk(&mut client, &peer);
+        if let Err(error) = client.refresh(600)
+            && error.is::<Refused>()
+        {
+            eprintln!("{}: {own} is not known any more: {error:#}", self.session);
+            self.churned.gone += 1;
+        }
         leave(&mut client)?;
         talked
     }

@@ -48,6 +48,7 @@ fn report(packets: u64) -> StatusReport {
         cards: Vec::new(),
         kernel_off: None,
         shield: Default::default(),
+        draining: None,
         workers: 2,
         allocations: 3,
         forwards: 0,

@@ -10,7 +10,7 @@ use nix::unistd::pipe2;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-use crate::police::Pass;
+use super::Terms;
 
 /// What a pipe holds, unless the system says otherwise.
 const MOST: usize = 64 << 10;
@@ -36,9 +36,9 @@ impl<'a> Lane<'a> {
     }
 
     /// Until `from` sends no more, which `to` is then told. `from` is read only while `to` takes.
-    pub async fn run(&self, pass: &Pass, direction: usize) -> io::Result<()> {
+    pub(super) async fn run(&self, terms: &Terms, direction: usize) -> io::Result<()> {
         loop {
-            let room = match pass.room(direction, Instant::now()) {
+            let room = match terms.pass.room(direction, Instant::now()) {
                 Ok(room) => room.clamp(LEAST, MOST),
                 Err(wait) => {
                     tokio::time::sleep(wait).await;
@@ -49,9 +49,11 @@ impl<'a> Lane<'a> {
             if held == 0 {
                 return socket2::SockRef::from(self.to).shutdown(Shutdown::Write);
             }
-            pass.spend(direction, Instant::now(), held);
+            terms.pass.spend(direction, Instant::now(), held);
             while held > 0 {
-                held -= self.drain(held).await?;
+                let moved = self.drain(held).await?;
+                terms.moved.add(direction, moved);
+                held -= moved;
             }
         }
     }

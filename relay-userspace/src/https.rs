@@ -1,0 +1,87 @@
+//! A client for the HTTP servers an operator names: HTTP/1.1, HTTPS by roots that are given, a deadline for all of it.
+//! Follows no redirect and keeps no cookie.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper::{Request, StatusCode};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::{Client, connect::HttpConnector};
+use hyper_util::rt::TokioExecutor;
+use rustls::crypto::ring::default_provider;
+use rustls::{ClientConfig, RootCertStore};
+
+/// More of an answer is not read.
+const ANSWER_LIMIT: usize = 64 << 10;
+
+/// Clones share their connections.
+#[derive(Debug, Clone)]
+pub struct Https(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+
+#[derive(Debug, thiserror::Error)]
+pub enum HttpsFault {
+    #[error("no answer within {}s", .0.as_secs())]
+    Timeout(Duration),
+    #[error("{0}")]
+    Connect(#[source] hyper_util::client::legacy::Error, String),
+    #[error("the answer breaks off, or is longer than {ANSWER_LIMIT} bytes")]
+    Broken,
+}
+
+impl Https {
+    /// Reads the host's root certificates: without any, HTTPS servers are not trusted, and HTTP works all the same.
+    pub fn new() -> Result<Self, rustls::Error> {
+        Self::trusting(roots_of_this_host())
+    }
+
+    pub fn trusting(roots: RootCertStore) -> Result<Self, rustls::Error> {
+        let tls = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .build();
+        Ok(Self(Client::builder(TokioExecutor::new()).build(connector)))
+    }
+
+    pub async fn ask(
+        &self,
+        request: Request<Full<Bytes>>,
+        deadline: Duration,
+    ) -> Result<(StatusCode, Bytes), HttpsFault> {
+        let asked = async {
+            let answer = self.0.request(request).await.map_err(|error| {
+                let causes =
+                    std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source());
+                let text = causes
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(": ");
+                HttpsFault::Connect(error, text)
+            })?;
+            let status = answer.status();
+            let body = Limited::new(answer.into_body(), ANSWER_LIMIT)
+                .collect()
+                .await;
+            let body = body.map_err(|_| HttpsFault::Broken)?;
+            Ok((status, body.to_bytes()))
+        };
+        let asked = tokio::time::timeout(deadline, asked).await;
+        asked.unwrap_or(Err(HttpsFault::Timeout(deadline)))
+    }
+}
+
+pub fn roots_of_this_host() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!(%error, "root certificates of this host");
+    }
+    roots.add_parsable_certificates(found.certs);
+    roots
+}

@@ -1,0 +1,93 @@
+//! Users somebody else knows (`auth.hook`): a request of one nobody has asked about yet waits, beside everything else.
+
+use std::collections::BTreeMap;
+
+use stun_types::message::Message;
+
+use super::command::Command;
+use super::counters::Counter;
+use super::identity::{FiveTuple, Now};
+use super::server::Server;
+
+/// Requests that wait, of one worker and of one source prefix: what is over is dropped, and clients ask again.
+const MOST: usize = 1024;
+const MOST_OF_ONE_PREFIX: usize = 64;
+
+/// Requests that wait, by client and transaction.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    requests: BTreeMap<(FiveTuple, u128), u64>,
+    by_prefix: BTreeMap<u64, usize>,
+}
+
+impl Waiting {
+    /// False: it waits already, or there is no room.
+    fn add(&mut self, from: FiveTuple, transaction: u128) -> bool {
+        let prefix = super::prefix(from.client.ip());
+        let of_prefix = self.by_prefix.entry(prefix).or_default();
+        let known = self.requests.contains_key(&(from, transaction));
+        if known || self.requests.len() >= MOST || *of_prefix >= MOST_OF_ONE_PREFIX {
+            return false;
+        }
+        *of_prefix += 1;
+        self.requests.insert((from, transaction), prefix);
+        true
+    }
+
+    fn remove(&mut self, from: FiveTuple, transaction: u128) -> bool {
+        let Some(prefix) = self.requests.remove(&(from, transaction)) else {
+            return false;
+        };
+        if let Some(count) = self.by_prefix.get_mut(&prefix) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_prefix.remove(&prefix);
+            }
+        }
+        true
+    }
+
+    /// Its connection is gone: an allocation would have no client.
+    pub fn forget(&mut self, from: FiveTuple) {
+        let of_client = (from, 0)..=(from, u128::MAX);
+        let all: Vec<_> = self
+            .requests
+            .range(of_client)
+            .map(|(key, _)| key.1)
+            .collect();
+        for transaction in all {
+            self.remove(from, transaction);
+        }
+    }
+}
+
+impl Server {
+    pub(super) fn wait(&mut self, from: FiveTuple, message: &Message<'_>, name: String) {
+        let transaction = u128::from(message.transaction_id());
+        if !self.may_look_up || !self.waiting.add(from, transaction) {
+            return self.counters.bump(Counter::LookupDropped);
+        }
+        self.commands.push_back(Command::LookUp {
+            name,
+            from,
+            request: message.as_bytes().to_vec(),
+        });
+    }
+
+    /// What [`Command::LookUp`] asked for is known, or will not be.
+    pub fn looked_up(&mut self, now: Now, from: FiveTuple, request: &[u8]) {
+        let Ok(message) = Message::from_bytes(request) else {
+            return;
+        };
+        if !self
+            .waiting
+            .remove(from, u128::from(message.transaction_id()))
+        {
+            return;
+        }
+        self.may_look_up = false;
+        let relayed = self.handle_client(now, from, request);
+        debug_assert!(relayed.is_none(), "a request relays nothing");
+        self.may_look_up = true;
+    }
+}

@@ -1,0 +1,218 @@
+//! Users somebody else knows: a real HTTP service that allows, denies, waits or is not there, and counts who asked what.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use futures_util::future::join_all;
+use relay_userspace::config::{Config, Hook};
+use relay_userspace::relay::Relay;
+use relay_userspace::secret::Secret;
+use tokio::sync::Notify;
+
+use crate::client::{Refused, TurnClient};
+use crate::endpoint::Endpoint;
+use crate::setup::{config, metric, relay};
+
+const CHANNEL: u16 = 0x4001;
+
+/// What it was asked, and when it may answer about `late`.
+#[derive(Clone, Default)]
+struct Service {
+    asked: Arc<Mutex<HashMap<String, u32>>>,
+    release: Arc<Notify>,
+}
+
+impl Service {
+    async fn start(&self) -> SocketAddr {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let router = Router::new()
+            .route("/ask", post(answer))
+            .with_state(self.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        address
+    }
+
+    fn asked(&self, user: &str) -> u32 {
+        let asked = self.asked.lock().expect("not poisoned");
+        asked.get(user).copied().unwrap_or(0)
+    }
+}
+
+async fn answer(
+    State(service): State<Service>,
+    headers: HeaderMap,
+    Json(question): Json<serde_json::Value>,
+) -> Response {
+    if headers
+        .get("authorization")
+        .is_none_or(|token| token != "Bearer sesame")
+    {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    let user = question["user"].as_str().unwrap_or_default().to_owned();
+    *service
+        .asked
+        .lock()
+        .expect("not poisoned")
+        .entry(user.clone())
+        .or_default() += 1;
+    let password = format!("of-{user}");
+    match user.as_str() {
+        "one" => Json(serde_json::json!({
+            "allow": true, "password": password,
+            "limits": {"allocations": 1, "packets_per_second": 5000},
+        }))
+        .into_response(),
+        "many" => Json(serde_json::json!({"allow": true, "password": password})).into_response(),
+        "late" => {
+            service.release.notified().await;
+            Json(serde_json::json!({"allow": true, "password": password})).into_response()
+        }
+        "broken" => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        "garbage" => Json(serde_json::json!({"allowed": true})).into_response(),
+        _ => StatusCode::FORBIDDEN.into_response(),
+    }
+}
+
+fn asking(service: SocketAddr) -> Config {
+    let mut config = config();
+    config.auth.hook = Some(Hook {
+        url: format!("http://{service}/ask").parse().expect("a URL"),
+        timeout: Duration::from_secs(5),
+        cache_ttl: Duration::from_secs(60),
+        negative_ttl: Duration::from_secs(60),
+        cache_entries: 100,
+        max_concurrent: 8,
+        token: Some(Secret::new("sesame".to_owned())),
+        token_file: None,
+        ca_file: None,
+    });
+    config
+}
+
+async fn user(relay: &Relay, name: &'static str, password: &'static str) -> TurnClient {
+    TurnClient::of(relay.status().listen[0], name, password).await
+}
+
+#[tokio::test]
+async fn a_user_of_the_hook_is_let_in_with_its_password_and_held_to_its_limits() {
+    let service = Service::default();
+    let relay = relay(asking(service.start().await)).await;
+    let mut first = user(&relay, "one", "of-one").await;
+    first.allocate().await.expect("allowed");
+    first.refresh(600).await.expect("refreshed");
+    let mut second = user(&relay, "one", "of-one").await;
+    assert_eq!(second.allocate().await.unwrap_err(), Refused(486));
+    let mut wrong = user(&relay, "one", "guessed").await;
+    assert_eq!(wrong.allocate().await.unwrap_err(), Refused(401));
+    assert_eq!(service.asked("one"), 1, "remembered");
+    let limits = relay.limits().users;
+    let own = limits
+        .iter()
+        .find(|user| user.user == "one")
+        .expect("has a meter");
+    assert_eq!(own.limit.packets_per_second, Some(5000));
+    assert_eq!(service.asked("alice"), 0);
+    relay.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_user_who_is_denied_is_asked_about_once() {
+    let service = Service::default();
+    let relay = relay(asking(service.start().await)).await;
+    for _ in 0..3 {
+        let mut nobody = user(&relay, "nobody", "of-nobody").await;
+        assert_eq!(nobody.allocate().await.unwrap_err(), Refused(401));
+    }
+    assert_eq!(service.asked("nobody"), 1);
+    assert_eq!(metric(&relay, "hook_lookups", "denied").await, 1);
+    relay.shutdown().await;
+}
+
+#[tokio::test]
+async fn many_clients_of_one_user_at_once_are_one_question() {
+    let service = Service::default();
+    let relay = relay(asking(service.start().await)).await;
+    let clients = (0..12).map(|_| async {
+        let mut client = user(&relay, "many", "of-many").await;
+        client.allocate().await.map(|_| client)
+    });
+    let clients = join_all(clients).await;
+    assert!(clients.iter().all(Result::is_ok));
+    assert_eq!(service.asked("many"), 1);
+    relay.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_service_that_does_not_answer_lets_nobody_in_and_disturbs_nobody_else() {
+    for (name, service_runs) in [("broken", true), ("garbage", true), ("anyone", false)] {
+        let service = Service::default();
+        let address = service.start().await;
+        let mut config = asking(address);
+        if !service_runs {
+            let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+            let nobody = closed.local_addr().expect("its address");
+            config.auth.hook.as_mut().expect("set").url =
+                format!("http://{nobody}/ask").parse().expect("a URL");
+        }
+        let relay = relay(config).await;
+        let mut client = user(&relay, name, "x").await;
+        assert_eq!(client.allocate().await.unwrap_err(), Refused(500), "{name}");
+        assert_eq!(metric(&relay, "hook_lookups", "failed").await, 1, "{name}");
+        let mut alice = TurnClient::new(relay.status().listen[0]).await;
+        alice.allocate().await.expect("of the configuration");
+        relay.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn while_the_service_is_slow_others_are_served_and_the_one_who_waits_is_answered_in_the_end()
+{
+    let service = Service::default();
+    let mut config = asking(service.start().await);
+    config.workers = 1;
+    let relay = relay(config).await;
+    let server = relay.status().listen[0];
+    let peer = Endpoint::new().await;
+    let mut late = user(&relay, "late", "of-late").await;
+    let waiting = async { (late.allocate().await, Instant::now()) };
+    let served = async {
+        crate::setup::eventually("the service is asked", async || service.asked("late") == 1).await;
+        let mut alice = TurnClient::new(server).await;
+        let relayed = alice.allocate().await.expect("allocated").relayed;
+        alice.bind(CHANNEL, peer.address()).await.expect("bound");
+        for _ in 0..20 {
+            alice.send_channel(CHANNEL, b"data").await;
+            assert_eq!(peer.receive().await, (b"data".to_vec(), relayed));
+        }
+        let done = Instant::now();
+        service.release.notify_waiters();
+        done
+    };
+    let ((allocated, at), served) = tokio::join!(waiting, served);
+    allocated.expect("allowed in the end");
+    assert!(served < at);
+    assert_eq!(service.asked("late"), 1);
+    relay.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_service_that_is_too_slow_is_not_waited_for() {
+    let service = Service::default();
+    let mut config = asking(service.start().await);
+    config.auth.hook.as_mut().expect("set").timeout = Duration::from_millis(200);
+    let relay = relay(config).await;
+    let mut late = user(&relay, "late", "of-late").await;
+    assert_eq!(late.allocate().await.unwrap_err(), Refused(500));
+    relay.shutdown().await;
+}

@@ -1,0 +1,54 @@
+//! A certificate for servers of the lab, and clients that trust it alone.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use rustls::crypto::ring;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+
+const NAME: &str = "relay.test";
+
+/// Dropping it removes the files.
+pub struct Trust {
+    folder: tempfile::TempDir,
+    config: Arc<ClientConfig>,
+}
+
+impl Trust {
+    pub fn new() -> Result<Trust> {
+        let made = rcgen::generate_simple_self_signed([NAME.to_owned()])?;
+        let folder = tempfile::Builder::new().prefix("relay-trust-").tempdir()?;
+        std::fs::write(folder.path().join("cert.pem"), made.cert.pem())?;
+        let key = made.signing_key.serialize_pem();
+        std::fs::write(folder.path().join("key.pem"), key)?;
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone())?;
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let config = Arc::new(config);
+        Ok(Trust { folder, config })
+    }
+
+    pub fn cert(&self) -> PathBuf {
+        self.folder.path().join("cert.pem")
+    }
+
+    pub fn key(&self) -> PathBuf {
+        self.folder.path().join("key.pem")
+    }
+
+    /// Where both are.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// One that has not begun.
+    pub fn client(&self) -> Result<ClientConnection> {
+        let name = ServerName::try_from(NAME)?;
+        ClientConnection::new(Arc::clone(&self.config), name).context("set up TLS")
+    }
+}
