@@ -2,6 +2,8 @@
 //!
 //! A peer connection belongs to the worker of its allocation; the client's data connection may be any worker's, which asks.
 
+mod joining;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -16,12 +18,13 @@ use super::answer::{self, Reject, Success};
 use super::auth::User;
 use super::command::Command;
 use super::counters::Counter;
-use super::identity::{AllocationId, FiveTuple, Now};
+use super::identity::{FiveTuple, Now};
 use super::message::{Origin, required};
 use super::server::Server;
 use super::table::Slot;
 use super::timer::Timer;
 use crate::events::{Change, Reason};
+pub use joining::{Pending, Unbindable};
 
 /// RFC 6062 §5.2 and §5.3: for a peer to accept, and for the client to bind.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -53,13 +56,6 @@ impl State {
             Self::Bound => None,
         }
     }
-}
-
-/// Why a data connection gets no peer connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unbindable {
-    Unknown,
-    NotYours,
 }
 
 #[derive(Debug, Default)]
@@ -185,84 +181,6 @@ impl Server {
         Some(connection)
     }
 
-    /// ConnectionBind (RFC 6062 §5.4): answered when whoever has the peer connection gave it.
-    pub(super) fn connection_bind(
-        &mut self,
-        from: FiveTuple,
-        message: &Message<'_>,
-        user: &User,
-    ) -> Result<Option<Success>, Reject> {
-        let connection = ConnectionId(required::<IdAttribute>(message)?.id());
-        // A data connection is one for nothing else.
-        if !from.transport.is_stream() || self.table.of_client(&from).is_some() {
-            return Err(Reject::BadRequest);
-        }
-        // And for one peer connection: a second would take the place of the first, whose bytes are on their way.
-        if !self.connections.joining.insert(from) {
-            return Err(Reject::BadRequest);
-        }
-        self.commands.push_back(Command::JoinConnections {
-            connection,
-            home: connection.0 as usize % self.config.worker_count,
-            username: user.username.clone(),
-            from,
-            origin: Pending(Origin::of(message), user.key.clone()),
-        });
-        Ok(None)
-    }
-
-    /// Whose peer connection it is.
-    pub fn allocation_of(&self, connection: ConnectionId) -> Option<AllocationId> {
-        let known = self.connections.by_id.get(&connection)?;
-        Some(self.table[known.slot].id)
-    }
-
-    /// For the worker of the data connection: whether its user gets `connection`, once.
-    pub fn bind_connection(
-        &mut self,
-        connection: ConnectionId,
-        username: &str,
-    ) -> Result<(), Unbindable> {
-        let known = self.connections.by_id.get_mut(&connection);
-        let known = known.ok_or(Unbindable::Unknown)?;
-        let State::Unbound(until) = known.state else {
-            return Err(Unbindable::Unknown);
-        };
-        if self.table[known.slot].username != username {
-            return Err(Unbindable::NotYours);
-        }
-        known.state = State::Bound;
-        let (slot, peer) = (known.slot, known.peer);
-        self.timers.cancel(until, Timer::Connection(connection));
-        let told = (Change::Changed, Some(Reason::Bound));
-        self.tell_connection(slot, (connection, peer), told);
-        self.counters.bump(Counter::ConnectionsBound);
-        Ok(())
-    }
-
-    /// What [`Command::JoinConnections`] came to.
-    pub fn connection_joined(
-        &mut self,
-        from: FiveTuple,
-        pending: &Pending,
-        joined: Result<ConnectionId, Unbindable>,
-    ) {
-        let Pending(origin, key) = pending;
-        let bytes = match joined {
-            Ok(connection) => answer::success(*origin, &Success::Joined { connection }, Some(key)),
-            Err(why) => {
-                self.connections.joining.remove(&from);
-                let reject = match why {
-                    Unbindable::Unknown => Reject::BadRequest,
-                    Unbindable::NotYours => Reject::WrongCredentials,
-                };
-                self.counters.bump(reject.counter());
-                answer::error(*origin, &reject, key)
-            }
-        };
-        self.send(from, bytes);
-    }
-
     /// Either side of a connection is gone.
     pub fn peer_gone(&mut self, connection: ConnectionId) {
         self.drop_connection(connection, Reason::Closed);
@@ -327,11 +245,6 @@ impl Server {
         held < self.config.limits.channels_per_allocation.div_ceil(4)
     }
 
-    /// Its data connection, if it was one, is nobody's any more.
-    pub(super) fn forget_joining(&mut self, tuple: &FiveTuple) {
-        self.connections.joining.remove(tuple);
-    }
-
     fn connections_of(&self, slot: Slot) -> impl Iterator<Item = ConnectionId> + '_ {
         let all = self.connections.by_id.iter();
         all.filter(move |(_, connection)| connection.slot == slot)
@@ -385,10 +298,6 @@ impl Server {
         }
     }
 }
-
-/// A ConnectionBind that waits for another worker: what its answer repeats, and what protects it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pending(Origin, crate::credentials::LongTermKey);
 
 fn attempt(transaction: u128, connection: ConnectionId, peer: SocketAddr) -> Vec<u8> {
     let kind = MessageType::from_class_method(MessageClass::Indication, CONNECTION_ATTEMPT);
