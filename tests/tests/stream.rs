@@ -8,8 +8,9 @@ use relay_tests::privileged;
 
 /// As configured by default.
 const MOST_AGE: Duration = Duration::from_millis(200);
-/// For two busy cores. Without a bound a slow phase of three seconds makes data seconds old.
-const MARGIN: Duration = Duration::from_millis(250);
+/// For two busy cores, of nearly all and of all that arrives. Without a bound a slow phase of three seconds makes data
+/// seconds old.
+const MARGINS: [Duration; 2] = [Duration::from_millis(80), Duration::from_millis(200)];
 
 #[test]
 fn on_a_link_that_becomes_slow_nothing_is_old_and_the_call_goes_on() {
@@ -23,11 +24,23 @@ fn on_a_link_that_becomes_slow_nothing_is_old_and_the_call_goes_on() {
         video_bits: 4_000_000,
         slow_bits: 1_000_000,
     };
-    // Fills whatever queue a link has, as cubic does, and any host allows it.
-    let row = measure("relay", "reno", plan).unwrap();
-    let bound = (MOST_AGE + ROUND_TRIP + MARGIN).as_secs_f64() * 1e3;
+    // One fills whatever queue a link has, as cubic does, and any host allows it; the other spaces packets out.
+    let available = "/proc/sys/net/ipv4/tcp_available_congestion_control";
+    let available = std::fs::read_to_string(available).unwrap();
+    for congestion in ["reno", "bbr"] {
+        if available.contains(congestion) {
+            hold(congestion, plan);
+        }
+    }
+}
+
+fn hold(congestion: &str, plan: Plan) {
+    let row = measure("relay", congestion, plan).unwrap();
+    let [nearly_all, all] =
+        MARGINS.map(|margin| (MOST_AGE + ROUND_TRIP + margin).as_secs_f64() * 1e3);
     for kind in [&row.video, &row.audio] {
-        assert!(kind.slow.max_ms < bound, "{row:#?}");
+        assert!(kind.slow.p99_ms < nearly_all, "{row:#?}");
+        assert!(kind.slow.max_ms < all, "{row:#?}");
         assert!(kind.after.p99_ms < kind.before.p99_ms + 100.0, "{row:#?}");
     }
     let audio = &row.audio.slow;
@@ -36,7 +49,7 @@ fn on_a_link_that_becomes_slow_nothing_is_old_and_the_call_goes_on() {
         row.video.slow.arrived < row.video.slow.sent / 2,
         "the link was slow: {row:#?}"
     );
-    assert!(row.recovered_after_ms < 1000.0 + bound, "{row:#?}");
+    assert!(row.recovered_after_ms < 1000.0 + all, "{row:#?}");
 }
 
 #[test]

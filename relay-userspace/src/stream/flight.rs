@@ -8,6 +8,8 @@ pub const INITIAL: usize = 12 << 10;
 /// Four segments: with fewer, what goes on depends on acknowledgements that are held back for 40 ms.
 const SMALLEST: usize = 6 << 10;
 const LARGEST: usize = 4 << 20;
+/// Below it what the kernel puts into one packet matters: 64 KiB, whatever its buffer may hold.
+const TIGHT: usize = 64 << 10;
 /// Shorter looks at the pace are noise.
 const SHORTEST_LOOK: Duration = Duration::from_millis(20);
 /// After so long without a full kernel, what was learned is forgotten by half.
@@ -53,6 +55,12 @@ impl Flight {
     /// Bytes the kernel may hold.
     pub fn size(&self) -> usize {
         self.size
+    }
+
+    /// Whether the kernel must not be given more than this size at any time: it was full a moment ago, and takes little.
+    pub fn is_tight(&self, now: Instant) -> bool {
+        let recent = |filled: Instant| now.saturating_duration_since(filled) < MEMORY;
+        self.size < TIGHT && self.filled.is_some_and(recent)
     }
 
     /// The kernel was full `since` then, with `held` bytes, and takes more.
@@ -181,6 +189,18 @@ mod tests {
                 assert!(pace > 0.9 * link.bytes_per_second, "{bits}: {pace}");
             }
         }
+    }
+
+    #[test]
+    fn only_a_link_that_was_full_a_moment_ago_and_takes_little_is_tight() {
+        let mut slow = Link::new(1e6, 20);
+        assert!(!slow.flight.is_tight(slow.now));
+        slow.run(Duration::from_secs(2));
+        assert!(slow.flight.is_tight(slow.now));
+        assert!(!slow.flight.is_tight(slow.now + 2 * MEMORY));
+        let mut fast = Link::new(1e8, 20);
+        fast.run(Duration::from_secs(2));
+        assert!(!fast.flight.is_tight(fast.now));
     }
 
     #[test]

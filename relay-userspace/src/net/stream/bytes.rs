@@ -13,24 +13,26 @@ use crate::stream::queue::Queue;
 const LARGEST_BURST: usize = 64 << 10;
 /// One call takes no more, and a slow link never so much.
 const LARGEST_WRITE: usize = 1 << 20;
+/// Two segments.
+const TIGHT_WRITE: usize = 2 * 1448;
 
-pub fn write_plain(tcp: &TcpStream, queue: &mut Queue) -> io::Result<()> {
+pub fn write_plain(sink: &mut Sink<'_>, queue: &mut Queue) -> io::Result<()> {
     while !queue.is_empty() {
-        let written = tcp.try_write_vectored(&queue.slices(LARGEST_WRITE))?;
+        let written = sink.write_vectored(&queue.slices(sink.most()))?;
         queue.advance(written);
     }
     Ok(())
 }
 
 pub fn write_tls(
-    tcp: &TcpStream,
+    sink: &mut Sink<'_>,
     tls: &mut ServerConnection,
     queue: &mut Queue,
     burst: &mut usize,
 ) -> io::Result<()> {
     loop {
         while tls.wants_write() {
-            tls.write_tls(&mut Sink(tcp))?;
+            tls.write_tls(sink)?;
         }
         if queue.is_empty() {
             return Ok(());
@@ -119,15 +121,42 @@ fn drain(tls: &mut ServerConnection, plain: &mut [u8]) -> io::Result<usize> {
 }
 
 /// The connection as a writer that never waits.
-pub struct Sink<'a>(pub &'a TcpStream);
+pub struct Sink<'a> {
+    pub tcp: &'a TcpStream,
+    /// The kernel minds the size of its buffer when it begins a packet of its own, not while it fills one up to 64 KiB: on
+    /// a tight link each write is one, and small.
+    pub tight: bool,
+}
+
+impl Sink<'_> {
+    fn most(&self) -> usize {
+        match self.tight {
+            true => TIGHT_WRITE,
+            false => LARGEST_WRITE,
+        }
+    }
+}
 
 impl Write for Sink<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(bytes)
+        self.write_vectored(&[io::IoSlice::new(bytes)])
     }
 
     fn write_vectored(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        self.0.try_write_vectored(slices)
+        if !self.tight {
+            return self.tcp.try_write_vectored(slices);
+        }
+        let mut bytes = 0;
+        let fits = |slice: &&io::IoSlice<'_>| {
+            let before = bytes;
+            bytes += slice.len();
+            before < TIGHT_WRITE
+        };
+        let count = slices.iter().take_while(fits).count();
+        self.tcp.try_io(Interest::WRITABLE, || {
+            let flags = libc::MSG_EOR | libc::MSG_NOSIGNAL;
+            SockRef::from(self.tcp).send_vectored_with_flags(&slices[..count], flags)
+        })
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -274,7 +274,10 @@ impl Connection {
         let mut state = self.state.borrow_mut();
         if let Some(tls) = &mut state.tls {
             tls.send_close_notify();
-            let _ = tls.write_tls(&mut Sink(&self.tcp));
+            let _ = tls.write_tls(&mut Sink {
+                tcp: &self.tcp,
+                tight: false,
+            });
         }
     }
 }
@@ -282,9 +285,11 @@ impl Connection {
 impl State {
     fn write(&mut self, tcp: &TcpStream, blocked: &Cell<bool>, now: Instant) -> io::Result<()> {
         self.queue.drop_aged(now);
+        let tight = self.flight.is_tight(now);
+        let mut sink = Sink { tcp, tight };
         let written = match &mut self.tls {
-            None => write_plain(tcp, &mut self.queue),
-            Some(tls) => write_tls(tcp, tls, &mut self.queue, &mut self.burst),
+            None => write_plain(&mut sink, &mut self.queue),
+            Some(tls) => write_tls(&mut sink, tls, &mut self.queue, &mut self.burst),
         };
         match written {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
