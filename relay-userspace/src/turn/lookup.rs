@@ -24,12 +24,13 @@ impl Waiting {
     /// False: it waits already, or there is no room.
     fn add(&mut self, from: FiveTuple, transaction: u128) -> bool {
         let prefix = super::prefix(from.client.ip());
-        let of_prefix = self.by_prefix.entry(prefix).or_default();
+        let of_prefix = self.by_prefix.get(&prefix).copied().unwrap_or(0);
         let known = self.requests.contains_key(&(from, transaction));
-        if known || self.requests.len() >= MOST || *of_prefix >= MOST_OF_ONE_PREFIX {
+        if known || self.requests.len() >= MOST || of_prefix >= MOST_OF_ONE_PREFIX {
             return false;
         }
-        *of_prefix += 1;
+        // Not for one that was refused: nobody would take it out again.
+        self.by_prefix.insert(prefix, of_prefix + 1);
         self.requests.insert((from, transaction), prefix);
         true
     }
@@ -89,5 +90,37 @@ impl Server {
         let relayed = self.handle_client(now, from, request);
         debug_assert!(relayed.is_none(), "a request relays nothing");
         self.may_look_up = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(prefix: usize) -> FiveTuple {
+        FiveTuple {
+            client: format!("10.{}.{}.1:1000", prefix >> 8, prefix & 255)
+                .parse()
+                .unwrap(),
+            server: "192.0.2.1:3478".parse().unwrap(),
+            transport: super::super::identity::Transport::Udp,
+        }
+    }
+
+    #[test]
+    fn requests_without_room_leave_nothing_behind() {
+        let mut waiting = Waiting::default();
+        let prefixes = MOST / MOST_OF_ONE_PREFIX;
+        for (prefix, transaction) in (0..MOST).map(|n| (n % prefixes, n as u128)) {
+            assert!(waiting.add(from(prefix), transaction));
+        }
+        for prefix in prefixes..prefixes + 5000 {
+            assert!(!waiting.add(from(prefix), 0));
+        }
+        assert_eq!(waiting.by_prefix.len(), prefixes);
+        for (prefix, transaction) in (0..MOST).map(|n| (n % prefixes, n as u128)) {
+            assert!(waiting.remove(from(prefix), transaction));
+        }
+        assert!(waiting.by_prefix.is_empty() && waiting.requests.is_empty());
     }
 }
