@@ -12,11 +12,14 @@ use super::caller::Caller;
 pub use super::caller::HookError;
 use super::directory::{Directory, Memory, Outcome};
 use crate::config;
+use crate::turn::Flood;
 
 /// A service that failed is asked about the same name no earlier.
 const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
 /// Of all questions, what the users of one prefix may have under way.
 const PART_OF_ONE_PREFIX: usize = 4;
+/// Names are whatever strangers say they are: without it they would write the log.
+const WARNINGS_PER_SECOND: u32 = 2;
 
 /// Handle; clones are the same.
 #[derive(Clone)]
@@ -30,6 +33,7 @@ struct Inner {
     directory: Arc<Directory>,
     most: usize,
     under_way: Mutex<UnderWay>,
+    warnings: Flood,
     /// Workers have runtimes of their own, which end before this one.
     runtime: Handle,
 }
@@ -56,6 +60,7 @@ impl Hook {
             directory: Arc::new(Directory::new(realm, memory)),
             most: hook.max_concurrent,
             under_way: Mutex::default(),
+            warnings: Flood::of_all(WARNINGS_PER_SECOND, [0; 32]),
             runtime: Handle::current(),
         };
         Ok(Self {
@@ -98,7 +103,10 @@ impl Hook {
         let of_prefix = under_way.by_prefix.get(&prefix).copied().unwrap_or(0);
         let most_of_prefix = self.inner.most.div_ceil(PART_OF_ONE_PREFIX);
         if under_way.by_name.len() >= self.inner.most || of_prefix >= most_of_prefix {
-            tracing::warn!(name, "auth.hook: too many questions are under way");
+            drop(under_way);
+            if self.inner.may_warn() {
+                tracing::warn!(name, "auth.hook: too many questions are under way");
+            }
             return None;
         }
         let (tell, told) = watch::channel(());
@@ -120,11 +128,17 @@ impl Inner {
         let outcome = match self.caller.ask(name).await {
             Ok(answer) => Outcome::Answered(answer),
             Err(why) => {
-                tracing::warn!(name, %why, "auth.hook does not answer: the user is not let in");
+                if self.may_warn() {
+                    tracing::warn!(name, %why, "auth.hook does not answer: the user is not let in");
+                }
                 Outcome::Failed
             }
         };
         self.directory.learn(name, outcome, Instant::now());
+    }
+
+    fn may_warn(&self) -> bool {
+        self.warnings.admit((), Instant::now())
     }
 
     fn lock(&self) -> MutexGuard<'_, UnderWay> {
@@ -149,5 +163,55 @@ impl UnderWay {
 impl std::fmt::Debug for Hook {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Hook").field(&self.inner.directory).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Result, Write};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn strangers_with_many_names_do_not_fill_the_log() {
+        let minute = Duration::from_secs(60);
+        let config = config::Hook {
+            url: "http://127.0.0.1:1/".parse().unwrap(),
+            timeout: minute,
+            cache_ttl: minute,
+            negative_ttl: minute,
+            cache_entries: 10,
+            max_concurrent: 1,
+            token: None,
+            token_file: None,
+            ca_file: None,
+        };
+        let hook = Hook::new(&config, "r").unwrap();
+        let log = Log::default();
+        let to = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || to.clone());
+        tracing::subscriber::with_default(subscriber.finish(), || {
+            // The only place; nothing is asked before this test waits.
+            assert!(hook.begin("first", 0).is_some());
+            for name in 0..1000 {
+                assert!(hook.begin(&format!("stranger-{name}"), 1).is_none());
+            }
+        });
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let lines = text.lines().filter(|line| line.contains("too many"));
+        assert!((1..20).contains(&lines.count()), "{text}");
     }
 }
