@@ -48,8 +48,12 @@ impl Ledger {
         }
     }
 
-    /// Bytes to the peer, and to the client.
+    /// Bytes to the peer, and to the client. Without any there is nothing to remember, maybe for ever: the end of one that
+    /// never came to be is not told.
     pub fn connection_closed(&mut self, connection: ConnectionId, [to_peer, to_client]: [u64; 2]) {
+        if [to_peer, to_client] == [0; 2] {
+            return;
+        }
         let bytes = |bytes| Traffic { packets: 0, bytes };
         let totals = Totals {
             to_peer: bytes(to_peer),
@@ -160,6 +164,16 @@ mod tests {
         assert_eq!(ended(&mut there, What::Channel, SESSION.0), 7);
         assert_eq!(ended(&mut there, What::Allocation, ALLOCATION.0), 7);
         assert!(there.accounts.is_empty(), "nothing is kept of what ended");
+    }
+
+    #[test]
+    fn connections_that_never_came_to_be_are_not_remembered() {
+        let mut ledger = Ledger::default();
+        (0..100).for_each(|id| ledger.connection_closed(ConnectionId(id), [0, 0]));
+        ledger.connection_closed(ConnectionId(100), [0, 1]);
+        assert_eq!(ledger.connections.len(), 1);
+        ended(&mut ledger, What::Connection, 100);
+        assert!(ledger.connections.is_empty());
     }
 
     #[test]
