@@ -100,13 +100,33 @@ fn is_token(text: &str) -> bool {
 fn url(text: &str) -> Result<Uri, Wrong> {
     let parsed = text.parse::<Uri>().ok().filter(|uri| {
         let scheme = matches!(uri.scheme_str(), Some("http" | "https"));
-        scheme && uri.host().is_some_and(|host| !host.is_empty())
+        let has_user = uri
+            .authority()
+            .is_some_and(|one| one.as_str().contains('@'));
+        scheme && !has_user && uri.host().is_some_and(|host| !host.is_empty())
     });
     parsed.ok_or_else(|| {
-        let problem = format!("{text:?} is not a URL");
         Wrong::new(
-            problem,
-            "write https://HOST/PATH, or http:// where it does not leave the host",
+            "is not the address of a web server, or has a password in it",
+            "write https://HOST/PATH, or http:// where it does not leave the host, and a password into token_file",
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_the_address_is_refused_and_not_repeated() {
+        assert!(url("https://h.example/a?b=c").is_ok());
+        for bad in [
+            "h.example",
+            "ftp://h.example/",
+            "https://u:hunter2@h.example/",
+        ] {
+            let wrong = url(bad).unwrap_err().to_string();
+            assert!(!wrong.contains("hunter2"), "{wrong}");
+        }
+    }
 }
