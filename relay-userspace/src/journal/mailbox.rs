@@ -17,6 +17,13 @@ pub type Changes = HashMap<Key, Option<Entry>>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Commit(u64);
 
+#[cfg(test)]
+impl Commit {
+    pub fn numbered(number: u64) -> Self {
+        Self(number)
+    }
+}
+
 pub struct Mailbox {
     state: Mutex<State>,
     news: Condvar,

@@ -35,6 +35,25 @@ impl Held {
         self.answers.front().map(|waiting| waiting.due)
     }
 
+    /// What leaves at once. A stream's answer always does: the journal keeps no stream, and bytes of a peer follow the
+    /// answer to a ConnectionBind, which must not come in the midst of them.
+    fn add(&mut self, commit: Option<Commit>, due: Instant, answers: Vec<Answer>) -> Vec<Answer> {
+        let before = self.answers.back().map(|waiting| waiting.commit);
+        let Some(commit) = commit.max(before) else {
+            return answers;
+        };
+        let (at_once, waiting): (Vec<_>, Vec<_>) = answers
+            .into_iter()
+            .partition(|answer| answer.to.transport.is_stream());
+        self.answers
+            .extend(waiting.into_iter().map(|answer| Waiting {
+                commit,
+                due,
+                answer,
+            }));
+        at_once
+    }
+
     fn take_if(&mut self, ready: impl FnOnce(&Waiting) -> bool) -> Option<Answer> {
         let waiting = self.answers.pop_front_if(|waiting| ready(waiting))?;
         Some(waiting.answer)
@@ -51,17 +70,8 @@ impl Driver {
         answers: Vec<Answer>,
     ) {
         let due = context.now.mono + PATIENCE;
-        let before = self.held.answers.back().map(|waiting| waiting.commit);
-        let commit = commit.max(before);
-        for answer in answers {
-            match commit {
-                None => self.clients.answer(context, answer.to, &answer.bytes),
-                Some(commit) => self.held.answers.push_back(Waiting {
-                    commit,
-                    due,
-                    answer,
-                }),
-            }
+        for answer in self.held.add(commit, due, answers) {
+            self.clients.answer(context, answer.to, &answer.bytes);
         }
     }
 
@@ -86,5 +96,40 @@ impl Driver {
                 "answers left before the journal had what they say: its disk takes over 0.4 s"
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::turn::Transport;
+
+    fn answer(transport: Transport) -> Answer {
+        Answer {
+            to: FiveTuple {
+                client: ([192, 0, 2, 1], 1000).into(),
+                server: ([192, 0, 2, 9], 3478).into(),
+                transport,
+            },
+            bytes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn answers_wait_for_a_commit_and_behind_those_that_do_but_never_on_a_stream() {
+        let (mut held, due) = (Held::default(), Instant::now());
+        let mut left = |commit: Option<u64>| {
+            let all = [Transport::Udp, Transport::Tcp, Transport::Tls].map(answer);
+            let commit = commit.map(Commit::numbered);
+            let at_once = held.add(commit, due, all.into());
+            let ways = at_once.into_iter().map(|answer| answer.to.transport);
+            ways.collect::<Vec<_>>()
+        };
+        let streams = [Transport::Tcp, Transport::Tls];
+        assert_eq!(left(None).len(), 3);
+        assert_eq!(left(Some(2)), streams);
+        assert_eq!(left(None), streams);
+        let commits: Vec<_> = held.answers.iter().map(|one| one.commit).collect();
+        assert_eq!(commits, [Commit::numbered(2); 2]);
     }
 }
