@@ -16,8 +16,14 @@ const MOST_OF_ONE_PREFIX: usize = 64;
 /// Requests that wait, by client and transaction.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    requests: BTreeMap<(FiveTuple, u128), u64>,
+    requests: BTreeMap<(FiveTuple, u128), Parked>,
     by_prefix: BTreeMap<u64, usize>,
+}
+
+#[derive(Debug)]
+struct Parked {
+    prefix: u64,
+    wanted: bool,
 }
 
 impl Waiting {
@@ -31,12 +37,17 @@ impl Waiting {
         }
         // Not for one that was refused: nobody would take it out again.
         self.by_prefix.insert(prefix, of_prefix + 1);
-        self.requests.insert((from, transaction), prefix);
+        let parked = Parked {
+            prefix,
+            wanted: true,
+        };
+        self.requests.insert((from, transaction), parked);
         true
     }
 
+    /// Whether it is still to be executed.
     fn remove(&mut self, from: FiveTuple, transaction: u128) -> bool {
-        let Some(prefix) = self.requests.remove(&(from, transaction)) else {
+        let Some(Parked { prefix, wanted }) = self.requests.remove(&(from, transaction)) else {
             return false;
         };
         if let Some(count) = self.by_prefix.get_mut(&prefix) {
@@ -45,19 +56,15 @@ impl Waiting {
                 self.by_prefix.remove(&prefix);
             }
         }
-        true
+        wanted
     }
 
-    /// Its connection is gone: an allocation would have no client.
+    /// Its connection is gone: an allocation would have no client. The driver has them until it knows, so they keep their
+    /// places: else connections that come and go would leave as many with it as they liked.
     pub fn forget(&mut self, from: FiveTuple) {
         let of_client = (from, 0)..=(from, u128::MAX);
-        let all: Vec<_> = self
-            .requests
-            .range(of_client)
-            .map(|(key, _)| key.1)
-            .collect();
-        for transaction in all {
-            self.remove(from, transaction);
+        for (_, parked) in self.requests.range_mut(of_client) {
+            parked.wanted = false;
         }
     }
 }
@@ -122,5 +129,18 @@ mod tests {
             assert!(waiting.remove(from(prefix), transaction));
         }
         assert!(waiting.by_prefix.is_empty() && waiting.requests.is_empty());
+    }
+
+    #[test]
+    fn requests_of_connections_that_are_gone_keep_their_places_until_they_are_answered() {
+        let mut waiting = Waiting::default();
+        for transaction in 0..MOST_OF_ONE_PREFIX as u128 {
+            assert!(waiting.add(from(1), transaction));
+            waiting.forget(from(1));
+        }
+        assert!(!waiting.add(from(1), 1000));
+        assert!(!waiting.remove(from(1), 0), "nobody wants it any more");
+        assert!(waiting.add(from(1), 1000));
+        assert!(waiting.remove(from(1), 1000));
     }
 }
