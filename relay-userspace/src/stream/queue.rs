@@ -14,7 +14,7 @@ use lane::{Lane, Pieces};
 const CONTROL_BYTES: usize = 64 << 10;
 /// Messages of so many bytes at most leave ahead of longer ones: they are most of what a call is understood by, and next
 /// to nothing of what fills a link.
-const BRIEF: usize = 300;
+pub const BRIEF: usize = 300;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use relay_userspace::stream::frame::{LONGEST, Split, split};
 use relay_userspace::stream::opening::{Speaker, by_first_byte};
 use relay_userspace::stream::proxied::{self, Header, Malformed};
-use relay_userspace::stream::queue::{Limits, Queue};
+use relay_userspace::stream::queue::{BRIEF, Limits, Queue};
 
 use super::input::Input;
 
@@ -66,7 +66,7 @@ pub fn stream_frames(input: &[u8]) {
 }
 
 /// Whatever is queued, drops out for age or want of room, and leaves in whatever pieces: what arrives are whole messages,
-/// those of each kind in their order, and answers always.
+/// answers always and in their order, and so are datagrams that are brief, and those that are not, which may be overtaken.
 pub fn stream_queue(input: &[u8]) {
     let mut input = Input(input);
     let limits = Limits {
@@ -127,16 +127,19 @@ pub fn stream_queue(input: &[u8]) {
     }
     let (whole, rest) = messages(&arrived).expect("nothing torn");
     assert!(rest.is_empty(), "a message that was not ended");
-    let serials = |first: u8| {
-        let of_kind = whole.iter().filter(move |message| message[0] == first);
+    let serials = |of_kind: &dyn Fn(&[u8]) -> bool| {
+        let of_kind = whole.iter().filter(|message| of_kind(message));
         of_kind
             .map(|message| serial_of(message))
             .collect::<Vec<_>>()
     };
-    assert_eq!(serials(0x01), answers, "answers, all of them");
-    let data = serials(0x40);
-    assert!(data.is_sorted(), "out of order");
-    assert_eq!(data.len() as u64 + queue.dropped(), pushed);
+    let sent = serials(&|message| message[0] == 0x01);
+    assert_eq!(sent, answers, "answers, all of them");
+    let data = [true, false]
+        .map(|brief| serials(&|message| message[0] == 0x40 && (message.len() <= BRIEF) == brief));
+    assert!(data.iter().all(|lane| lane.is_sorted()), "out of order");
+    let sent: usize = data.iter().map(Vec::len).sum();
+    assert_eq!(sent as u64 + queue.dropped(), pushed);
 }
 
 /// Framed as its first two bytes say, with its number at both ends.

@@ -175,10 +175,17 @@ impl Connection {
         state.queue.is_empty() && !encrypted
     }
 
-    /// Nothing more will be queued; the client may still send.
-    pub fn close_write(&self) -> io::Result<()> {
-        self.close();
-        SockRef::from(&self.tcp).shutdown(std::net::Shutdown::Write)
+    /// Nothing more will be queued; the client may still send. False: the kernel has no room for the farewell yet.
+    pub fn close_write(&self, now: Instant, stats: &Stats) -> io::Result<bool> {
+        if let Some(tls) = &mut self.state.borrow_mut().tls {
+            tls.send_close_notify();
+        }
+        self.flush(now, stats);
+        if !self.is_idle() {
+            return Ok(false);
+        }
+        SockRef::from(&self.tcp).shutdown(std::net::Shutdown::Write)?;
+        Ok(true)
     }
 
     /// The socket, of a connection whose bytes go by it as they are.

@@ -296,8 +296,8 @@ impl<'a> Pump<'a> {
             self.told_peer = true;
         }
         if self.peer_done && self.connection.is_idle() && !self.told_client {
-            self.connection.close_write()?;
-            self.told_client = true;
+            let (now, stats) = (Instant::now(), self.worker.stats());
+            self.told_client = self.connection.close_write(now, stats)?;
         }
         Ok(())
     }
