@@ -41,7 +41,7 @@ pub fn read(auth: &mut Section<'_>, faults: &mut Faults) -> Option<At<Hook>> {
     }
     let mut hook = auth.section("hook", faults);
     let place = hook.place().clone();
-    let url = hook.text("url", faults, url);
+    let url = hook.text("url", faults, value::web_address);
     let mut duration = |key, default| {
         let said = hook.text(key, faults, value::duration);
         said.map_or(default, |at| at.value)
@@ -95,18 +95,4 @@ pub fn rules(raw: &Raw, faults: &mut Faults) {
 
 fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-fn url(text: &str) -> Result<Uri, Wrong> {
-    let parsed = text.parse::<Uri>().ok().filter(|uri| {
-        let scheme = matches!(uri.scheme_str(), Some("http" | "https"));
-        scheme && uri.host().is_some_and(|host| !host.is_empty())
-    });
-    parsed.ok_or_else(|| {
-        let problem = format!("{text:?} is not a URL");
-        Wrong::new(
-            problem,
-            "write https://HOST/PATH, or http:// where it does not leave the host",
-        )
-    })
 }
