@@ -9,6 +9,7 @@
 //! | `GET /v1/forwards`, `POST /v1/forwards` | [`api::ForwardView`](crate::api::ForwardView) |
 //! | `DELETE /v1/forwards/{name}` | 204 |
 //! | `GET /v1/users` | list of [`api::User`](crate::api::User) |
+//! | `GET`, `PUT /v1/limits` | [`api::LimitsView`](crate::api::LimitsView) |
 //! | `POST /v1/credentials` | list of [`api::IceServer`](crate::api::IceServer) |
 //! | `POST /v1/reload` | [`api::Reloaded`](crate::api::Reloaded), or 409 and nothing changed |
 //! | `POST`, `GET`, `DELETE /v1/drain` | [`api::Drain`](crate::api::Drain), and 204 when it is taken back |

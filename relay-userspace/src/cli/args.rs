@@ -159,11 +159,12 @@ pub enum Session {
         read: Read,
     },
     /// End a session; of a TURN session its whole allocation
+    #[command(group(clap::ArgGroup::new("which").args(["id", "user"]).required(true)))]
     Kill {
-        #[arg(value_parser = session_id, required_unless_present = "user")]
+        #[arg(value_parser = session_id)]
         id: Option<SessionId>,
         /// All of this TURN user or forward
-        #[arg(long, value_name = "NAME", conflicts_with = "id")]
+        #[arg(long, value_name = "NAME")]
         user: Option<String>,
     },
 }
@@ -185,7 +186,7 @@ pub enum UserCommand {
 pub enum Limit {
     /// What is limited, and whose packets were dropped
     List(Read),
-    /// Change a limit on what runs; it lasts until the relay ends ([rates] in the configuration lasts longer)
+    /// Change a limit on what runs; it outlives the process as sessions do ([rates] in the configuration lasts longer)
     Set(LimitSet),
 }
 

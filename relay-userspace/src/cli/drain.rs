@@ -24,16 +24,19 @@ pub async fn drain(global: &Global, wish: Drain) -> Result<(), Failure> {
     let begun: api::Drain = client.post("/v1/drain", &request).await?;
     let mut progress = match client.lines("/v1/drain/progress").await {
         Ok(progress) => progress,
-        // With nothing left it may have ended already.
-        Err(AskError::NotRunning { .. }) if begun.left() <= begun.until => return Ok(()),
+        // With nothing left it may have ended already, or end before it hears the question.
+        Err(AskError::NotRunning { .. } | AskError::Broken(_)) if begun.left() <= begun.until => {
+            let over = api::Drain {
+                phase: DrainPhase::Over,
+                ..begun
+            };
+            return show(&over, wish.read.json);
+        }
         Err(error) => return Err(error.into()),
     };
     let mut last = begun;
     while let Some(view) = progress.next::<api::Drain>().await? {
-        match wish.read.json {
-            true => output::json(&view)?,
-            false => output::line(&describe(&view))?,
-        }
+        show(&view, wish.read.json)?;
         last = view;
     }
     match last.phase {
@@ -43,6 +46,13 @@ pub async fn drain(global: &Global, wish: Drain) -> Result<(), Failure> {
             Exit::Failed,
             "the relay ended before the drain was over: see its log",
         )),
+    }
+}
+
+fn show(view: &api::Drain, as_json: bool) -> Result<(), Failure> {
+    match as_json {
+        true => output::json(view),
+        false => output::line(&describe(view)),
     }
 }
 

@@ -41,7 +41,7 @@ pub fn read(auth: &mut Section<'_>, faults: &mut Faults) -> Option<At<Hook>> {
     }
     let mut hook = auth.section("hook", faults);
     let place = hook.place().clone();
-    let url = hook.text("url", faults, url);
+    let url = hook.text("url", faults, value::web_address);
     let mut duration = |key, default| {
         let said = hook.text(key, faults, value::duration);
         said.map_or(default, |at| at.value)
@@ -95,38 +95,4 @@ pub fn rules(raw: &Raw, faults: &mut Faults) {
 
 fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-fn url(text: &str) -> Result<Uri, Wrong> {
-    let parsed = text.parse::<Uri>().ok().filter(|uri| {
-        let scheme = matches!(uri.scheme_str(), Some("http" | "https"));
-        let has_user = uri
-            .authority()
-            .is_some_and(|one| one.as_str().contains('@'));
-        scheme && !has_user && uri.host().is_some_and(|host| !host.is_empty())
-    });
-    parsed.ok_or_else(|| {
-        Wrong::new(
-            "is not the address of a web server, or has a password in it",
-            "write https://HOST/PATH, or http:// where it does not leave the host, and a password into token_file",
-        )
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_password_in_the_address_is_refused_and_not_repeated() {
-        assert!(url("https://h.example/a?b=c").is_ok());
-        for bad in [
-            "h.example",
-            "ftp://h.example/",
-            "https://u:hunter2@h.example/",
-        ] {
-            let wrong = url(bad).unwrap_err().to_string();
-            assert!(!wrong.contains("hunter2"), "{wrong}");
-        }
-    }
 }

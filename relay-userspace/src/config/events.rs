@@ -1,11 +1,9 @@
 //! `[[events.webhooks]]`: who is told what happens.
 
-use hyper::Uri;
-
 use super::fault::{At, Faults, Wrong};
 use super::raw::Raw;
 use super::reader::Section;
-use super::value::{self, Read, wrong};
+use super::value::{self, wrong};
 use crate::events::Filter;
 use crate::events::webhook::Webhook;
 use crate::secret::Secret;
@@ -27,7 +25,7 @@ pub fn read(root: &mut Section<'_>, raw: &mut Raw, faults: &mut Faults) {
 
 fn webhook(mut one: Section<'_>, faults: &mut Faults) -> Option<At<Webhook>> {
     let place = one.place().clone();
-    let url = one.text("url", faults, url);
+    let url = one.text("url", faults, value::web_address);
     let secret = one.text("secret", faults, |text| match text.trim() {
         "" => wrong(
             "the secret is empty",
@@ -59,18 +57,6 @@ fn webhook(mut one: Section<'_>, faults: &mut Faults) -> Option<At<Webhook>> {
     }))
 }
 
-/// The text may hold a password or a token: it is not repeated.
-fn url(text: &str) -> Read<Uri> {
-    const REMEDY: &str = "write https://HOST/PATH, or http://HOST/PATH on a network you trust";
-    let parsed = text.trim().parse::<Uri>().ok();
-    let usable = parsed.filter(|url| {
-        let scheme = ["http", "https"].contains(&url.scheme_str().unwrap_or_default());
-        let authority = url.authority().map(|one| one.as_str());
-        scheme && authority.is_some_and(|one| !one.is_empty() && !one.contains('@'))
-    });
-    usable.map_or_else(|| wrong("is not the address of a web server", REMEDY), Ok)
-}
-
 pub fn rules(raw: &Raw, faults: &mut Faults) {
     let extra = raw.webhooks.iter().flatten().nth(MOST);
     if let Some(at) = extra {
@@ -79,32 +65,5 @@ pub fn rules(raw: &Raw, faults: &mut Faults) {
             &at.place,
             Wrong::new(problem, "let one of them tell the others"),
         );
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_webhook_is_a_web_server_without_a_password_in_its_name() {
-        for good in [
-            "https://h.example/a?b=c",
-            "http://127.0.0.1:8080/",
-            "https://[::1]/x",
-        ] {
-            assert!(url(good).is_ok(), "{good}");
-        }
-        for bad in [
-            "",
-            "h.example",
-            "/path",
-            "ftp://h.example/",
-            "https://",
-            "https://u:p@h.example/",
-        ] {
-            let wrong = url(bad).unwrap_err().to_string();
-            assert!(!wrong.contains("u:p"), "{wrong}");
-        }
     }
 }

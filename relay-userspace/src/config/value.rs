@@ -16,8 +16,10 @@ use crate::police::Limit;
 
 mod event;
 mod listener;
+mod web;
 pub use event::event_pattern;
 pub use listener::{Protocol, certificate, listen, listener, of_protocol};
+pub use web::web_address;
 
 pub(super) type Read<T> = Result<T, Wrong>;
 
