@@ -394,7 +394,7 @@ fn accounts_that_cannot_work_are_faults() {
     let starts = [
         "1: auth.shared[0]: default names other secrets",
         "1: auth.shared[0]: default has no secret",
-        "5: auth.hook.url: \"ftp://x\" is not a URL",
+        "5: auth.hook.url: is not the address of a web server",
         "6: auth.jwt: there is no key",
         "10: auth.jwt.keys[0].algorithm: \"none\"",
     ];
