@@ -9,6 +9,7 @@ pub mod pair;
 pub mod process;
 pub mod relay;
 pub mod report;
+pub mod running;
 pub mod stream;
 pub mod survive;
 pub mod veth;

@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
-use std::process::Child;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,6 +19,7 @@ use super::machine::{cpu_model, kernel_release};
 use super::pair::Pair;
 use super::process;
 use super::relay::{self, Wanted};
+use super::running::Running;
 use super::veth::flows::{UNMETERED, WAVE, raise_file_limit};
 use super::veth::subject::{CHANNEL, FIRST_PORT, USER, pin_napi, start_coturn};
 use super::veth::{OUTER, RELAY, median};
@@ -187,20 +187,6 @@ struct Server {
     pair: Pair,
 }
 
-enum Running {
-    Relay(Relay),
-    Coturn(Child),
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Self::Coturn(child) = self {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
 impl Server {
     fn start(subject: &str) -> Result<Self> {
         let pair = Pair::new()?;
@@ -220,10 +206,7 @@ impl Server {
     }
 
     fn pid(&self) -> u32 {
-        match &self.running {
-            Running::Relay(relay) => relay.pid(),
-            Running::Coturn(child) => child.id(),
-        }
+        self.running.pid()
     }
 
     /// Sets up `count` allocations, `at_once` at a time, and leaves them.

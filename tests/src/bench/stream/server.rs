@@ -1,10 +1,11 @@
 //! Who relays in `bench stream`: this relay or coturn, on CPU 1, with TCP and TLS on the inner end of a pair.
 
 use std::net::SocketAddr;
-use std::process::{Child, Command};
+use std::process::Command;
 
 use anyhow::{Result, bail};
 
+use super::super::running::Running;
 use super::super::veth::RELAY;
 use super::super::veth::subject::{USER, start_coturn_with};
 use crate::client::stream::StreamClient;
@@ -19,20 +20,6 @@ const TLS_PORT: u16 = 5349;
 pub struct Server {
     running: Running,
     trust: Trust,
-}
-
-enum Running {
-    Relay(Relay),
-    Coturn(Child),
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Self::Coturn(child) = self {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
 }
 
 impl Server {
@@ -59,10 +46,7 @@ impl Server {
     }
 
     pub fn pid(&self) -> u32 {
-        match &self.running {
-            Running::Relay(relay) => relay.pid(),
-            Running::Coturn(child) => child.id(),
-        }
+        self.running.pid()
     }
 
     /// Address and, for TLS, what its client must trust.
