@@ -142,14 +142,16 @@ impl Forwards {
                 restored: of_worker(&inherited, worker),
             }
         };
+        // Before the sessions of an earlier process are wanted: theirs is the port, and it must not close for a moment.
+        self.fastpath.open_forward_port(bound);
         if let Err(error) = self
             .hand_out(sockets.into_iter().enumerate().map(new), bound)
             .await
         {
             self.take_back(key).await;
+            self.fastpath.close_port(bound);
             return Err(error);
         }
-        self.fastpath.open_forward_port(bound);
         let resolved = Arc::new(Mutex::new(resolved));
         let watch = (!is_literal(&forward.to)).then(|| self.watch(key, &forward.to, &resolved));
         let entry = Entry {
