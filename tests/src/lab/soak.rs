@@ -21,7 +21,7 @@ use crate::lab::interrupt::Interrupt;
 use crate::privileged;
 use crate::relay::Relay;
 use crate::topology::{CLIENT_CARD, EDGE_V4, LAB_NETWORKS, OUTER_CARD, SERVER_CARD, Topology};
-use churn::{Churn, Churned};
+use churn::{Churn, Churned, Live};
 use footprint::Footprint;
 use steady::{Steady, Tally};
 
@@ -99,10 +99,11 @@ pub fn run(options: &Options) -> Result<Report> {
     let steady = Steady::new(&soak.topology, soak.running()?)?;
     soak.wait_for_kernel(steady.len())?;
     let (topology, done) = (Arc::clone(&soak.topology), AtomicBool::new(false));
+    let live = Live::default();
     let (acts, churn) = std::thread::scope(|scope| {
         let churn: Vec<_> = (0..CALLERS)
             .map(|number| {
-                let churn = Churn::new(&topology, number, USERS[number % USERS.len()]);
+                let churn = Churn::new(&topology, &live, number, USERS[number % USERS.len()]);
                 let done = &done;
                 scope.spawn(move || churn?.run(done))
             })
@@ -149,7 +150,8 @@ pub fn run(options: &Options) -> Result<Report> {
 
 impl Report {
     fn judge(&self) -> Result<()> {
-        let strangers = self.killed.strangers + self.changed.strangers + self.churn.strangers;
+        let of_callers = self.churn.strangers - self.churn.late;
+        let strangers = self.killed.strangers + self.changed.strangers + of_callers;
         ensure!(
             strangers == 0,
             "{strangers} packets of strangers: {self:#?}"

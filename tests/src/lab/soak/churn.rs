@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -32,6 +33,9 @@ pub struct Churned {
     pub unanswered: HashSet<SocketAddr>,
     /// Packets of another session, at a client or at a peer.
     pub strangers: u64,
+    /// Of these, those of calls that were over: the network held them, and TURN gives what comes from a permitted address
+    /// to whoever has the port now.
+    pub late: u64,
     pub packets: u64,
 }
 
@@ -43,11 +47,16 @@ impl Churned {
         self.gone += other.gone;
         self.unanswered.extend(other.unanswered);
         self.strangers += other.strangers;
+        self.late += other.late;
         self.packets += other.packets;
     }
 }
 
+/// Calls that are not over.
+pub type Live = Mutex<HashSet<u32>>;
+
 pub struct Churn<'t> {
+    live: &'t Live,
     topology: &'t Topology,
     user: &'static str,
     session: u32,
@@ -55,8 +64,14 @@ pub struct Churn<'t> {
 }
 
 impl<'t> Churn<'t> {
-    pub fn new(topology: &'t Topology, number: usize, user: &'static str) -> Result<Self> {
+    pub fn new(
+        topology: &'t Topology,
+        live: &'t Live,
+        number: usize,
+        user: &'static str,
+    ) -> Result<Self> {
         Ok(Self {
+            live,
             topology,
             user,
             session: (number as u32 + 1) << 24,
@@ -68,13 +83,20 @@ impl<'t> Churn<'t> {
         while !done.load(Relaxed) {
             self.session += 1;
             self.churned.begun += 1;
-            match self.call() {
+            self.live().insert(self.session);
+            let call = self.call();
+            self.live().remove(&self.session);
+            match call {
                 Ok(true) => self.churned.whole += 1,
                 // Packets or answers were lost: the relay was killed in between.
                 Ok(false) | Err(_) => self.churned.disturbed += 1,
             }
         }
         Ok(self.churned)
+    }
+
+    fn live(&self) -> std::sync::MutexGuard<'t, HashSet<u32>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// True if everything arrived.
@@ -131,7 +153,7 @@ impl<'t> Churn<'t> {
                 continue;
             };
             if !self.is_ours(&buffer[..length]) || from != client.relayed {
-                self.churned.strangers += 1;
+                self.count_stranger(&buffer[..length]);
                 eprintln!("{} hears {:?} from {from}", self.session, &buffer[..length]);
                 continue;
             }
@@ -142,13 +164,21 @@ impl<'t> Churn<'t> {
                     let data = heard.clone().into_data();
                     arrived += u32::from(self.is_ours(&data));
                     if !self.is_ours(&data) {
-                        self.churned.strangers += 1;
+                        self.count_stranger(&data);
                         eprintln!("{} hears {heard:?}", self.session);
                     }
                 }
             }
         }
         Ok(arrived == PACKETS)
+    }
+
+    fn count_stranger(&mut self, packet: &[u8]) {
+        self.churned.strangers += 1;
+        let of_a_caller = |tag: &Tag| (1 << 24..u32::MAX).contains(&tag.session);
+        let tag = Tag::read(packet).filter(of_a_caller);
+        let is_over = |tag: Tag| !self.live().contains(&tag.session);
+        self.churned.late += u64::from(tag.is_some_and(is_over));
     }
 
     fn is_ours(&self, packet: &[u8]) -> bool {
