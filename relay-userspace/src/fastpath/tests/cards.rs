@@ -76,6 +76,32 @@ fn bind(address: &str) -> UdpSocket {
     socket
 }
 
+fn install(path: &FastPath, session: SessionSpec) {
+    path.open_flow_port(session.near.local);
+    path.open_flow_port(session.far.local);
+    path.install(SessionId(1), session, Some([0, 0]));
+    eventually("the session is in the kernel", || {
+        path.session(SessionId(1)).in_kernel.then_some(())
+    });
+}
+
+/// Five bytes there, eight back.
+fn goes_both_ways(client: &UdpSocket, server: &UdpSocket, session: &SessionSpec) {
+    let mut buffer = [0; 100];
+    client.send_to(b"there", session.near.local).unwrap();
+    let (length, from) = server.recv_from(&mut buffer).unwrap();
+    assert_eq!(
+        (&buffer[..length], from),
+        (&b"there"[..], session.far.local)
+    );
+    server.send_to(b"and back", from).unwrap();
+    let (length, from) = client.recv_from(&mut buffer).unwrap();
+    assert_eq!(
+        (&buffer[..length], from),
+        (&b"and back"[..], session.near.local)
+    );
+}
+
 fn relays(mode: XdpMode, expected: &str) {
     if !has_program() {
         return;
@@ -98,26 +124,10 @@ fn relays(mode: XdpMode, expected: &str) {
     let near = (address(&client), "10.77.0.1:5000");
     let far = (address(&server), "10.77.0.1:5001");
     let session = spec((&near.0, near.1), (&far.0, far.1));
-    path.open_flow_port(session.near.local);
-    path.open_flow_port(session.far.local);
-    path.install(SessionId(1), session, Some([0, 0]));
-    eventually("the session is in the kernel", || {
-        path.session(SessionId(1)).in_kernel.then_some(())
-    });
+    install(&path, session);
 
+    goes_both_ways(&client, &server, &session);
     let mut buffer = [0; 100];
-    client.send_to(b"there", near.1).unwrap();
-    let (length, from) = server.recv_from(&mut buffer).unwrap();
-    assert_eq!(
-        (&buffer[..length], from),
-        (&b"there"[..], session.far.local)
-    );
-    server.send_to(b"and back", from).unwrap();
-    let (length, from) = client.recv_from(&mut buffer).unwrap();
-    assert_eq!(
-        (&buffer[..length], from),
-        (&b"and back"[..], session.near.local)
-    );
 
     let traffic = path.session(SessionId(1)).traffic;
     assert_eq!((traffic.near.packets, traffic.near.bytes), (1, 5));
@@ -211,25 +221,8 @@ fn redirects(mode: XdpMode) {
         (&address(&client), "10.77.0.1:5000"),
         (&address(&server), "10.78.0.1:5001"),
     );
-    path.open_flow_port(session.near.local);
-    path.open_flow_port(session.far.local);
-    path.install(SessionId(1), session, Some([0, 0]));
-    eventually("the session is in the kernel", || {
-        path.session(SessionId(1)).in_kernel.then_some(())
-    });
-    let mut buffer = [0; 100];
-    client.send_to(b"across", session.near.local).unwrap();
-    let (length, from) = server.recv_from(&mut buffer).unwrap();
-    assert_eq!(
-        (&buffer[..length], from),
-        (&b"across"[..], session.far.local)
-    );
-    server.send_to(b"back", from).unwrap();
-    let (length, from) = client.recv_from(&mut buffer).unwrap();
-    assert_eq!(
-        (&buffer[..length], from),
-        (&b"back"[..], session.near.local)
-    );
+    install(&path, session);
+    goes_both_ways(&client, &server, &session);
     let redirected = path.counters().into_iter().find(|c| c.0 == "redirected");
     assert_eq!(redirected, Some(("redirected", 2)));
     path.close();
