@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::caller::Caller;
 pub use super::caller::HookError;
-use super::directory::{Directory, Memory, Outcome};
+use super::directory::{Directory, Known, Memory, Outcome};
 use crate::config;
 use crate::turn::Flood;
 
@@ -95,10 +95,19 @@ impl Hook {
             .await;
     }
 
+    /// An answer may have come since the caller looked: what is learned is in the directory before its question ends.
+    fn answered(&self, name: &str) -> bool {
+        let known = self.inner.directory.look(name, Instant::now());
+        !matches!(known, Known::Unknown)
+    }
+
     fn begin(&self, name: &str, prefix: u64) -> Option<watch::Receiver<()>> {
         let mut under_way = self.inner.lock();
         if let Some(told) = under_way.by_name.get(name) {
             return Some(told.clone());
+        }
+        if self.answered(name) {
+            return None;
         }
         let of_prefix = under_way.by_prefix.get(&prefix).copied().unwrap_or(0);
         let most_of_prefix = self.inner.most.div_ceil(PART_OF_ONE_PREFIX);
@@ -185,8 +194,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn strangers_with_many_names_do_not_fill_the_log() {
+    fn hook(most: usize) -> Hook {
         let minute = Duration::from_secs(60);
         let config = config::Hook {
             url: "http://127.0.0.1:1/".parse().unwrap(),
@@ -194,12 +202,26 @@ mod tests {
             cache_ttl: minute,
             negative_ttl: minute,
             cache_entries: 10,
-            max_concurrent: 1,
+            max_concurrent: most,
             token: None,
             token_file: None,
             ca_file: None,
         };
-        let hook = Hook::new(&config, "r").unwrap();
+        Hook::new(&config, "r").unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_came_since_the_caller_looked_is_not_asked_for_again() {
+        let hook = hook(1);
+        hook.directory()
+            .learn("late", Outcome::Failed, Instant::now());
+        assert!(hook.begin("late", 0).is_none());
+        assert!(hook.begin("other", 0).is_some());
+    }
+
+    #[tokio::test]
+    async fn strangers_with_many_names_do_not_fill_the_log() {
+        let hook = hook(1);
         let log = Log::default();
         let to = log.clone();
         let subscriber = tracing_subscriber::fmt().with_writer(move || to.clone());
