@@ -41,6 +41,11 @@ impl Trust {
         self.folder.path().join("key.pem")
     }
 
+    /// Both, as `--certificate` takes them.
+    pub fn argument(&self) -> String {
+        format!("{}:{}", self.cert().display(), self.key().display())
+    }
+
     /// Where both are.
     pub fn folder(&self) -> &Path {
         self.folder.path()

@@ -9,6 +9,7 @@ use relay_tests::client::Refused;
 use relay_tests::mobile::{MobileClient, Path, present};
 use relay_tests::scene::{CHANNEL, Scene};
 use relay_tests::topology::{CLIENT_V4, EDGE_V4, SERVER_V4};
+use relay_tests::trust::Trust;
 
 const PERIOD: Duration = Duration::from_millis(2);
 const LEG: Duration = Duration::from_millis(600);
@@ -41,6 +42,8 @@ struct Leg {
     gap: Duration,
     /// The slowest packet there and the slowest back.
     round_trip: Duration,
+    /// The longest this test itself was kept from sending and looking.
+    stall: Duration,
 }
 
 impl Arrivals {
@@ -62,6 +65,7 @@ impl Flow {
             arrivals.transit = Duration::ZERO;
         }
         let (start, first) = (Instant::now(), self.sent.len());
+        let (mut looked, mut stall) = (start, Duration::ZERO);
         while start.elapsed() < LEG || !self.client.has_moved() {
             assert!(start.elapsed() < 10 * LEG, "no answer to the move");
             let number = self.sent.len();
@@ -72,6 +76,8 @@ impl Flow {
                 self.peer.send_to(&data, self.client.relayed).unwrap();
             }
             self.receive();
+            stall = stall.max(looked.elapsed());
+            looked = Instant::now();
         }
         let drained = Instant::now();
         while self.arrived() != [self.sent.len(); 2] {
@@ -86,6 +92,7 @@ impl Flow {
         Leg {
             gap: self.to_peer.gap.max(self.to_client.gap),
             round_trip: self.to_peer.transit + self.to_client.transit,
+            stall,
         }
     }
 
@@ -119,7 +126,16 @@ fn in_the_kernel((kernel, userspace): (u64, u64), sent: u64) {
 
 #[test]
 fn a_stream_goes_on_while_its_client_moves_from_udp_to_tls_and_back() {
-    let more = ["--workers", "2", "--user", "mallory:secret"];
+    let trust = Trust::new().unwrap();
+    let certificate = trust.argument();
+    let more = [
+        "--workers",
+        "2",
+        "--user",
+        "mallory:secret",
+        "--certificate",
+        &certificate,
+    ];
     let Some(scene) = Scene::with("native", &more) else {
         return;
     };
@@ -141,26 +157,26 @@ fn a_stream_goes_on_while_its_client_moves_from_udp_to_tls_and_back() {
     };
     flow.run();
     in_the_kernel(scene.packets(), flow.sent_since(0));
-    let mut beyond = [Vec::new(), Vec::new()];
     for round in 0..ROUNDS {
         let thief = present(by_udp(), "mallory", "secret", &flow.client.ticket);
         let refused: Refused = thief.unwrap_err().downcast().expect("an error answer");
         assert_eq!(refused.code, 441, "a stolen ticket");
 
         for (to, name) in [
-            (Path::tls(namespace, tls).unwrap(), "TLS"),
+            (Path::tls(namespace, tls, &trust).unwrap(), "TLS"),
             (by_udp(), "UDP"),
         ] {
             flow.client.start_move(to).unwrap();
-            let gap = flow.run().gap;
+            let Leg { gap, stall, .. } = flow.run();
             let before = flow.sent.len();
             let (kernel, userspace) = scene.packets();
             // As slow as this machine is now, moves apart.
             let round_trip = flow.run().round_trip;
             println!(
-                "round {round}, to {name}: {gap:.1?} without a packet, round trip {round_trip:.1?}"
+                "round {round}, to {name}: {gap:.1?} without a packet, round trip {round_trip:.1?}, test stalled {stall:.1?}"
             );
-            beyond[usize::from(name == "UDP")].push(gap.saturating_sub(round_trip));
+            let longest = round_trip + stall + LONGEST_GAP;
+            assert!(gap < longest, "round {round}, to {name}: {gap:.1?}");
             let now = scene.packets();
             let took = (now.0 - kernel, now.1 - userspace);
             match name {
@@ -171,14 +187,6 @@ fn a_stream_goes_on_while_its_client_moves_from_udp_to_tls_and_back() {
     }
     let passed_on = scene.count("former_path_messages", "");
     println!("{passed_on} packets were passed on between workers");
-    // A machine that is busy elsewhere makes one move look long; a gap of moving itself is in all of them.
-    for mut gaps in beyond {
-        gaps.sort_unstable();
-        assert!(
-            gaps[ROUNDS / 2] < LONGEST_GAP,
-            "{gaps:?} beyond the round trip"
-        );
-    }
     assert_eq!(scene.count("turn_allocations_moved", ""), 2 * ROUNDS as u64);
     assert_eq!(scene.relay.sessions().unwrap().len(), 1);
 }

@@ -1,20 +1,14 @@
 //! One way to a TURN server, UDP or TLS, read and written without waiting.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
-use std::sync::Arc;
-use std::time::Duration;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use anyhow::{Context, Result, bail};
 use relay_userspace::stream::frame::{self, Split};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, StreamOwned,
-};
 
+use crate::client::stream::Wire;
 use crate::netns::NetNs;
+use crate::trust::Trust;
 
 pub struct Path {
     way: Way,
@@ -24,7 +18,7 @@ pub struct Path {
 
 enum Way {
     Udp(UdpSocket),
-    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+    Tls(Wire),
 }
 
 impl Path {
@@ -36,25 +30,11 @@ impl Path {
         Ok(Self::over(Way::Udp(socket)))
     }
 
-    /// Connected, and its handshake done. Any certificate will do.
-    pub fn tls(namespace: &NetNs, server: SocketAddr) -> Result<Self> {
-        let tcp = namespace.enter(|| Ok(TcpStream::connect(server)?))?;
-        tcp.set_nodelay(true)?;
-        tcp.set_read_timeout(Some(Duration::from_secs(5)))?;
-        let provider = ring::default_provider();
-        let config = ClientConfig::builder_with_provider(Arc::new(provider.clone()))
-            .with_safe_default_protocol_versions()?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
-            .with_no_client_auth();
-        let name = ServerName::try_from("relay.invalid")?;
-        let tls = ClientConnection::new(Arc::new(config), name)?;
-        let mut stream = StreamOwned::new(tls, tcp);
-        while stream.conn.is_handshaking() {
-            stream.conn.complete_io(&mut stream.sock)?;
-        }
-        stream.sock.set_nonblocking(true)?;
-        Ok(Self::over(Way::Tls(Box::new(stream))))
+    /// Connected, and its handshake done.
+    pub fn tls(namespace: &NetNs, server: SocketAddr, trust: &Trust) -> Result<Self> {
+        let wire = namespace.enter(|| Wire::connect(server, Some(trust)))?;
+        wire.tcp().set_nonblocking(true)?;
+        Ok(Self::over(Way::Tls(wire)))
     }
 
     fn over(way: Way) -> Self {
@@ -102,46 +82,5 @@ impl Path {
                 Split::Broken => bail!("no message begins with {:?}", self.begun.first()),
             }
         }
-    }
-}
-
-/// Trusts whoever answers.
-#[derive(Debug)]
-struct Anyone(CryptoProvider);
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, cert, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, cert, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
