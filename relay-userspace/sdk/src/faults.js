@@ -1,0 +1,31 @@
+// What the SDK refuses or gives up on, in words an application can show and a code it can branch on.
+
+/** Codes: "bad-option", "unauthorized", "policy-refused", "rate-limited", "unreachable", "bad-answer", "transport-failed". */
+export class CloudProxyError extends Error {
+  /**
+   * @param {string} code
+   * @param {string} message
+   * @param {object} [details] becomes part of the error: `status`, `retryAfter`, `tried`, `open`
+   */
+  constructor(code, message, details = {}) {
+    super(message);
+    this.name = "CloudProxyError";
+    this.code = code;
+    Object.assign(this, details);
+  }
+}
+
+/**
+ * No transport that the mode allows came up.
+ *
+ * @param {string} mode
+ * @param {{ transport: string, server: string, elapsed_ms: number, result: string }[]} tried
+ */
+export function transportFailed(mode, tried) {
+  const said = tried.map((one) => `${one.transport} to ${one.server} for ${one.elapsed_ms} ms (${one.result})`);
+  const open = tried.map((one) => `${one.transport === "udp" ? "UDP" : "TCP"} to ${one.server}`);
+  const message =
+    `No media transport works in mode ${mode}. Tried: ${said.join(", ") || "nothing, for the proxy offers none"}.` +
+    (open.length ? ` Ask for the firewall to be opened for ${open.join(" and ")}.` : "");
+  return new CloudProxyError("transport-failed", message, { tried, open });
+}
