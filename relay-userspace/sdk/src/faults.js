@@ -1,17 +1,24 @@
 // What the SDK refuses or gives up on, in words an application can show and a code it can branch on.
 
+/** @typedef {import("./cloud-proxy.d.ts").Attempt} Attempt */
+
 /** Codes: "bad-option", "unauthorized", "policy-refused", "rate-limited", "unreachable", "bad-answer", "transport-failed". */
 export class CloudProxyError extends Error {
   /**
    * @param {string} code
    * @param {string} message
-   * @param {object} [details] becomes part of the error: `status`, `retryAfter`, `tried`, `open`
+   * @param {{ cause?: unknown, status?: number, retryAfter?: number, rule?: string, tried?: Attempt[], open?: string[] }}
+   *   [details] becomes part of the error
    */
-  constructor(code, message, details = {}) {
-    super(message);
+  constructor(code, message, { cause, ...details } = {}) {
+    super(message, cause === undefined ? {} : { cause });
     this.name = "CloudProxyError";
     this.code = code;
-    Object.assign(this, details);
+    this.status = details.status;
+    this.retryAfter = details.retryAfter;
+    this.rule = details.rule;
+    this.tried = details.tried;
+    this.open = details.open;
   }
 }
 
@@ -19,7 +26,7 @@ export class CloudProxyError extends Error {
  * No transport that the mode allows came up.
  *
  * @param {string} mode
- * @param {{ transport: string, server: string, elapsed_ms: number, result: string }[]} tried
+ * @param {Attempt[]} tried
  */
 export function transportFailed(mode, tried) {
   const said = tried.map((one) => `${one.transport} to ${one.server} for ${one.elapsed_ms} ms (${one.result})`);

@@ -27,8 +27,8 @@ export class Keeper {
     this.looking = false;
     this.timer = setInterval(() => this.#look(), this.machine.timing.look);
     this.networkChanged = () => this.#do(this.machine.networkChanged(performance.now()));
-    globalThis.addEventListener?.("online", this.networkChanged);
-    globalThis.navigator?.connection?.addEventListener("change", this.networkChanged);
+    this.networks = [globalThis, /** @type {any} */ (globalThis.navigator)?.connection].filter(Boolean);
+    this.#hearNetworks("addEventListener");
     connection.addEventListener("icecandidateerror", (event) => {
       this.faults.set(event.url, event.errorText || `error ${event.errorCode}`);
     });
@@ -46,8 +46,14 @@ export class Keeper {
 
   stop() {
     clearInterval(this.timer);
-    globalThis.removeEventListener?.("online", this.networkChanged);
-    globalThis.navigator?.connection?.removeEventListener("change", this.networkChanged);
+    this.#hearNetworks("removeEventListener");
+  }
+
+  /** @param {"addEventListener" | "removeEventListener"} how */
+  #hearNetworks(how) {
+    for (const network of this.networks) {
+      network[how](network === globalThis ? "online" : "change", this.networkChanged);
+    }
   }
 
   async #look() {
@@ -104,7 +110,7 @@ export class Keeper {
     const elapsed = Math.round(performance.now() - this.began);
     const urls = (this.configuration.iceServers ?? []).flatMap((server) => server.urls);
     const tried = urls.map((url) => ({
-      transport: /^turns:/.test(url) ? "tls" : transportOf(url),
+      transport: /^turns:/.test(url) ? /** @type {const} */ ("tls") : transportOf(url),
       server: url.replace(/^[a-z]+:/, "").replace(/\?.*$/, ""),
       elapsed_ms: elapsed,
       result: this.faults.get(url) ?? "no connection",

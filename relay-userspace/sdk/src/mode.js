@@ -45,6 +45,7 @@ export function modeOf(mode) {
 }
 
 /**
+ * @typedef {import("./cloud-proxy.d.ts").Timing} Timing
  * @typedef {"udp" | "tcp"} Leg
  * @typedef {{ at: number, leg: Leg | null, proof: string | null, busy: boolean, lost: number, received: number }} Look
  *   `proof` is another one whenever anything arrived; `busy` when more than checks flow; `lost` and `received` count packets.
@@ -56,10 +57,11 @@ export class ModeMachine {
   /**
    * @param {string} mode
    * @param {number} now
-   * @param {Partial<typeof TIMING>} [timing]
+   * @param {Partial<Timing>} [timing]
    */
   constructor(mode, now, timing = {}) {
     this.mode = mode;
+    /** @type {Timing} */
     this.timing = { ...TIMING, ...timing };
     /** @type {Leg | null} */
     this.leg = null;
@@ -89,6 +91,7 @@ export class ModeMachine {
    * @returns {Step[]}
    */
   look(look) {
+    /** @type {Step[]} */
     const steps = [];
     if (look.leg && look.leg !== this.leg) {
       steps.push(this.#arrive(look.leg, look));
