@@ -1,4 +1,5 @@
-//! Software that nobody here wrote, for the interop tests: coturn's clients, aioice and aiortc, headless Chromium.
+//! Software that nobody here wrote, for the interop tests: coturn's clients, aioice and aiortc, headless Chromium,
+//! TypeScript for the types of the SDK.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -19,8 +20,11 @@ pub const PACKAGES: [(&str, &str); 7] = [
     ("socat", "socat"),
 ];
 const PYTHON: [&str; 2] = ["aioice", "aiortc"];
-/// 24 is the last that runs on Debian 12's node 18.
-const NODE: (&str, &str) = ("puppeteer-core", "puppeteer-core@24");
+/// Modules and what is asked of npm: 24 is the last puppeteer that runs on Debian 12's node 18.
+const NODE: [(&str, &str); 2] = [
+    ("puppeteer-core", "puppeteer-core@24"),
+    ("typescript", "typescript@5"),
+];
 
 pub fn require() -> Result<()> {
     apt::require(&PACKAGES)?;
@@ -62,15 +66,16 @@ fn python() -> Result<()> {
     shell::step("install aioice and aiortc", &mut command)
 }
 
-/// `target/tools/node_modules/puppeteer-core`; it drives Debian's Chromium and downloads none.
+/// In `target/tools/node_modules`; puppeteer drives Debian's Chromium and downloads none.
 fn node() -> Result<()> {
     let prefix = tools();
-    if prefix
-        .join("node_modules")
-        .join(NODE.0)
-        .join("package.json")
-        .exists()
-    {
+    let there = |module: &str| {
+        let folder = prefix.join("node_modules").join(module);
+        folder.join("package.json").exists()
+    };
+    let missing = NODE.iter().filter(|(module, _)| !there(module));
+    let missing: Vec<_> = missing.map(|(_, wanted)| *wanted).collect();
+    if missing.is_empty() {
         return Ok(());
     }
     std::fs::create_dir_all(&prefix).with_context(|| format!("create {}", prefix.display()))?;
@@ -78,6 +83,6 @@ fn node() -> Result<()> {
     command
         .args(["install", "--no-audit", "--no-fund", "--prefix"])
         .arg(&prefix)
-        .arg(NODE.1);
-    shell::step("install puppeteer-core", &mut command)
+        .args(&missing);
+    shell::step(&format!("install {}", missing.join(" and ")), &mut command)
 }
