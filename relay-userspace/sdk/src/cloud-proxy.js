@@ -6,6 +6,7 @@ import { CloudProxyError } from "./faults.js";
 import { Keeper } from "./keeper.js";
 import { MODES, TIMING, modeOf } from "./mode.js";
 import { negotiate } from "./negotiate.js";
+import { preferNewest } from "./rank.js";
 
 export { CloudProxyError, MODES, TIMING, negotiate };
 
@@ -45,6 +46,7 @@ export class CloudProxy extends EventTarget {
   async createPeerConnection(more = {}) {
     const configuration = { ...more, ...(await this.rtcConfiguration()) };
     const connection = new RTCPeerConnection(configuration);
+    preferNewest(connection);
     const tell = (/** @type {string} */ event, /** @type {object} */ detail) =>
       this.dispatchEvent(new CustomEvent(event, { detail }));
     const keeper = new Keeper(connection, this.#credentials, configuration, tell, this.#timing);

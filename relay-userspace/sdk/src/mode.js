@@ -112,7 +112,7 @@ export class ModeMachine {
       steps.push({ do: "tell", event: "transport-degraded", detail: { proto: this.leg, reason: doubt } });
       steps.push(...this.#leave(doubt, look.at));
     } else if (this.doubted && look.at >= this.restartAt) {
-      steps.push(...this.#leave(this.reason, look.at, "any"));
+      steps.push(...this.#leave("no-proof", look.at, "any"));
     }
     return steps.concat(this.#returning(look.at));
   }
@@ -143,6 +143,7 @@ export class ModeMachine {
    */
   otherRestarted(now) {
     this.doubted = true;
+    this.reason = "other-side";
     this.restartAt = now + this.timing.doubt;
     this.looks = [];
   }
