@@ -1,5 +1,5 @@
 // Two headless Chromium, each in a network namespace, in one meeting (docs/examples/meeting). Reads commands, one JSON a
-// line, and answers each with one line: {"do":"open","mode":M}, {"do":"look"}, {"do":"say","text":T}, {"do":"close"}.
+// line, and answers each with one line: {"do":"open","mode":M}, {"do":"look"}, {"do":"mark"}, {"do":"say","text":T}, {"do":"close"}.
 //
 // node cloud_call.mjs --modules FOLDER --near NS --near-host HOST --far NS --far-host HOST
 
@@ -75,7 +75,7 @@ async function lookAround() {
   const pair = report.find((entry) => entry.id === transport?.selectedCandidatePairId);
   const local = report.find((entry) => entry.id === pair?.localCandidateId);
   const inbound = report.find((entry) => entry.type === "inbound-rtp" && entry.kind === "video");
-  const look = {
+  return {
     now: performance.now(),
     frames: shown.frames,
     first_ms: shown.first,
@@ -88,8 +88,6 @@ async function lookAround() {
     heard: meeting?.heard ?? [],
     events: meeting?.events ?? [],
   };
-  shown.gap = 0;
-  return look;
 }
 
 const browsers = await Promise.all([browser(wish.near), browser(wish.far)]);
@@ -112,6 +110,10 @@ const commands = {
   async look() {
     const [near, far] = await Promise.all(pages.map((page) => page.evaluate(lookAround)));
     return { near, far };
+  },
+  async mark() {
+    await Promise.all(pages.map((page) => page.evaluate(() => void (window.shown.gap = 0))));
+    return {};
   },
   async say({ text }) {
     await pages[0].evaluate((text) => window.meeting.channel.send(text), text);

@@ -2,6 +2,7 @@
 //! where they run is `stage`, what they answer is read by `client`.
 
 pub mod background;
+pub mod call;
 pub mod client;
 pub mod stage;
 pub mod tools;

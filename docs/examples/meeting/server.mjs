@@ -83,4 +83,4 @@ sockets.on("connection", (socket, request) => {
 });
 
 const [, host, port] = /^(.*):(\d+)$/.exec(wish.listen) ?? [];
-server.listen(Number(port), host, () => console.log(`meeting origin on http://${wish.listen}`));
+server.listen(Number(port), host, () => console.log(`meeting origin on http://${host}:${server.address().port}`));
