@@ -24,6 +24,8 @@ mod monotonic;
 pub mod forward;
 pub mod stream;
 
+pub mod mode;
+
 mod file_mark;
 pub mod https;
 mod kept;
