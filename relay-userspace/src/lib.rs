@@ -24,6 +24,7 @@ mod monotonic;
 pub mod forward;
 pub mod stream;
 
+pub mod client;
 pub mod mode;
 
 mod file_mark;

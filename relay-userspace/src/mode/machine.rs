@@ -290,6 +290,7 @@ impl Machine {
                 leg,
                 time: now.saturating_duration_since(since),
                 probes: path.probes.count(),
+                refused: path.state == State::Refused,
                 fault: path.fault.clone(),
             }
         });

@@ -19,6 +19,8 @@ pub struct Tried {
     /// Since it was first opened, or last heard.
     pub time: Duration,
     pub probes: u64,
+    /// By a rule of the relay, which was reached.
+    pub refused: bool,
     /// What it failed of; `None`: nothing was heard.
     pub fault: Option<String>,
 }
@@ -40,6 +42,11 @@ impl fmt::Display for Refusal {
 }
 
 impl Refusal {
+    /// The relay was reached, and wants none of it.
+    pub fn by_the_relay(&self) -> bool {
+        self.tried.iter().all(|tried| tried.refused)
+    }
+
     /// What would help, where the relay's UDP and secure TCP are at `udp` and `tcp`.
     pub fn advice(&self, udp: &str, tcp: &str) -> String {
         let open = |tried: &Tried| match tried.leg {

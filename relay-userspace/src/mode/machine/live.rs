@@ -31,7 +31,9 @@ impl Machine {
                 self.live_again(since, Some((doubted, true)));
             }
             _ if self.loses(now) && self.tcp.is_healthy(now, &policy) => {
-                self.switch(now, Leg::Tcp, Reason::Loss, None);
+                // It may be all of them.
+                let missing_since = (silent >= policy.probe_patience).then_some(proof);
+                self.switch(now, Leg::Tcp, Reason::Loss, missing_since);
             }
             _ => {}
         }
