@@ -3,6 +3,7 @@
 mod args;
 mod client;
 mod configuration;
+mod connect;
 mod detach;
 mod doctor;
 mod drain;
@@ -46,6 +47,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Limit(command) => client::limit(&global, command).await,
         Command::Forward(command) => client::forward(&global, command).await,
         Command::Credentials(wish) => client::credentials(&global, wish).await,
+        Command::Connect(wish) => connect::connect(*wish).await,
         Command::Config(command) => configuration::run(&global, command),
         Command::Doctor { flags, read } => doctor::doctor(&global, &flags, read.json).await,
         Command::Version(read) => output::version(read.json),

@@ -24,6 +24,9 @@ mod monotonic;
 pub mod forward;
 pub mod stream;
 
+pub mod client;
+pub mod mode;
+
 mod file_mark;
 pub mod https;
 mod kept;

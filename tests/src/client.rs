@@ -2,7 +2,6 @@
 //!
 //! It retransmits requests and answers one challenge; it never refreshes by itself.
 
-pub(crate) mod request;
 pub mod stream;
 mod wave;
 
@@ -11,20 +10,17 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use stun_types::attribute::{AttributeType, ErrorCode, XorMappedAddress};
-use stun_types::message::{BINDING, Message, MessageClass, MessageWriteVec, TransactionId};
+use stun_types::attribute::AttributeType;
+use stun_types::message::{Message, MessageClass, MessageWriteVec, TransactionId};
 use stun_types::prelude::*;
-use turn_types::AddressFamily;
-use turn_types::attribute::{
-    ChannelNumber, Data, DontFragment, Lifetime, RequestedAddressFamily, RequestedTransport,
-    XorPeerAddress, XorRelayedAddress,
-};
+use turn_types::attribute::{Data, DontFragment, XorPeerAddress};
 use turn_types::channel::ChannelData;
-use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, DATA, REFRESH, SEND};
+use turn_types::message::{CREATE_PERMISSION, DATA, SEND};
 
 use crate::packet::channel_data;
-pub use request::Refused;
-use request::{Answer, Request};
+pub use relay_userspace::client::request::Refused;
+use relay_userspace::client::request::{Answer, Login, Request};
+use relay_userspace::client::words::{self, mapped, relayed};
 
 /// First retransmission; doubled each time (RFC 8489 section 6.2.1).
 const RETRANSMIT: Duration = Duration::from_millis(250);
@@ -66,7 +62,7 @@ pub struct TurnClient {
     pub socket: UdpSocket,
     pub server: SocketAddr,
     pub relayed: SocketAddr,
-    login: request::Login,
+    login: Login,
     requests_sent: u64,
     /// Of each request at once, as if it had been repeated.
     pub copies: usize,
@@ -94,7 +90,7 @@ impl TurnClient {
         password: &str,
     ) -> Result<Self> {
         let mut client = Self::new(socket, server, user, password)?;
-        let answer = client.ask(&allocate(ipv4)?)?;
+        let answer = client.ask(&words::allocate(ipv4))?;
         client.relayed = relayed(&answer)?;
         Ok(client)
     }
@@ -108,7 +104,7 @@ impl TurnClient {
             socket,
             server,
             relayed: server,
-            login: request::Login::new(user, password),
+            login: Login::new(user, password),
             requests_sent: 0,
             copies: 1,
             early: Vec::new(),
@@ -117,32 +113,24 @@ impl TurnClient {
 
     /// Our address as the server sees it.
     pub fn binding(&mut self) -> Result<SocketAddr> {
-        let answer = self.ask(&Request::new(BINDING))?;
-        answer.read(|message| {
-            Ok(message
-                .attribute::<XorMappedAddress>()?
-                .addr(message.transaction_id()))
-        })
+        Ok(mapped(&self.ask(&words::binding(0))?)?)
     }
 
     /// Asks for `seconds` more; 0 ends the allocation. The lifetime that was granted.
     pub fn refresh(&mut self, seconds: u32) -> Result<u32> {
-        let mut request = Request::new(REFRESH);
-        request.add(&Lifetime::new(seconds))?;
-        self.ask(&request)?
-            .read(|message| Ok(message.attribute::<Lifetime>()?.seconds()))
+        let granted = words::lifetime(&self.ask(&words::refresh(seconds))?)?;
+        Ok(granted.as_secs() as u32)
     }
 
     /// Permits `peer`'s address.
     pub fn permit(&mut self, peer: SocketAddr) -> Result<()> {
-        let mut request = Request::new(CREATE_PERMISSION);
-        request.add_peer(peer)?;
+        let request = Request::new(CREATE_PERMISSION).with_peer(peer);
         self.ask(&request).map(drop)
     }
 
     /// Binds channel `number` to `peer`, or renews it.
     pub fn bind(&mut self, number: u16, peer: SocketAddr) -> Result<()> {
-        self.ask(&channel_bind(number, peer)?).map(drop)
+        self.ask(&words::channel_bind(number, peer)).map(drop)
     }
 
     /// Sends ChannelData, unpadded as UDP allows.
@@ -216,11 +204,11 @@ impl TurnClient {
             let Some(refused) = answer.refused()? else {
                 return Ok(answer);
             };
-            if challenged || !is_challenge(&refused) {
+            if challenged || !refused.is_challenge() {
                 return Err(refused.into());
             }
             challenged = true;
-            answer.read(|message| self.login.challenge(message))?;
+            self.login.challenge(&answer.message()?)?;
         }
     }
 
@@ -301,41 +289,6 @@ impl TurnClient {
             }
         }
     }
-}
-
-fn allocate(ipv4: bool) -> Result<Request> {
-    let family = if ipv4 {
-        AddressFamily::IPV4
-    } else {
-        AddressFamily::IPV6
-    };
-    let mut request = Request::new(ALLOCATE);
-    request.add(&RequestedTransport::new(RequestedTransport::UDP))?;
-    request.add(&RequestedAddressFamily::new(family))?;
-    Ok(request)
-}
-
-fn channel_bind(number: u16, peer: SocketAddr) -> Result<Request> {
-    let mut request = Request::new(CHANNEL_BIND);
-    request.add(&ChannelNumber::new(number))?;
-    request.add_peer(peer)?;
-    Ok(request)
-}
-
-fn relayed(allocated: &Answer) -> Result<SocketAddr> {
-    let read = |message: &Message<'_>| {
-        let relayed = message.attribute::<XorRelayedAddress>()?;
-        Ok(relayed.addr(message.transaction_id()))
-    };
-    allocated.read(read).context("relayed address")
-}
-
-/// Whether a refusal is one that `challenge` helps against.
-fn is_challenge(refused: &Refused) -> bool {
-    matches!(
-        refused.code,
-        ErrorCode::UNAUTHORIZED | ErrorCode::STALE_NONCE
-    )
 }
 
 fn from_peer(packet: &[u8]) -> Option<FromPeer> {

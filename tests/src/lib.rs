@@ -17,6 +17,7 @@ pub mod mobile;
 pub mod netns;
 pub mod relay;
 pub mod residue;
+pub mod rough;
 pub mod scene;
 pub mod socket_option;
 pub mod topology;

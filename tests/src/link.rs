@@ -1,18 +1,24 @@
-//! A link with a rate, a delay and a queue between two namespaces, for kernels without netem. A namespace between them
-//! has a card of each; frames go from one to the other through the queues here.
+//! A link with a rate, a delay and a queue between two namespaces, for kernels without netem, and all that goes wrong on
+//! one. A namespace between them has a card of each; frames go from one to the other through the queues here.
+//!
+//! Towards the far end is downstream: the far end is the client's, behind a NAT once that has begun.
 
-use std::collections::VecDeque;
-use std::io::{Read, Write};
-use std::sync::Arc;
+mod nat;
+mod way;
+mod weather;
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
-use socket2::Socket;
 
 use crate::netns::NetNs;
 use crate::wire::tapping_socket;
+use nat::Nat;
+use way::Way;
+pub use weather::Weather;
 
 /// What is the same in both directions.
 #[derive(Debug, Clone, Copy)]
@@ -24,17 +30,22 @@ pub struct Shape {
 
 /// Dropping it ends the link.
 pub struct Link {
-    over: Arc<AtomicBool>,
-    /// Bits per second towards the far end.
-    rate: Arc<AtomicU64>,
+    shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
     _between: NetNs,
 }
 
+/// By both directions.
+struct Shared {
+    over: AtomicBool,
+    weather: Mutex<Weather>,
+    nat: Mutex<Nat>,
+    /// UDP from the far end, whatever became of it.
+    udp_upstream: AtomicU64,
+}
+
 const NEAR: &str = "near";
 const FAR: &str = "far";
-const UNLIMITED: u64 = u64::MAX;
-const TICK: Duration = Duration::from_micros(300);
 
 /// An end of the link: a namespace, the name its card gets, and its address.
 pub type End<'n> = (&'n NetNs, &'n str, &'n str);
@@ -56,27 +67,31 @@ impl Link {
             let plain = ["-K", card, "tx", "off", "tso", "off", "gso", "off"];
             namespace.run("ethtool", &plain)?;
         }
-        let (over, rate) = (Arc::default(), Arc::new(AtomicU64::new(UNLIMITED)));
+        let shared = Arc::new(Shared {
+            over: AtomicBool::new(false),
+            weather: Mutex::new(Weather::fine(shape.delay)),
+            nat: Mutex::default(),
+            udp_upstream: AtomicU64::new(0),
+        });
         let socket = |card| between.enter(|| tapping_socket(card));
         let (near, far) = (socket(NEAR)?, socket(FAR)?);
         let back = Way {
             from: far.try_clone()?,
             to: near.try_clone()?,
-            shape,
-            rate: Arc::new(AtomicU64::new(UNLIMITED)),
-            over: Arc::clone(&over),
+            queue: shape.queue,
+            downstream: false,
+            shared: Arc::clone(&shared),
         };
         let forth = Way {
             from: near,
             to: far,
-            shape,
-            rate: Arc::clone(&rate),
-            over: Arc::clone(&over),
+            queue: shape.queue,
+            downstream: true,
+            shared: Arc::clone(&shared),
         };
         let threads = [forth, back].map(|way| std::thread::spawn(move || way.run()));
         Ok(Link {
-            over,
-            rate,
+            shared,
             threads: threads.into(),
             _between: between,
         })
@@ -84,64 +99,33 @@ impl Link {
 
     /// Towards the far end, for what waits already as well; `None`: as fast as it goes.
     pub fn limit(&self, bits_per_second: Option<u64>) {
-        self.rate
-            .store(bits_per_second.unwrap_or(UNLIMITED), Relaxed);
+        self.change(|weather| weather.rate = bits_per_second);
+    }
+
+    /// From the next frame on.
+    pub fn change(&self, change: impl FnOnce(&mut Weather)) {
+        let weather = &self.shared.weather;
+        change(&mut weather.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The NAT of the far end forgets all of its mappings: UDP comes from other ports from now on, and what is sent to the
+    /// former ones arrives nowhere.
+    pub fn rebind(&self) {
+        let nat = &self.shared.nat;
+        nat.lock().unwrap_or_else(PoisonError::into_inner).rebind();
+    }
+
+    /// UDP packets that the far end has sent, whatever became of them.
+    pub fn udp_upstream(&self) -> u64 {
+        self.shared.udp_upstream.load(Relaxed)
     }
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
-        self.over.store(true, Relaxed);
+        self.shared.over.store(true, Relaxed);
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
-    }
-}
-
-/// One direction.
-struct Way {
-    from: Socket,
-    to: Socket,
-    shape: Shape,
-    rate: Arc<AtomicU64>,
-    over: Arc<AtomicBool>,
-}
-
-impl Way {
-    fn run(mut self) {
-        let mut waiting: VecDeque<Vec<u8>> = VecDeque::new();
-        let mut travelling: VecDeque<(Instant, Vec<u8>)> = VecDeque::new();
-        let (mut bytes, mut free) = (0, Instant::now());
-        let mut buffer = vec![0; 4096];
-        while !self.over.load(Relaxed) {
-            let idle = waiting.is_empty();
-            while let Some(length) = self.take(&mut buffer) {
-                if bytes + length <= self.shape.queue {
-                    bytes += length;
-                    waiting.push_back(buffer[..length].to_vec());
-                }
-            }
-            let now = Instant::now();
-            if idle {
-                free = free.max(now);
-            }
-            while free <= now
-                && let Some(frame) = waiting.pop_front()
-            {
-                bytes -= frame.len();
-                let bits = frame.len() as f64 * 8.0;
-                free += Duration::from_secs_f64(bits / self.rate.load(Relaxed) as f64);
-                travelling.push_back((free + self.shape.delay, frame));
-            }
-            while let Some((_, frame)) = travelling.pop_front_if(|(due, _)| *due <= now) {
-                // What the card does not take is lost, as on any wire.
-                let _ = self.to.write(&frame);
-            }
-            std::thread::sleep(TICK);
-        }
-    }
-
-    fn take(&mut self, buffer: &mut [u8]) -> Option<usize> {
-        self.from.read(buffer).ok()
     }
 }

@@ -7,17 +7,15 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use stun_types::attribute::{AttributeType, ErrorCode, RawAttribute};
-use stun_types::message::{Message, TransactionId};
-use turn_types::attribute::{ChannelNumber, Lifetime, RequestedTransport, XorRelayedAddress};
+use relay_userspace::client::request::{Answer, Login, Request};
+use relay_userspace::client::words;
+use stun_types::attribute::ErrorCode;
+use stun_types::message::TransactionId;
 use turn_types::channel::ChannelData;
-use turn_types::message::{ALLOCATE, CHANNEL_BIND, REFRESH};
 
-use crate::client::request::{Answer, Login, Refused, Request};
 use crate::packet::channel_data;
 pub use path::Path;
 
-const MOBILITY_TICKET: AttributeType = AttributeType::new(0x8030);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub struct MobileClient {
@@ -41,34 +39,26 @@ impl MobileClient {
     /// Allocates by `path`.
     pub fn allocate(mut path: Path, user: &str, password: &str) -> Result<Self> {
         let mut login = Login::new(user, password);
-        let mut request = Request::new(ALLOCATE);
-        request.add(&RequestedTransport::new(RequestedTransport::UDP))?;
-        request.add_raw(MOBILITY_TICKET, &[]);
-        let answer = ask(&mut path, &mut login, &request)?;
-        let relayed = answer.read(|message| {
-            let relayed = message.attribute::<XorRelayedAddress>()?;
-            Ok(relayed.addr(message.transaction_id()))
-        })?;
+        let answer = ask(&mut path, &mut login, &words::allocate_mobile(true))?;
+        let relayed = words::relayed(&answer)?;
         Ok(Self {
             login,
             path,
             former: None,
             moving: None,
             relayed,
-            ticket: answer.read(ticket)?,
+            ticket: ticket(&answer)?,
         })
     }
 
     pub fn bind(&mut self, number: u16, peer: SocketAddr) -> Result<()> {
-        let mut request = Request::new(CHANNEL_BIND);
-        request.add(&ChannelNumber::new(number))?;
-        request.add_peer(peer)?;
+        let request = words::channel_bind(number, peer);
         ask(&mut self.path, &mut self.login, &request).map(drop)
     }
 
     /// Presents the ticket by `to`. [`Self::poll`] ends the move.
     pub fn start_move(&mut self, mut to: Path) -> Result<()> {
-        let request = refresh_with(&self.ticket)?;
+        let request = words::come_over(&self.ticket);
         let (bytes, transaction) = request.encode(&self.login)?;
         to.send(&bytes)?;
         self.moving = Some(Moving {
@@ -113,17 +103,15 @@ impl MobileClient {
         };
         let asked = moving.transaction;
         let answer = Answer::new(answer);
-        answer.read(|message| {
-            ensure!(message.transaction_id() == asked, "another's answer");
-            Ok(())
-        })?;
+        let answers = answer.message()?.transaction_id();
+        ensure!(answers == asked, "another's answer");
         match answer.refused()? {
             None => {
-                self.ticket = answer.read(ticket)?;
+                self.ticket = ticket(&answer)?;
                 self.former = Some(std::mem::replace(&mut self.path, moving.to));
             }
             Some(stale) if stale.code == ErrorCode::STALE_NONCE => {
-                answer.read(|message| self.login.challenge(message))?;
+                self.login.challenge(&answer.message()?)?;
                 let (bytes, transaction) = moving.request.encode(&self.login)?;
                 moving.to.send(&bytes)?;
                 self.moving = Some(Moving {
@@ -140,21 +128,11 @@ impl MobileClient {
 /// What becomes of a ticket in this user's hands.
 pub fn present(mut path: Path, user: &str, password: &str, ticket: &[u8]) -> Result<()> {
     let mut login = Login::new(user, password);
-    ask(&mut path, &mut login, &refresh_with(ticket)?).map(drop)
+    ask(&mut path, &mut login, &words::come_over(ticket)).map(drop)
 }
 
-fn refresh_with(ticket: &[u8]) -> Result<Request> {
-    let mut request = Request::new(REFRESH);
-    request.add(&Lifetime::new(600))?;
-    request.add_raw(MOBILITY_TICKET, ticket);
-    Ok(request)
-}
-
-fn ticket(message: &Message<'_>) -> Result<Vec<u8>> {
-    let ticket: RawAttribute<'_> = message
-        .raw_attribute(MOBILITY_TICKET)
-        .context("no MOBILITY-TICKET")?;
-    Ok(ticket.value.to_vec())
+fn ticket(answer: &Answer) -> Result<Vec<u8>> {
+    words::ticket(answer)?.context("no MOBILITY-TICKET")
 }
 
 /// Waits for the answer, after one challenge if there is one. An error answer is a [`Refused`].
@@ -172,10 +150,9 @@ fn ask(path: &mut Path, login: &mut Login, request: &Request) -> Result<Answer> 
         };
         match answer.refused()? {
             None => return Ok(answer),
-            Some(Refused {
-                code: ErrorCode::UNAUTHORIZED | ErrorCode::STALE_NONCE,
-                ..
-            }) if !challenged => answer.read(|message| login.challenge(message))?,
+            Some(refused) if refused.is_challenge() && !challenged => {
+                login.challenge(&answer.message()?)?;
+            }
             Some(refused) => return Err(refused.into()),
         }
     }

@@ -69,7 +69,7 @@ impl Topology {
     }
 }
 
-fn link_server(server: &NetNs, edge: &NetNs) -> Result<()> {
+pub(crate) fn link_server(server: &NetNs, edge: &NetNs) -> Result<()> {
     link(
         server,
         edge,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::connect::Connect;
 use super::exit;
 use super::flags::ServeFlags;
 use crate::api::SessionId;
@@ -79,6 +80,8 @@ pub enum Command {
     Forward(Forward),
     /// Print ICE servers with a time-limited credential, ready to paste
     Credentials(Credentials),
+    /// Open local ports that lead through a relay, over UDP or TLS, whichever works
+    Connect(Box<Connect>),
     /// Check or show the configuration
     #[command(subcommand)]
     Config(Config),

@@ -36,6 +36,8 @@ pub(super) enum Success {
     Binding {
         mapped: SocketAddr,
         told: Option<Told>,
+        /// Of RFC 5780 §7.6; 0: none.
+        padding: usize,
     },
     Allocated {
         relayed: Relayed,
@@ -143,10 +145,17 @@ pub(super) fn success(origin: Origin, success: &Success, key: Option<&LongTermKe
     let mut answer = Answer::new(origin, MessageClass::Success);
     let transaction = origin.transaction;
     match *success {
-        Success::Binding { mapped, told } => {
+        Success::Binding {
+            mapped,
+            told,
+            padding,
+        } => {
             answer.add(&XorMappedAddress::new(mapped, transaction));
             if let Some(told) = told {
                 answer.add_told(mapped, told);
+            }
+            if padding > 0 {
+                answer.add(&RawAttribute::new(behavior::PADDING, &vec![0; padding]));
             }
         }
         Success::Allocated {
@@ -255,10 +264,6 @@ impl Answer {
             (behavior::OTHER_ADDRESS, told.other),
         ] {
             self.add(&RawAttribute::new(kind, &behavior::plain(address)));
-        }
-        if told.padding > 0 {
-            let padding = vec![0; told.padding];
-            self.add(&RawAttribute::new(behavior::PADDING, &padding));
         }
     }
 

@@ -23,6 +23,8 @@ const CHANGE_IP: u32 = 4;
 const CHANGE_PORT: u32 = 2;
 /// The MTU of the outgoing link, as a rule (RFC 5780 §7.6): enough to make fragments.
 const LONGEST_PADDING: usize = 1500;
+/// XOR-MAPPED-ADDRESS of IPv6, with its header.
+const LONGEST_MAPPED: usize = 24;
 
 /// Two addresses that differ in IP and port; Binding requests come to their four pairs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +36,6 @@ pub(super) struct Told {
     /// Where it comes from.
     pub origin: SocketAddr,
     pub other: SocketAddr,
-    pub padding: usize,
 }
 
 impl Alternates {
@@ -98,6 +99,14 @@ pub(super) fn path(
     }
     let padding = padding.map_or(0, |asked| asked.value.len().min(LONGEST_PADDING));
     Ok((path, padding))
+}
+
+/// The padding of an answer to a client that asks whether packets of a size pass, where no other address is told: so much
+/// that the answer is no longer than what asked for it.
+pub(super) fn echo(message: &Message<'_>) -> usize {
+    let asked = message.raw_attribute(PADDING);
+    let asked = asked.map_or(0, |asked| asked.value.len());
+    asked.saturating_sub(LONGEST_MAPPED).min(LONGEST_PADDING)
 }
 
 /// An address as MAPPED-ADDRESS and its kin have it (RFC 8489 §14.1).

@@ -17,7 +17,8 @@ impl Server {
         let asked = match other {
             Some(other) => message::comprehend_with(message, behavior::ASKED)
                 .and_then(|()| behavior::path(message, from, other)),
-            None => message::comprehend(message).map(|()| (from, 0)),
+            None => message::comprehend_with(message, &[behavior::PADDING])
+                .map(|()| (from, behavior::echo(message))),
         };
         let (path, padding) = match asked {
             Ok(asked) => asked,
@@ -33,8 +34,8 @@ impl Server {
             told: other.map(|other| Told {
                 origin: advertise.outward(path.server),
                 other: advertise.outward(other),
-                padding,
             }),
+            padding,
         };
         self.send(path, answer::success(origin, &mapped, None));
     }

@@ -5,12 +5,12 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use relay_userspace::client::request::{Answer, Login, Request};
+use relay_userspace::client::words::{allocate, channel_bind, relayed};
 use relay_userspace::stream::frame::{LONGEST, Split, split};
 use rustls::{ClientConnection, StreamOwned};
 use stun_types::message::Message;
 
-use super::request::{Answer, Login, Request};
-use super::{allocate, channel_bind, is_challenge, relayed};
 use crate::trust::Trust;
 
 /// For an answer.
@@ -75,12 +75,12 @@ impl StreamClient {
             login: Login::new(user, password),
             inbox: Inbox::default(),
         };
-        client.relayed = relayed(&client.ask(&allocate(server.is_ipv4())?)?)?;
+        client.relayed = relayed(&client.ask(&allocate(server.is_ipv4()))?)?;
         Ok(client)
     }
 
     pub fn bind(&mut self, number: u16, peer: SocketAddr) -> Result<()> {
-        self.ask(&channel_bind(number, peer)?).map(drop)
+        self.ask(&channel_bind(number, peer)).map(drop)
     }
 
     pub fn tcp(&self) -> &TcpStream {
@@ -104,10 +104,10 @@ impl StreamClient {
             let Some(refused) = answer.refused()? else {
                 return Ok(answer);
             };
-            if challenged || !is_challenge(&refused) {
+            if challenged || !refused.is_challenge() {
                 return Err(refused.into());
             }
-            answer.read(|message| self.login.challenge(message))?;
+            self.login.challenge(&answer.message()?)?;
         }
         bail!("challenged twice")
     }

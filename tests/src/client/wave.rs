@@ -4,9 +4,10 @@
 use std::net::{SocketAddr, UdpSocket};
 
 use anyhow::Result;
+use relay_userspace::client::request::{Answer, Request};
+use relay_userspace::client::words::{allocate, channel_bind, relayed};
 
-use super::request::{Answer, Request};
-use super::{TurnClient, allocate, channel_bind, relayed};
+use super::TurnClient;
 
 impl TurnClient {
     /// An allocation for each socket, as [`TurnClient::allocate`] makes one.
@@ -16,14 +17,14 @@ impl TurnClient {
         user: &str,
         password: &str,
     ) -> Result<Vec<Self>> {
-        let request = allocate(server.is_ipv4())?;
+        let request = allocate(server.is_ipv4());
         let clients = sockets.into_iter();
         let mut clients: Vec<_> = clients
             .map(|socket| Self::new(socket, server, user, password))
             .collect::<Result<_>>()?;
         let answers = wave(&mut clients, &request)?;
         for (client, answer) in clients.iter_mut().zip(answers) {
-            answer.read(|message| client.login.challenge(message))?;
+            client.login.challenge(&answer.message()?)?;
         }
         let answers = granted(&mut clients, &request)?;
         for (client, answer) in clients.iter_mut().zip(answers) {
@@ -34,7 +35,7 @@ impl TurnClient {
 
     /// Binds channel `number` to `peer` for each of `clients`.
     pub fn bind_wave(clients: &mut [Self], number: u16, peer: SocketAddr) -> Result<()> {
-        granted(clients, &channel_bind(number, peer)?).map(drop)
+        granted(clients, &channel_bind(number, peer)).map(drop)
     }
 }
 
@@ -51,7 +52,7 @@ fn granted(clients: &mut [TurnClient], request: &Request) -> Result<Vec<Answer>>
 
 fn wave(clients: &mut [TurnClient], request: &Request) -> Result<Vec<Answer>> {
     let encoded = clients.iter().map(|client| request.encode(&client.login));
-    let encoded: Vec<_> = encoded.collect::<Result<_>>()?;
+    let encoded: Vec<_> = encoded.collect::<Result<_, _>>()?;
     for (client, (bytes, _)) in clients.iter_mut().zip(&encoded) {
         client.send_request(bytes)?;
     }

@@ -47,6 +47,14 @@ impl Follower {
         }
     }
 
+    /// One that is there already.
+    pub fn poll<T: DeserializeOwned>(&self) -> Result<Option<T>> {
+        match self.lines.try_recv() {
+            Ok(line) => Ok(Some(serde_json::from_str(&line).context(line)?)),
+            Err(_) => Ok(None),
+        }
+    }
+
     /// Lines up to and with the first that is `last`.
     pub fn until<T: DeserializeOwned>(&self, last: impl Fn(&T) -> bool) -> Result<Vec<T>> {
         let mut all = Vec::new();

@@ -141,6 +141,15 @@ fn where_behaviour_is_not_discovered_its_attributes_are_unknown() {
     assert_eq!(error(&bytes), 420);
     let (_, bytes) = ask(&mut plain_server, at(FIRST), &[]);
     assert_eq!(bytes.len(), 32, "no word more than ever");
+    for asked in [0, 24, 28, 1176, 9000] {
+        let padding = attribute(0x0026, &vec![0; asked]);
+        let (_, bytes) = ask(&mut plain_server, at(FIRST), &[padding]);
+        // What asks is 24 bytes longer than its padding, and no answer but the barest is longer than what asked.
+        let room = asked.saturating_sub(24).min(1500);
+        let expected = if room > 0 { 32 + 4 + room } else { 32 };
+        assert_eq!(bytes.len(), expected, "{asked}");
+        assert!(expected <= (24 + asked).max(32));
+    }
     let mut s = discovering();
     let mut by_tcp = at(FIRST);
     by_tcp.transport = Transport::Tcp;

@@ -1,18 +1,28 @@
-//! Requests of the TURN client: attributes kept until the login is known, signed each time they are sent.
+//! Requests of a TURN client: attributes kept until the login is known, signed each time they are sent. Sends nothing.
 
 use std::fmt;
 use std::net::SocketAddr;
 
-use anyhow::{Context, Result};
 use stun_types::attribute::{
     AlternateServer, AttributeType, ErrorCode, Nonce, RawAttribute, Realm, Username,
 };
 use stun_types::message::{
     IntegrityAlgorithm, LongTermKeyCredentials, Message, MessageClass, MessageIntegrityCredentials,
-    MessageWriteVec, Method, TransactionId,
+    MessageWriteVec, Method, StunParseError, StunWriteError, TransactionId,
 };
 use stun_types::prelude::*;
 use turn_types::attribute::XorPeerAddress;
+
+/// What a message does not hold, or cannot.
+#[derive(Debug, thiserror::Error)]
+pub enum MessageError {
+    #[error("read a STUN message: {0}")]
+    Parse(#[from] StunParseError),
+    #[error("write a STUN message: {0}")]
+    Write(#[from] StunWriteError),
+    #[error("an answer without {0}")]
+    Without(&'static str),
+}
 
 /// The server's error answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +31,13 @@ pub struct Refused {
     pub reason: String,
     /// Where to try instead (300).
     pub alternates: Vec<SocketAddr>,
+}
+
+impl Refused {
+    /// Whether it is one that [`Login::challenge`] helps against.
+    pub fn is_challenge(&self) -> bool {
+        matches!(self.code, ErrorCode::UNAUTHORIZED | ErrorCode::STALE_NONCE)
+    }
 }
 
 impl fmt::Display for Refused {
@@ -32,14 +49,21 @@ impl fmt::Display for Refused {
 impl std::error::Error for Refused {}
 
 /// Long-term credentials, and what the server's challenge adds to them.
-pub(crate) struct Login {
+#[derive(Clone)]
+pub struct Login {
     user: String,
     password: String,
     challenge: Option<(String, String)>,
 }
 
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Login of {}", self.user)
+    }
+}
+
 impl Login {
-    pub(crate) fn new(user: &str, password: &str) -> Self {
+    pub fn new(user: &str, password: &str) -> Self {
         Self {
             user: user.to_owned(),
             password: password.to_owned(),
@@ -48,25 +72,31 @@ impl Login {
     }
 
     /// Remembers realm and nonce of a 401 or 438.
-    pub(crate) fn challenge(&mut self, message: &Message<'_>) -> Result<()> {
-        let realm = message
-            .attribute::<Realm>()
-            .context("a challenge without REALM")?;
-        let nonce = message
-            .attribute::<Nonce>()
-            .context("a challenge without NONCE")?;
+    pub fn challenge(&mut self, message: &Message<'_>) -> Result<(), MessageError> {
+        let realm = message.attribute::<Realm>();
+        let realm = realm.map_err(|_| MessageError::Without("REALM"))?;
+        let nonce = message.attribute::<Nonce>();
+        let nonce = nonce.map_err(|_| MessageError::Without("NONCE"))?;
         self.challenge = Some((realm.realm().to_owned(), nonce.nonce().to_owned()));
         Ok(())
     }
 
+    /// Somebody without a name: what it encodes is not signed.
+    pub fn stranger(&self) -> Self {
+        Self {
+            challenge: None,
+            ..self.clone()
+        }
+    }
+
     /// True if `message` is signed with our key, or no key is agreed yet.
-    pub(crate) fn signed(&self, message: &Message<'_>) -> bool {
+    pub fn signed(&self, message: &Message<'_>) -> bool {
         self.key()
             .is_none_or(|key| message.validate_integrity(&key).is_ok())
     }
 
     /// Whether to believe an answer: an error needs no signature.
-    pub(super) fn accepts(&self, message: &Message<'_>) -> bool {
+    pub fn accepts(&self, message: &Message<'_>) -> bool {
         message.has_class(MessageClass::Error) || self.signed(message)
     }
 
@@ -77,51 +107,61 @@ impl Login {
     }
 }
 
-type Write = Box<dyn Fn(&mut MessageWriteVec, TransactionId) -> Result<()>>;
+type Write =
+    Box<dyn Fn(&mut MessageWriteVec, TransactionId) -> Result<(), MessageError> + Send + Sync>;
 
 /// A request that can be sent again under another nonce.
-pub(crate) struct Request {
+pub struct Request {
     method: Method,
     attributes: Vec<Write>,
 }
 
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} attributes", self.method, self.attributes.len())
+    }
+}
+
 impl Request {
-    pub(crate) fn new(method: Method) -> Self {
+    pub fn new(method: Method) -> Self {
         Self {
             method,
             attributes: Vec::new(),
         }
     }
 
-    pub(crate) fn method(&self) -> Method {
+    pub fn method(&self) -> Method {
         self.method
     }
 
-    pub(crate) fn add<A: AttributeWrite + Clone + 'static>(&mut self, attribute: &A) -> Result<()> {
-        let attribute = attribute.clone();
+    #[must_use]
+    pub fn with<A: AttributeWrite + Clone + Send + Sync + 'static>(mut self, attribute: A) -> Self {
         self.attributes.push(Box::new(move |message, _| {
             Ok(message.add_attribute(&attribute)?)
         }));
-        Ok(())
+        self
     }
 
-    pub(crate) fn add_raw(&mut self, kind: AttributeType, value: &[u8]) {
+    #[must_use]
+    pub fn with_raw(mut self, kind: AttributeType, value: &[u8]) -> Self {
         let value = value.to_vec();
         self.attributes.push(Box::new(move |message, _| {
             Ok(message.add_attribute(&RawAttribute::new(kind, &value))?)
         }));
+        self
     }
 
-    pub(crate) fn add_peer(&mut self, peer: SocketAddr) -> Result<()> {
+    #[must_use]
+    pub fn with_peer(mut self, peer: SocketAddr) -> Self {
         let write = move |message: &mut MessageWriteVec, transaction| {
             Ok(message.add_attribute(&XorPeerAddress::new(peer, transaction))?)
         };
         self.attributes.push(Box::new(write));
-        Ok(())
+        self
     }
 
     /// Its bytes under a new transaction, signed if there is a challenge.
-    pub(crate) fn encode(&self, login: &Login) -> Result<(Vec<u8>, TransactionId)> {
+    pub fn encode(&self, login: &Login) -> Result<(Vec<u8>, TransactionId), MessageError> {
         let mut message = Message::builder_request(self.method, MessageWriteVec::new());
         let transaction = Message::from_bytes(message.data())?.transaction_id();
         for write in &self.attributes {
@@ -138,35 +178,34 @@ impl Request {
 }
 
 /// A response, kept as bytes.
-pub(crate) struct Answer(Vec<u8>);
+#[derive(Debug, Clone)]
+pub struct Answer(Vec<u8>);
 
 impl Answer {
-    pub(crate) fn new(bytes: Vec<u8>) -> Self {
+    pub fn new(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
 
-    pub(crate) fn read<T>(&self, read: impl FnOnce(&Message<'_>) -> Result<T>) -> Result<T> {
-        read(&Message::from_bytes(&self.0)?)
+    pub fn message(&self) -> Result<Message<'_>, MessageError> {
+        Ok(Message::from_bytes(&self.0)?)
     }
 
     /// The error it carries, if it is one.
-    pub(crate) fn refused(&self) -> Result<Option<Refused>> {
-        self.read(|message| {
-            if !message.has_class(MessageClass::Error) {
-                return Ok(None);
-            }
-            let error = message
-                .attribute::<ErrorCode>()
-                .context("an error answer without ERROR-CODE")?;
-            Ok(Some(Refused {
-                code: error.code(),
-                reason: error.reason().to_owned(),
-                alternates: message
-                    .iter_attributes()
-                    .filter_map(|(_, raw)| AlternateServer::from_raw_ref(&raw).ok())
-                    .map(|one| one.server())
-                    .collect(),
-            }))
-        })
+    pub fn refused(&self) -> Result<Option<Refused>, MessageError> {
+        let message = self.message()?;
+        if !message.has_class(MessageClass::Error) {
+            return Ok(None);
+        }
+        let error = message.attribute::<ErrorCode>();
+        let error = error.map_err(|_| MessageError::Without("ERROR-CODE"))?;
+        Ok(Some(Refused {
+            code: error.code(),
+            reason: error.reason().to_owned(),
+            alternates: message
+                .iter_attributes()
+                .filter_map(|(_, raw)| AlternateServer::from_raw_ref(&raw).ok())
+                .map(|one| one.server())
+                .collect(),
+        }))
     }
 }

@@ -1,0 +1,182 @@
+//! From the command line to what a session needs: names looked up, certificates read. Opens no port.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+
+use super::args::{Connect, LocalForward};
+use crate::cli::exit::{Exit, Failure};
+use crate::client::request::Login;
+use crate::client::secure::SecureServer;
+use crate::client::session::Options;
+use crate::config::value;
+use crate::https::roots_of_this_host;
+use crate::mode::{Mode, Policy, Refusal};
+
+const TLS_PORT: u16 = 443;
+
+pub struct Plan {
+    mode: Mode,
+    pub login: Login,
+    udp: SocketAddr,
+    pub secure: SecureServer,
+    pub forwards: Vec<Forward>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Forward {
+    pub tcp: bool,
+    pub local: SocketAddr,
+    pub peer: SocketAddr,
+}
+
+impl Plan {
+    pub async fn read(wish: &Connect) -> Result<Self, Failure> {
+        refuse_what_cannot_be(wish)?;
+        let (host, port) = server(&wish.server)?;
+        let name = wish.tls_name.as_deref().unwrap_or(&host);
+        let name = ServerName::try_from(name.to_owned()).map_err(|_| {
+            bad(format!(
+                "{name:?} is no name of a certificate: give --tls-name"
+            ))
+        })?;
+        let address = look_up(&host, port).await?;
+        let mut forwards = Vec::new();
+        for forward in &wish.forward {
+            let LocalForward { tcp, local, to } = forward;
+            let peer = look_up(&to.host, to.port).await?;
+            forwards.push(Forward {
+                tcp: *tcp,
+                local: *local,
+                peer,
+            });
+        }
+        refuse_what_meets(&forwards)?;
+        Ok(Self {
+            mode: wish.mode,
+            login: Login::new(&wish.user, &wish.password),
+            udp: SocketAddr::new(address.ip(), wish.udp_port),
+            secure: SecureServer {
+                address,
+                name,
+                tls: Arc::new(tls(wish.ca.as_deref())?),
+            },
+            forwards,
+        })
+    }
+
+    pub fn options(&self) -> Options {
+        let datagrams = self.forwards.iter().find(|forward| !forward.tcp);
+        Options {
+            mode: self.mode,
+            policy: Policy::default(),
+            login: self.login.clone(),
+            udp: self.udp,
+            secure: self.secure.clone(),
+            relayed_v4: datagrams.is_none_or(|forward| forward.peer.is_ipv4()),
+        }
+    }
+
+    /// There never was a way.
+    pub fn failure(&self, refusal: &Refusal) -> Failure {
+        if refusal.by_the_relay() {
+            return Failure::new(
+                Exit::NotAllowed,
+                format!("{refusal}: check --user and --password, and what this user may use"),
+            );
+        }
+        let advice = refusal.advice(&self.udp.to_string(), &self.secure.address.to_string());
+        Failure::new(Exit::NotRunning, format!("{refusal}: {advice}"))
+    }
+}
+
+fn refuse_what_cannot_be(wish: &Connect) -> Result<(), Failure> {
+    let connections = wish.forward.iter().any(|forward| forward.tcp);
+    match wish.mode {
+        Mode::UdpOnly if connections => Err(bad(
+            "UDP_ONLY never opens TCP, and a tcp/ forward needs it: leave it out or use another --mode",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// One allocation has one relayed address of a family, and tells peers apart by their address.
+fn refuse_what_meets(forwards: &[Forward]) -> Result<(), Failure> {
+    let datagrams: Vec<_> = forwards.iter().filter(|forward| !forward.tcp).collect();
+    let mut peers = HashSet::new();
+    for forward in &datagrams {
+        if !peers.insert(forward.peer) {
+            let peer = forward.peer;
+            return Err(bad(format!(
+                "two udp/ forwards lead to {peer}, and nobody could say whose answer comes back: run a second relay connect"
+            )));
+        }
+        if forward.peer.is_ipv4() != datagrams[0].peer.is_ipv4() {
+            return Err(bad(
+                "udp/ forwards lead to IPv4 and to IPv6: run a second relay connect for one of them",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn server(text: &str) -> Result<(String, u16), Failure> {
+    let bare = text.strip_prefix("https://").unwrap_or(text);
+    let bare = bare.strip_suffix('/').unwrap_or(bare);
+    let read = value::public_host(bare);
+    let (host, port) = read.map_err(|wrong| {
+        bad(format!(
+            "--server: {}: write HOST, HOST:PORT or https://HOST:PORT",
+            wrong.problem
+        ))
+    })?;
+    Ok((host, port.unwrap_or(TLS_PORT)))
+}
+
+async fn look_up(host: &str, port: u16) -> Result<SocketAddr, Failure> {
+    let found = tokio::net::lookup_host((host, port)).await;
+    let found = found.map(|mut addresses| addresses.next());
+    match found {
+        Ok(Some(address)) => Ok(address),
+        Ok(None) => Err(no_way(format!("{host} has no address"))),
+        Err(error) => Err(no_way(format!("look up {host}: {error}"))),
+    }
+}
+
+fn tls(ca: Option<&Path>) -> Result<ClientConfig, Failure> {
+    let roots = match ca {
+        None => roots_of_this_host(),
+        Some(file) => roots_of(file)?,
+    };
+    let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
+    let builder = builder.with_safe_default_protocol_versions();
+    let builder = builder.map_err(|error| Failure::new(Exit::Internal, error))?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+fn roots_of(file: &Path) -> Result<RootCertStore, Failure> {
+    let wrong = |error: &dyn std::fmt::Display| bad(format!("--ca {}: {error}", file.display()));
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(file).map_err(|error| wrong(&error))? {
+        let certificate = certificate.map_err(|error| wrong(&error))?;
+        roots.add(certificate).map_err(|error| wrong(&error))?;
+    }
+    match roots.is_empty() {
+        true => Err(wrong(&"no certificate in it")),
+        false => Ok(roots),
+    }
+}
+
+fn bad(problem: impl std::fmt::Display) -> Failure {
+    Failure::new(Exit::BadConfig, problem)
+}
+
+fn no_way(problem: impl std::fmt::Display) -> Failure {
+    Failure::new(Exit::NotRunning, problem)
+}

@@ -1,0 +1,132 @@
+//! The sockets of a session: a UDP socket, and a TLS connection with a task of its own. Decides nothing.
+
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::client::secure::{Messages, SecureServer};
+use crate::stream::frame;
+
+/// Messages that wait for the connection to take them; more are dropped.
+const WAITING: usize = 256;
+
+#[derive(Debug)]
+pub(super) struct Udp(UdpSocket);
+
+impl Udp {
+    pub async fn open(server: SocketAddr) -> io::Result<Self> {
+        let any = match server {
+            SocketAddr::V4(_) => "0.0.0.0:0",
+            SocketAddr::V6(_) => "[::]:0",
+        };
+        let socket = UdpSocket::bind(any).await?;
+        socket.connect(server).await?;
+        Ok(Self(socket))
+    }
+
+    /// False: the card has no room now, as any router may not.
+    pub fn send(&self, message: &[u8]) -> io::Result<bool> {
+        match self.0.try_send(message) {
+            Ok(_) => Ok(true),
+            Err(error) if is_passing(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub async fn receive(&self, into: &mut [u8]) -> io::Result<usize> {
+        self.0.recv(into).await
+    }
+}
+
+/// Of one datagram, not of the path: too long for it as well, which its probes find out.
+fn is_passing(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+        || matches!(
+            error.raw_os_error(),
+            Some(libc::ENOBUFS | libc::EMSGSIZE | libc::EPERM)
+        )
+}
+
+#[derive(Debug)]
+pub(super) enum News {
+    Opened,
+    Message(Vec<u8>),
+    Failed(String),
+}
+
+/// Its connection ends with it.
+#[derive(Debug)]
+pub(super) struct Secure {
+    messages: mpsc::Sender<Vec<u8>>,
+    pub news: mpsc::Receiver<News>,
+    task: JoinHandle<()>,
+}
+
+impl Secure {
+    pub fn open(server: SecureServer) -> Self {
+        let (messages, outgoing) = mpsc::channel(WAITING);
+        let (told, news) = mpsc::channel(WAITING);
+        let task = tokio::spawn(async move {
+            let Err(error) = converse(&server, outgoing, &told).await;
+            let fault = format!("TLS to {}: {error}", server.address);
+            let _ = told.send(News::Failed(fault)).await;
+        });
+        Self {
+            messages,
+            news,
+            task,
+        }
+    }
+
+    /// False: there is no room.
+    pub fn send(&self, message: Vec<u8>) -> bool {
+        self.messages.try_send(message).is_ok()
+    }
+
+    /// Once all that waits was written.
+    pub async fn finish(mut self) {
+        drop(std::mem::replace(&mut self.messages, mpsc::channel(1).0));
+        while self.news.recv().await.is_some() {}
+    }
+}
+
+impl Drop for Secure {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn converse(
+    server: &SecureServer,
+    mut outgoing: mpsc::Receiver<Vec<u8>>,
+    told: &mpsc::Sender<News>,
+) -> io::Result<std::convert::Infallible> {
+    let (mut from, mut to) = tokio::io::split(server.connect().await?);
+    let over = || io::Error::from(io::ErrorKind::ConnectionAborted);
+    told.send(News::Opened).await.map_err(|_| over())?;
+    let read = async {
+        let mut messages = Messages::default();
+        loop {
+            let message = messages.next(&mut from).await?;
+            let sent = told.send(News::Message(message)).await;
+            sent.map_err(|_| over())?;
+        }
+    };
+    let write = async {
+        while let Some(mut message) = outgoing.recv().await {
+            message.extend_from_slice(frame::padding(message.len()));
+            to.write_all(&message).await?;
+            to.flush().await?;
+        }
+        to.shutdown().await?;
+        Err(over())
+    };
+    tokio::select! {
+        ended = read => ended,
+        ended = write => ended,
+    }
+}

@@ -1,0 +1,5 @@
+//! The machine in a network of virtual time: a table of what happens and what it says, and what holds whatever happens.
+
+mod invariants;
+mod table;
+mod world;
