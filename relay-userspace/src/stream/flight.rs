@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 pub const INITIAL: usize = 12 << 10;
 /// Four segments: with fewer, what goes on depends on acknowledgements that are held back for 40 ms.
 const SMALLEST: usize = 6 << 10;
-const LARGEST: usize = 4 << 20;
+/// What a client that stops reading pins, twice over: the kernel doubles it. 100 Mbit/s over a round trip of 80 ms.
+const LARGEST: usize = 1 << 20;
 /// Below it what the kernel puts into one packet matters: 64 KiB, whatever its buffer may hold.
 const TIGHT: usize = 64 << 10;
 /// Shorter looks at the pace are noise.
@@ -31,6 +32,8 @@ pub struct Flight {
     /// Since this wake-up the kernel has never been short of data.
     look: Option<Look>,
     filled: Option<Instant>,
+    /// The same, of a link that was slow to take it.
+    congested: Option<Instant>,
     /// Bytes per second the link last took.
     pace: f64,
 }
@@ -48,6 +51,7 @@ impl Flight {
             share,
             look: None,
             filled: None,
+            congested: None,
             pace: 0.0,
         }
     }
@@ -59,16 +63,24 @@ impl Flight {
 
     /// Whether the kernel must not be given more than this size at any time: it was full a moment ago, and takes little.
     pub fn is_tight(&self, now: Instant) -> bool {
-        let recent = |filled: Instant| now.saturating_duration_since(filled) < MEMORY;
-        self.size < TIGHT && self.filled.is_some_and(recent)
+        let recent = |congested: Instant| now.saturating_duration_since(congested) < MEMORY;
+        self.size < TIGHT && self.congested.is_some_and(recent)
     }
 
     /// The kernel was full `since` then, with `held` bytes, and takes more.
     pub fn drained(&mut self, now: Instant, since: Instant, held: usize, reading: Reading) {
         self.filled = Some(now);
+        let third = now.saturating_duration_since(since);
+        let whole = reading.shortest_round_trip + self.share;
+        // Twice as much would leave in time: bursts need it, and are over before a look at the pace is.
+        if 6 * third <= whole {
+            self.size = (2 * self.size).min(LARGEST);
+            return self.look_from(now, reading);
+        }
+        self.congested = Some(now);
         let Some(look) = &self.look else {
             // A third alone took longer than all should. Without this, a size that holds all that waits is never judged.
-            if now.saturating_duration_since(since) > reading.shortest_round_trip + self.share {
+            if third > whole {
                 self.size = (self.size / 2).max(SMALLEST);
             }
             return self.look_from(now, reading);
@@ -185,8 +197,11 @@ mod tests {
                     stay <= most.max(Duration::from_secs_f64(least)),
                     "{bits} bit/s, {round_trip} ms: {stay:?}"
                 );
-                let pace = link.flight.size() as f64 / stay.as_secs_f64();
-                assert!(pace > 0.9 * link.bytes_per_second, "{bits}: {pace}");
+                let size = link.flight.size();
+                let pace = size as f64 / stay.as_secs_f64();
+                let full = pace > 0.9 * link.bytes_per_second;
+                assert!(full || size == LARGEST, "{bits}: {pace}");
+                assert!(size <= LARGEST, "{bits}: {size}");
             }
         }
     }
@@ -230,6 +245,18 @@ mod tests {
             "{:?}",
             link.stay()
         );
+    }
+
+    #[test]
+    fn a_burst_a_fast_link_takes_at_once_makes_room_for_the_next_and_nothing_tight() {
+        let mut link = Link::new(1e8, 1);
+        link.turn();
+        assert_eq!(link.flight.size(), 2 * INITIAL);
+        assert!(!link.flight.is_tight(link.now));
+        let mut slow = Link::new(1e6, 1);
+        slow.turn();
+        assert!(slow.flight.size() <= INITIAL);
+        assert!(slow.flight.is_tight(slow.now));
     }
 
     #[test]

@@ -300,7 +300,6 @@ impl State {
         };
         match written {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.burst = SMALLEST_BURST;
                 self.full = (now, kernel::held(tcp));
                 blocked.set(true);
                 Ok(())
@@ -319,6 +318,9 @@ impl State {
         let before = self.flight.size();
         let (since, held) = self.full;
         self.flight.drained(now, since, held, reading);
+        if self.flight.is_tight(now) {
+            self.burst = SMALLEST_BURST;
+        }
         if self.flight.size() != before {
             kernel::allow(tcp, self.flight.size());
         }
