@@ -9,6 +9,9 @@ pub const INITIAL: usize = 12 << 10;
 const SMALLEST: usize = 6 << 10;
 /// What a client that stops reading pins, twice over: the kernel doubles it. 100 Mbit/s over a round trip of 80 ms.
 const LARGEST: usize = 1 << 20;
+/// What a burst alone may make of it: a frame of a video of 10 Mbit/s. Acknowledgements that come late and all at once
+/// make any link look fast for a moment; more is for who has data all the time.
+const LARGEST_OF_BURSTS: usize = 4 * INITIAL;
 /// Below it what the kernel puts into one packet matters: 64 KiB, whatever its buffer may hold.
 const TIGHT: usize = 64 << 10;
 /// Shorter looks at the pace are noise.
@@ -70,19 +73,8 @@ impl Flight {
     /// The kernel was full `since` then, with `held` bytes, and takes more.
     pub fn drained(&mut self, now: Instant, since: Instant, held: usize, reading: Reading) {
         self.filled = Some(now);
-        let third = now.saturating_duration_since(since);
-        let whole = reading.shortest_round_trip + self.share;
-        // Twice as much would leave in time: bursts need it, and are over before a look at the pace is.
-        if 6 * third <= whole {
-            self.size = (2 * self.size).min(LARGEST);
-            return self.look_from(now, reading);
-        }
-        self.congested = Some(now);
         let Some(look) = &self.look else {
-            // A third alone took longer than all should. Without this, a size that holds all that waits is never judged.
-            if third > whole {
-                self.size = (self.size / 2).max(SMALLEST);
-            }
+            self.judge_burst(now.saturating_duration_since(since), now, reading);
             return self.look_from(now, reading);
         };
         let time = now.saturating_duration_since(look.since);
@@ -98,12 +90,31 @@ impl Flight {
         let stay = held as f64 / pace.max(1.0);
         let share = self.share.as_secs_f64();
         // Nothing waits on the way: it is this size that limits the pace.
-        let factor = match stay < 1.25 * round_trip + share / 4.0 {
+        let free = stay < 1.25 * round_trip + share / 4.0;
+        let factor = match free {
             true => 2.0,
             false => (round_trip + share) / stay,
         };
+        if !free {
+            self.congested = Some(now);
+        }
         let size = self.size as f64 * factor.clamp(0.5, 2.0);
         self.size = (size as usize).clamp(SMALLEST, LARGEST);
+    }
+
+    /// The first time it was full, `third` of it took so long. What waits may be gone before there is a look at the pace.
+    fn judge_burst(&mut self, third: Duration, now: Instant, reading: Reading) {
+        let whole = reading.shortest_round_trip + self.share;
+        // Twice as much leaves in time. That the way is long says nothing: what had left before is acknowledged as well.
+        if 6 * third <= self.share {
+            self.size = self.size.max((2 * self.size).min(LARGEST_OF_BURSTS));
+            return;
+        }
+        self.congested = Some(now);
+        // A third alone took longer than all should. Without this, a size that holds all that waits is never judged.
+        if third > whole {
+            self.size = (self.size / 2).max(SMALLEST);
+        }
     }
 
     /// All that waited has left without filling the kernel.
@@ -253,6 +264,11 @@ mod tests {
         link.turn();
         assert_eq!(link.flight.size(), 2 * INITIAL);
         assert!(!link.flight.is_tight(link.now));
+        for _ in 0..10 {
+            link.flight.emptied(link.now);
+            link.turn();
+        }
+        assert_eq!(link.flight.size(), LARGEST_OF_BURSTS);
         let mut slow = Link::new(1e6, 1);
         slow.turn();
         assert!(slow.flight.size() <= INITIAL);
