@@ -35,9 +35,15 @@ pub struct Reading {
 impl Tally {
     /// One packet more.
     pub fn count(&mut self, now: Instant, bytes: usize) {
+        let bytes = bytes as u64;
+        self.add(now, Traffic { packets: 1, bytes });
+    }
+
+    /// So many more, one at least.
+    pub fn add(&mut self, now: Instant, more: Traffic) {
         self.window.get_or_insert((now, self.total));
-        self.total.packets += 1;
-        self.total.bytes += bytes as u64;
+        self.total.packets += more.packets;
+        self.total.bytes += more.bytes;
         self.seen = Some(now);
         self.roll(now);
     }

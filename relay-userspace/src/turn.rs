@@ -54,6 +54,7 @@ pub use behavior::Alternates;
 pub use command::{BindFault, Command, Family, PortWish, ReservationToken, ToPeer};
 pub use config::{RelayFamilies, Rules, ServerConfig};
 pub use counters::{Counter, Counters};
+pub use data::WayToClient;
 pub use identity::{AllocationId, FiveTuple, Now, Transport};
 pub use mobility::{Departed, FORMER};
 pub use restore::Lapsed;

@@ -9,6 +9,28 @@ use super::message::{BATCH, Envelopes, Meta};
 /// The largest datagram, and the largest train of datagrams GRO hands over as one.
 const BUFFER: usize = 1 << 16;
 
+/// Datagrams of one sender that came together, marked alike.
+#[derive(Debug, Clone, Copy)]
+pub struct Train<'a> {
+    pub from: SocketAddr,
+    pub to: Option<IpAddr>,
+    pub marks: Marks,
+    bytes: &'a [u8],
+    stride: usize,
+}
+
+impl<'a> Train<'a> {
+    /// One at least.
+    pub fn count(&self) -> usize {
+        self.bytes.len().div_ceil(self.stride).max(1)
+    }
+
+    pub fn datagrams(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let empty = self.bytes.is_empty().then_some(self.bytes);
+        self.bytes.chunks(self.stride).chain(empty)
+    }
+}
+
 /// One received datagram.
 #[derive(Debug, Clone, Copy)]
 pub struct Datagram<'a> {
@@ -67,22 +89,29 @@ impl Batch {
         self.filled == BATCH
     }
 
+    /// Everything received by the last `fill`, in order.
+    pub fn trains(&self) -> impl Iterator<Item = Train<'_>> {
+        let received = self.metas[..self.filled].iter();
+        let buffers = self.memory.chunks_exact(BUFFER);
+        received.zip(buffers).map(|(meta, buffer)| Train {
+            from: meta.from,
+            to: meta.to,
+            marks: meta.marks,
+            bytes: &buffer[..meta.length],
+            stride: meta.stride.max(1),
+        })
+    }
+
     /// Every datagram received by the last `fill`, in order.
     pub fn datagrams(&self) -> impl Iterator<Item = Datagram<'_>> {
-        self.metas[..self.filled]
-            .iter()
-            .zip(self.memory.chunks_exact(BUFFER))
-            .flat_map(|(meta, buffer)| {
-                let train = &buffer[..meta.length];
-                let empty = train.is_empty().then_some(train);
-                let pieces = train.chunks(meta.stride.max(1));
-                pieces.chain(empty).map(|bytes| Datagram {
-                    from: meta.from,
-                    to: meta.to,
-                    marks: meta.marks,
-                    bytes,
-                })
+        self.trains().flat_map(|train| {
+            train.datagrams().map(move |bytes| Datagram {
+                from: train.from,
+                to: train.to,
+                marks: train.marks,
+                bytes,
             })
+        })
     }
 }
 
@@ -102,6 +131,8 @@ mod tests {
         batch.fill(receive).expect("filled");
         let got: Vec<&[u8]> = batch.datagrams().map(|d| d.bytes).collect();
         assert_eq!(got, [b"aa".as_slice(), b"bb", b"c", b""]);
+        let lengths: Vec<usize> = batch.trains().map(|train| train.count()).collect();
+        assert_eq!(lengths, [3, 1]);
     }
 
     #[test]

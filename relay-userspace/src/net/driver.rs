@@ -3,6 +3,7 @@
 //! answer that says so leaves, and gone from the journal as well.
 
 mod clients;
+mod data;
 pub mod former;
 mod held;
 mod ledger;
@@ -28,15 +29,12 @@ use ledger::Ledger;
 use relay_port::RelayPort;
 
 use super::batch::Batch;
-use super::icmp::queue::Reports;
-use super::marks::Marks;
-use super::socket::{Route, Socket};
+use super::socket::Socket;
 use super::stats::Stat;
 use super::worker::Context;
 use crate::api;
 use crate::events::Reason;
 use crate::fastpath::SessionId;
-use crate::police::{DOWN, UP};
 use crate::turn::{AllocationId, Command, FiveTuple, Rules, Server, Transport};
 
 pub struct Driver {
@@ -88,85 +86,6 @@ impl Driver {
             self.take_message(context, tuple, datagram.marks.onward(), datagram.bytes);
         }
         self.conclude(context);
-    }
-
-    /// One message of a client, up to what [`Self::conclude`] does. `marks` are what its data goes on with; `None`: it
-    /// must not.
-    fn take_message(
-        &mut self,
-        context: &mut Context<'_>,
-        from: FiveTuple,
-        marks: Option<Marks>,
-        message: &[u8],
-    ) {
-        if self.passes_on(context, from, marks, message) {
-            return;
-        }
-        let Some(relay) = self.server.handle_client(context.now, from, message) else {
-            return self.obey(context);
-        };
-        let Some(port) = self.ports.get_mut(&relay.relayed) else {
-            return context.stats.add(Stat::DroppedNoSocket, 1);
-        };
-        let Some(marks) = marks else {
-            return context.stats.add(Stat::DroppedHopLimit, 1);
-        };
-        let (peer, length) = (relay.peer, relay.data.len());
-        if !port.admits(UP, context.now.mono, peer, length) {
-            return context.stats.add(Stat::DroppedOverLimit, 1);
-        }
-        let route = Route {
-            to: relay.peer,
-            from: None,
-            marks,
-            dont_fragment: relay.dont_fragment,
-        };
-        context.outbox.push(&port.socket, route, relay.data);
-        port.count_to_peer(context.now.mono, peer, length);
-        context.stats.add(Stat::PacketsToPeer, 1);
-        context.stats.add(Stat::BytesToPeer, length as u64);
-    }
-
-    pub fn from_peers(&mut self, context: &mut Context<'_>, relayed: SocketAddr, batch: &Batch) {
-        for datagram in batch.datagrams() {
-            let (now, from, bytes) = (context.now, datagram.from, datagram.bytes);
-            let framed = &mut self.framed;
-            let Some(to) = self.server.handle_peer(now, relayed, from, bytes, framed) else {
-                context.stats.add(Stat::DroppedNotPermitted, 1);
-                continue;
-            };
-            let within = |port: &mut RelayPort| port.admits(DOWN, now.mono, from, bytes.len());
-            if !self.ports.get_mut(&relayed).is_none_or(within) {
-                context.stats.add(Stat::DroppedOverLimit, 1);
-                continue;
-            }
-            let marks = datagram.marks.onward();
-            if let Err(dropped) = self.clients.data(context, to, marks, &self.framed) {
-                context.stats.add(dropped, 1);
-                continue;
-            }
-            if let Some(port) = self.ports.get_mut(&relayed) {
-                port.count_to_client(now.mono, from, bytes.len());
-            }
-            context.stats.add(Stat::PacketsToClient, 1);
-            context.stats.add(Stat::BytesToClient, bytes.len() as u64);
-        }
-        self.carry_out(context);
-    }
-
-    /// ICMP errors about what left from a relayed address.
-    pub fn from_icmp(&mut self, context: &mut Context<'_>, relayed: SocketAddr, reports: &Reports) {
-        for report in reports.iter() {
-            let (now, about, error) = (context.now, report.about, report.error);
-            let framed = &mut self.framed;
-            let Some(to) = self.server.handle_icmp(now, relayed, about, error, framed) else {
-                continue;
-            };
-            let marks = Some(Marks::default());
-            if let Err(dropped) = self.clients.data(context, to, marks, &self.framed) {
-                context.stats.add(dropped, 1);
-            }
-        }
     }
 
     pub fn handle_timeout(&mut self, context: &mut Context<'_>) {

@@ -7,7 +7,11 @@ use std::time::{Duration, Instant};
 pub const INITIAL: usize = 12 << 10;
 /// Four segments: with fewer, what goes on depends on acknowledgements that are held back for 40 ms.
 const SMALLEST: usize = 6 << 10;
-const LARGEST: usize = 4 << 20;
+/// What a client that stops reading pins, twice over: the kernel doubles it. 100 Mbit/s over a round trip of 80 ms.
+const LARGEST: usize = 1 << 20;
+/// What a burst alone may make of it: a frame of a video of 10 Mbit/s. Acknowledgements that come late and all at once
+/// make any link look fast for a moment; more is for who has data all the time.
+const LARGEST_OF_BURSTS: usize = 4 * INITIAL;
 /// Below it what the kernel puts into one packet matters: 64 KiB, whatever its buffer may hold.
 const TIGHT: usize = 64 << 10;
 /// Shorter looks at the pace are noise.
@@ -31,6 +35,8 @@ pub struct Flight {
     /// Since this wake-up the kernel has never been short of data.
     look: Option<Look>,
     filled: Option<Instant>,
+    /// The same, of a link that was slow to take it.
+    congested: Option<Instant>,
     /// Bytes per second the link last took.
     pace: f64,
 }
@@ -48,6 +54,7 @@ impl Flight {
             share,
             look: None,
             filled: None,
+            congested: None,
             pace: 0.0,
         }
     }
@@ -59,18 +66,15 @@ impl Flight {
 
     /// Whether the kernel must not be given more than this size at any time: it was full a moment ago, and takes little.
     pub fn is_tight(&self, now: Instant) -> bool {
-        let recent = |filled: Instant| now.saturating_duration_since(filled) < MEMORY;
-        self.size < TIGHT && self.filled.is_some_and(recent)
+        let recent = |congested: Instant| now.saturating_duration_since(congested) < MEMORY;
+        self.size < TIGHT && self.congested.is_some_and(recent)
     }
 
     /// The kernel was full `since` then, with `held` bytes, and takes more.
     pub fn drained(&mut self, now: Instant, since: Instant, held: usize, reading: Reading) {
         self.filled = Some(now);
         let Some(look) = &self.look else {
-            // A third alone took longer than all should. Without this, a size that holds all that waits is never judged.
-            if now.saturating_duration_since(since) > reading.shortest_round_trip + self.share {
-                self.size = (self.size / 2).max(SMALLEST);
-            }
+            self.judge_burst(now.saturating_duration_since(since), now, reading);
             return self.look_from(now, reading);
         };
         let time = now.saturating_duration_since(look.since);
@@ -86,12 +90,31 @@ impl Flight {
         let stay = held as f64 / pace.max(1.0);
         let share = self.share.as_secs_f64();
         // Nothing waits on the way: it is this size that limits the pace.
-        let factor = match stay < 1.25 * round_trip + share / 4.0 {
+        let free = stay < 1.25 * round_trip + share / 4.0;
+        let factor = match free {
             true => 2.0,
             false => (round_trip + share) / stay,
         };
+        if !free {
+            self.congested = Some(now);
+        }
         let size = self.size as f64 * factor.clamp(0.5, 2.0);
         self.size = (size as usize).clamp(SMALLEST, LARGEST);
+    }
+
+    /// The first time it was full, `third` of it took so long. What waits may be gone before there is a look at the pace.
+    fn judge_burst(&mut self, third: Duration, now: Instant, reading: Reading) {
+        let whole = reading.shortest_round_trip + self.share;
+        // Twice as much leaves in time. That the way is long says nothing: what had left before is acknowledged as well.
+        if 6 * third <= self.share {
+            self.size = self.size.max((2 * self.size).min(LARGEST_OF_BURSTS));
+            return;
+        }
+        self.congested = Some(now);
+        // A third alone took longer than all should. Without this, a size that holds all that waits is never judged.
+        if third > whole {
+            self.size = (self.size / 2).max(SMALLEST);
+        }
     }
 
     /// All that waited has left without filling the kernel.
@@ -185,8 +208,11 @@ mod tests {
                     stay <= most.max(Duration::from_secs_f64(least)),
                     "{bits} bit/s, {round_trip} ms: {stay:?}"
                 );
-                let pace = link.flight.size() as f64 / stay.as_secs_f64();
-                assert!(pace > 0.9 * link.bytes_per_second, "{bits}: {pace}");
+                let size = link.flight.size();
+                let pace = size as f64 / stay.as_secs_f64();
+                let full = pace > 0.9 * link.bytes_per_second;
+                assert!(full || size == LARGEST, "{bits}: {pace}");
+                assert!(size <= LARGEST, "{bits}: {size}");
             }
         }
     }
@@ -230,6 +256,23 @@ mod tests {
             "{:?}",
             link.stay()
         );
+    }
+
+    #[test]
+    fn a_burst_a_fast_link_takes_at_once_makes_room_for_the_next_and_nothing_tight() {
+        let mut link = Link::new(1e8, 1);
+        link.turn();
+        assert_eq!(link.flight.size(), 2 * INITIAL);
+        assert!(!link.flight.is_tight(link.now));
+        for _ in 0..10 {
+            link.flight.emptied(link.now);
+            link.turn();
+        }
+        assert_eq!(link.flight.size(), LARGEST_OF_BURSTS);
+        let mut slow = Link::new(1e6, 1);
+        slow.turn();
+        assert!(slow.flight.size() <= INITIAL);
+        assert!(slow.flight.is_tight(slow.now));
     }
 
     #[test]

@@ -116,7 +116,11 @@ impl Counters {
     }
 
     pub(super) fn bump(&mut self, counter: Counter) {
-        self.values[counter as usize] += 1;
+        self.add(counter, 1);
+    }
+
+    pub(super) fn add(&mut self, counter: Counter, more: usize) {
+        self.values[counter as usize] += more as u64;
     }
 
     pub(super) fn bump_refusal(&mut self, rule: String) {

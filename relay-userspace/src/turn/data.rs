@@ -26,6 +26,15 @@ const DATA_INDICATION_V6: usize = 20 + 24 + 4;
 /// Type and length of an attribute.
 const ATTRIBUTE_HEADER: usize = 4;
 
+/// How datagrams of one peer go on to the client. True until anything changes: not to be kept.
+#[derive(Debug, Clone, Copy)]
+pub struct WayToClient {
+    pub to: FiveTuple,
+    peer: SocketAddr,
+    /// Without one in Data indications.
+    number: Option<u16>,
+}
+
 impl Server {
     /// ChannelData from a client (RFC 8656 §12.6).
     pub(super) fn channel_data<'p>(
@@ -117,26 +126,45 @@ impl Server {
         data: &[u8],
         out: &mut Vec<u8>,
     ) -> Option<FiveTuple> {
+        let way = self.way_of_peer(now, relayed, peer, 1)?;
+        self.frame(&way, data, out).then_some(way.to)
+    }
+
+    /// How datagrams of a peer to a relayed address go on: judged once for `datagrams` that came together.
+    pub fn way_of_peer(
+        &mut self,
+        now: Now,
+        relayed: SocketAddr,
+        peer: SocketAddr,
+        datagrams: usize,
+    ) -> Option<WayToClient> {
         // Without the scope and flow label a socket may report.
         let peer = SocketAddr::new(peer.ip(), peer.port());
-        let outcome = self.judge_peer(now.mono, relayed, peer, data);
-        match outcome {
-            Ok((to, Some(number))) => {
+        let judged = self.judge_peer(now.mono, relayed, peer);
+        if let Err(cause) = judged {
+            self.counters.add(cause, datagrams);
+        }
+        judged.ok()
+    }
+
+    /// Replaces what is in `out` with what the client is sent. False: it does not fit, and goes no further.
+    pub fn frame(&mut self, way: &WayToClient, data: &[u8], out: &mut Vec<u8>) -> bool {
+        if data.len().next_multiple_of(4) + way.overhead() > LARGEST_DATAGRAM {
+            self.counters.bump(Counter::PeerTooLarge);
+            return false;
+        }
+        match way.number {
+            Some(number) => {
                 channel::write(number, data, out);
                 self.counters.bump(Counter::PeerToChannel);
-                Some(to)
             }
-            Ok((to, None)) => {
-                let named = self.config.advertise.outward(peer);
+            None => {
+                let named = self.config.advertise.outward(way.peer);
                 write_data_indication(self.tokens.transaction(), named, data, out);
                 self.counters.bump(Counter::PeerToIndication);
-                Some(to)
-            }
-            Err(cause) => {
-                self.counters.bump(cause);
-                None
             }
         }
+        true
     }
 
     fn judge_peer(
@@ -144,8 +172,7 @@ impl Server {
         now: Instant,
         relayed: SocketAddr,
         peer: SocketAddr,
-        data: &[u8],
-    ) -> Result<(FiveTuple, Option<u16>), Counter> {
+    ) -> Result<WayToClient, Counter> {
         let slot = self
             .table
             .of_relayed(relayed)
@@ -157,16 +184,21 @@ impl Server {
         if !allocation.permits(peer.ip(), now) {
             return Err(Counter::PeerNoPermission);
         }
-        let number = allocation.channels.number(peer, now);
-        let overhead = match (number, peer) {
+        Ok(WayToClient {
+            to: allocation.tuple,
+            peer,
+            number: allocation.channels.number(peer, now),
+        })
+    }
+}
+
+impl WayToClient {
+    fn overhead(&self) -> usize {
+        match (self.number, self.peer) {
             (Some(_), _) => channel::HEADER,
             (None, SocketAddr::V4(_)) => DATA_INDICATION_V4,
             (None, SocketAddr::V6(_)) => DATA_INDICATION_V6,
-        };
-        if data.len().next_multiple_of(4) + overhead > LARGEST_DATAGRAM {
-            return Err(Counter::PeerTooLarge);
         }
-        Ok((allocation.tuple, number))
     }
 }
 

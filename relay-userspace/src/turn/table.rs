@@ -13,7 +13,7 @@ use super::hash::Keyed;
 use super::identity::{AllocationId, FiveTuple};
 
 /// Where an allocation is while it lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Slot(usize);
 
 #[derive(Debug)]

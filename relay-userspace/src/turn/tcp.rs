@@ -2,11 +2,11 @@
 //!
 //! A peer connection belongs to the worker of its allocation; the client's data connection may be any worker's, which asks.
 
+mod connections;
 mod joining;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use stun_types::message::{
     Message, MessageClass, MessageType, MessageWrite as _, MessageWriteExt as _, MessageWriteVec,
@@ -24,6 +24,8 @@ use super::server::Server;
 use super::table::Slot;
 use super::timer::Timer;
 use crate::events::{Change, Reason};
+pub(super) use connections::PeerConnections;
+use connections::{PeerConnection, State};
 pub use joining::{Pending, Unbindable};
 
 /// RFC 6062 §5.2 and §5.3: for a peer to accept, and for the client to bind.
@@ -32,52 +34,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Names a peer connection to its client (RFC 6062 §6.2.1). Says which worker has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(pub u32);
-
-#[derive(Debug)]
-pub(super) struct PeerConnection {
-    slot: Slot,
-    peer: SocketAddr,
-    state: State,
-}
-
-#[derive(Debug)]
-enum State {
-    /// The driver connects; the request waits.
-    Connecting(Origin, Instant),
-    /// For a ConnectionBind.
-    Unbound(Instant),
-    Bound,
-}
-
-impl State {
-    fn due(&self) -> Option<Instant> {
-        match self {
-            Self::Connecting(_, until) | Self::Unbound(until) => Some(*until),
-            Self::Bound => None,
-        }
-    }
-}
-
-#[derive(Debug, Default)]
-pub(super) struct PeerConnections {
-    by_id: BTreeMap<ConnectionId, PeerConnection>,
-    /// Data connections that have, or wait for, a peer connection: of whichever worker that is.
-    joining: BTreeSet<FiveTuple>,
-    drawn: u32,
-}
-
-impl PeerConnections {
-    #[cfg(test)]
-    pub fn len(&self) -> usize {
-        self.by_id.len()
-    }
-
-    #[cfg(test)]
-    pub fn timers(&self) -> usize {
-        let due = |connection: &&PeerConnection| connection.state.due().is_some();
-        self.by_id.values().filter(due).count()
-    }
-}
 
 impl Server {
     /// Connect (RFC 6062 §5.2): answered when the driver has connected.
@@ -95,7 +51,7 @@ impl Server {
         let named = required::<XorPeerAddress>(message)?.addr(message.transaction_id());
         let peer = self.config.advertise.inward(named);
         self.judge_family(slot, peer)?;
-        if let Some((_, known)) = self.connection_to(slot, peer) {
+        if let Some(known) = self.connections.to(slot, peer) {
             if let State::Connecting(origin, _) = known.state
                 && origin.transaction == message.transaction_id()
             {
@@ -127,7 +83,7 @@ impl Server {
 
     /// The driver's answer to [`Command::OpenPeerConnection`].
     pub fn peer_connected(&mut self, now: Now, connection: ConnectionId, connected: bool) {
-        let Some(known) = self.connections.by_id.get_mut(&connection) else {
+        let Some(known) = self.connections.get_mut(connection) else {
             // It ended meanwhile.
             if connected {
                 self.commands
@@ -165,7 +121,6 @@ impl Server {
         let slot = self.table.of_relayed(relayed)?;
         let allocation = &self.table[slot];
         let wanted = allocation.expires > now.mono && allocation.permits(peer.ip(), now.mono);
-        // All of the worker's are looked through: not for whoever comes along.
         if !wanted || !self.has_room(slot) || !self.has_room_for(slot, peer.ip()) {
             self.counters.bump(Counter::ConnectionsRefused);
             return None;
@@ -187,7 +142,7 @@ impl Server {
     }
 
     pub(super) fn connection_due(&mut self, connection: ConnectionId) {
-        let Some(known) = self.connections.by_id.get(&connection) else {
+        let Some(known) = self.connections.get(connection) else {
             return;
         };
         if let Some(due) = known.state.due() {
@@ -204,8 +159,7 @@ impl Server {
     }
 
     pub(super) fn end_connections(&mut self, slot: Slot, why: Reason) {
-        let ended: Vec<_> = self.connections_of(slot).collect();
-        for connection in ended {
+        for connection in self.connections.ids_of(slot) {
             self.drop_connection(connection, why);
             self.commands
                 .push_back(Command::ClosePeerConnection { connection });
@@ -228,51 +182,39 @@ impl Server {
 
     /// Else one user's connections, as many as its allocations times what each may have, would take the files of all.
     fn has_room(&self, slot: Slot) -> bool {
-        let user = |slot: Slot| self.table[slot].place.user();
-        let (mut held, mut of_user) = (0, 0);
-        for connection in self.connections.by_id.values() {
-            held += usize::from(connection.slot == slot);
-            of_user += usize::from(user(connection.slot) == user(slot));
-        }
         let limits = &self.config.limits;
-        held < limits.channels_per_allocation && of_user < limits.allocations_per_user
+        let user = self.table[slot].place.user();
+        self.connections.of_allocation(slot) < limits.channels_per_allocation
+            && self.connections.of_user(user) < limits.allocations_per_user
     }
 
     /// Else one peer that connects again and again would leave no room for others, and for what the client opens.
     fn has_room_for(&self, slot: Slot, peer: IpAddr) -> bool {
-        let of_peer = |known: &&PeerConnection| known.slot == slot && known.peer.ip() == peer;
-        let held = self.connections.by_id.values().filter(of_peer).count();
-        held < self.config.limits.channels_per_allocation.div_ceil(4)
-    }
-
-    fn connections_of(&self, slot: Slot) -> impl Iterator<Item = ConnectionId> + '_ {
-        let all = self.connections.by_id.iter();
-        all.filter(move |(_, connection)| connection.slot == slot)
-            .map(|(id, _)| *id)
-    }
-
-    fn connection_to(
-        &self,
-        slot: Slot,
-        peer: SocketAddr,
-    ) -> Option<(ConnectionId, &PeerConnection)> {
-        let mut all = self.connections.by_id.iter();
-        all.find(|(_, connection)| connection.slot == slot && connection.peer == peer)
-            .map(|(id, connection)| (*id, connection))
+        let most = self.config.limits.channels_per_allocation.div_ceil(4);
+        self.connections.of_peer(slot, peer) < most
     }
 
     fn add_connection(&mut self, slot: Slot, peer: SocketAddr, state: State) -> ConnectionId {
-        let connection = self.draw_connection();
-        if let Some(due) = state.due() {
+        let due = state.due();
+        let added = PeerConnection {
+            slot,
+            peer,
+            user: self.table[slot].place.user().into(),
+            state,
+        };
+        let worker = (
+            self.config.worker_index as u32,
+            self.config.worker_count as u32,
+        );
+        let connection = self.connections.add(added, worker);
+        if let Some(due) = due {
             self.timers.set(due, Timer::Connection(connection));
         }
-        let added = PeerConnection { slot, peer, state };
-        self.connections.by_id.insert(connection, added);
         connection
     }
 
     fn drop_connection(&mut self, connection: ConnectionId, why: Reason) -> Option<PeerConnection> {
-        let dropped = self.connections.by_id.remove(&connection)?;
+        let dropped = self.connections.remove(connection)?;
         if !matches!(dropped.state, State::Connecting(..)) {
             let (slot, peer) = (dropped.slot, dropped.peer);
             self.tell_connection(slot, (connection, peer), (Change::Ended, Some(why)));
@@ -281,21 +223,6 @@ impl Server {
             self.timers.cancel(due, Timer::Connection(connection));
         }
         Some(dropped)
-    }
-
-    /// Not in use, and of this worker.
-    fn draw_connection(&mut self) -> ConnectionId {
-        let (index, count) = (
-            self.config.worker_index as u32,
-            self.config.worker_count as u32,
-        );
-        loop {
-            self.connections.drawn = self.connections.drawn.wrapping_add(1) % (u32::MAX / count);
-            let id = ConnectionId(self.connections.drawn * count + index);
-            if !self.connections.by_id.contains_key(&id) {
-                return id;
-            }
-        }
     }
 }
 

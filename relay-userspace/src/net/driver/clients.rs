@@ -18,6 +18,35 @@ pub struct Clients {
     connections: HashMap<FiveTuple, Rc<Connection>, RandomState>,
 }
 
+/// To one client.
+pub enum Way<'a> {
+    Stream(&'a Rc<Connection>),
+    Datagrams(&'a Rc<Socket>, Route),
+}
+
+impl Way<'_> {
+    /// ChannelData or an indication. `marks` are of the datagram inside; on a stream there is no place for them.
+    pub fn send(
+        &self,
+        context: &mut Context<'_>,
+        marks: Option<Marks>,
+        framed: &[u8],
+    ) -> Result<(), Stat> {
+        match self {
+            Way::Stream(connection) => {
+                connection.push_data(context.now.mono, owner(framed), framed);
+                context.outbox.schedule(connection);
+            }
+            Way::Datagrams(socket, route) => {
+                let marks = marks.ok_or(Stat::DroppedHopLimit)?;
+                let route = Route { marks, ..*route };
+                context.outbox.push(socket, route, framed);
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Clients {
     pub fn new(listeners: Vec<Rc<Socket>>) -> Clients {
         Clients {
@@ -57,49 +86,27 @@ impl Clients {
 
     /// Whether there is a way to this client.
     pub fn reaches(&self, to: FiveTuple) -> bool {
-        match to.transport.is_stream() {
-            true => self.connections.contains_key(&to),
-            false => self.route(to).is_some(),
+        self.way(to).is_some()
+    }
+
+    pub fn way(&self, to: FiveTuple) -> Option<Way<'_>> {
+        if to.transport.is_stream() {
+            return self.connections.get(&to).map(Way::Stream);
         }
+        let (socket, route) = self.route(to)?;
+        Some(Way::Datagrams(socket, route))
     }
 
     /// A STUN answer.
     pub fn answer(&self, context: &mut Context<'_>, to: FiveTuple, bytes: &[u8]) {
-        if to.transport.is_stream() {
-            match self.connections.get(&to) {
-                Some(connection) => {
-                    connection.push_control(bytes);
-                    context.outbox.schedule(connection);
-                }
-                None => context.stats.add(Stat::DroppedNoSocket, 1),
+        match self.way(to) {
+            Some(Way::Stream(connection)) => {
+                connection.push_control(bytes);
+                context.outbox.schedule(connection);
             }
-        } else if let Some((socket, route)) = self.route(to) {
-            context.outbox.push(socket, route, bytes);
-        } else {
-            context.stats.add(Stat::DroppedNoSocket, 1);
+            Some(Way::Datagrams(socket, route)) => context.outbox.push(socket, route, bytes),
+            None => context.stats.add(Stat::DroppedNoSocket, 1),
         }
-    }
-
-    /// ChannelData or an indication. `marks` are of the datagram inside; on a stream there is no place for them.
-    pub fn data(
-        &self,
-        context: &mut Context<'_>,
-        to: FiveTuple,
-        marks: Option<Marks>,
-        framed: &[u8],
-    ) -> Result<(), Stat> {
-        if to.transport.is_stream() {
-            let connection = self.connections.get(&to).ok_or(Stat::DroppedNoSocket)?;
-            connection.push_data(context.now.mono, owner(framed), framed);
-            context.outbox.schedule(connection);
-            return Ok(());
-        }
-        let marks = marks.ok_or(Stat::DroppedHopLimit)?;
-        let (socket, route) = self.route(to).ok_or(Stat::DroppedNoSocket)?;
-        context
-            .outbox
-            .push(socket, Route { marks, ..route }, framed);
-        Ok(())
     }
 
     /// The listening socket a client talks to, and the way back from the address it contacted.

@@ -27,9 +27,18 @@ pub struct Share {
 }
 
 /// A share and the limits it is held to.
-struct Held {
-    share: Share,
+pub struct Held {
+    pub share: Share,
     pass: Pass,
+}
+
+impl Held {
+    /// Whether a packet from ([`UP`](crate::police::UP)) or to the client may go on; counted if it may not.
+    pub fn admits(&mut self, direction: usize, now: Instant, bytes: usize) -> bool {
+        let admitted = self.pass.admits(direction, now, bytes);
+        self.share.refused[direction] += u64::from(!admitted);
+        admitted
+    }
 }
 
 /// Dropping it ends the receive task, and with that the socket.
@@ -88,26 +97,9 @@ impl RelayPort {
         self.books.channels.remove(&peer);
     }
 
-    /// Whether a packet from ([`UP`](crate::police::UP)) or to the client may go on; counted if it may not.
-    pub fn admits(
-        &mut self,
-        direction: usize,
-        now: Instant,
-        peer: SocketAddr,
-        bytes: usize,
-    ) -> bool {
-        let held = self.books.of(peer);
-        let admitted = held.pass.admits(direction, now, bytes);
-        held.share.refused[direction] += u64::from(!admitted);
-        admitted
-    }
-
-    pub fn count_to_peer(&mut self, now: Instant, peer: SocketAddr, bytes: usize) {
-        self.books.of(peer).share.to_peer.count(now, bytes);
-    }
-
-    pub fn count_to_client(&mut self, now: Instant, peer: SocketAddr, bytes: usize) {
-        self.books.of(peer).share.to_client.count(now, bytes);
+    /// The socket, and what goes between the client and this peer.
+    pub fn with(&mut self, peer: SocketAddr) -> (&Rc<Socket>, &mut Held) {
+        (&self.socket, self.books.of(peer))
     }
 
     pub fn share(&self, peer: Option<SocketAddr>) -> Share {

@@ -48,6 +48,17 @@ impl Driver {
         connection: &Rc<Connection>,
         bytes: &[u8],
     ) -> io::Result<usize> {
+        let taken = self.take_messages(context, connection, bytes);
+        self.conclude(context);
+        taken
+    }
+
+    fn take_messages(
+        &mut self,
+        context: &mut Context<'_>,
+        connection: &Rc<Connection>,
+        bytes: &[u8],
+    ) -> io::Result<usize> {
         let tuple = connection.tuple();
         let mut taken = 0;
         loop {
@@ -56,7 +67,6 @@ impl Driver {
                 Split::Message { length, padded } => {
                     let marks = Some(Marks::default());
                     self.take_message(context, tuple, marks, &rest[..length]);
-                    self.conclude(context);
                     taken += padded;
                 }
                 Split::Wants(more) => {

@@ -2,14 +2,15 @@
 //! knows messages only by their frames.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io;
+use std::task::{self, Poll, Waker};
 use std::time::Instant;
 
 use rustls::ServerConnection;
 use socket2::SockRef;
-use tokio::io::Interest;
+use tokio::io::{Interest, Ready};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
 
 use super::bytes::{Sink, read_tcp, read_tls, write_plain, write_tls};
 use super::gate::Place;
@@ -39,7 +40,8 @@ pub struct Connection {
     scheduled: Cell<bool>,
     /// Held until there is an allocation.
     place: RefCell<Option<Place>>,
-    changed: Notify,
+    /// Its task, while that waits in `ready`.
+    waiting: Cell<Option<Waker>>,
     joined: RefCell<Option<Joined>>,
 }
 
@@ -97,7 +99,7 @@ impl Connection {
             broken: Cell::new(false),
             scheduled: Cell::new(false),
             place: RefCell::new(Some(place)),
-            changed: Notify::new(),
+            waiting: Cell::new(None),
             joined: RefCell::new(None),
         }
     }
@@ -136,7 +138,7 @@ impl Connection {
         if !self.blocked.get() && state.write(&self.tcp, &self.blocked, now).is_err() {
             self.end();
         } else if self.blocked.get() {
-            self.changed.notify_one();
+            self.wake();
         }
         let dropped = state.queue.dropped();
         let news = dropped - std::mem::replace(&mut state.drops_told, dropped);
@@ -154,7 +156,7 @@ impl Connection {
     pub fn join(&self, joined: Joined) {
         self.established();
         self.joined.replace(Some(joined));
-        self.changed.notify_one();
+        self.wake();
     }
 
     /// Once, with the bytes that came too early.
@@ -195,7 +197,7 @@ impl Connection {
     }
 
     /// Waits for room to write if that was wanting, and for something to read if `read`.
-    pub async fn ready_for(&self, read: bool) -> io::Result<tokio::io::Ready> {
+    pub async fn ready_for(&self, read: bool) -> io::Result<Ready> {
         let interest = match (read, self.blocked.get()) {
             (true, true) => Interest::READABLE | Interest::WRITABLE,
             (true, false) => Interest::READABLE,
@@ -209,22 +211,35 @@ impl Connection {
     }
 
     /// Waits for something to read, for room to write if that was wanting, or for `end`.
-    pub async fn ready(&self) -> io::Result<tokio::io::Ready> {
-        loop {
-            let interest = match self.blocked.get() {
-                true => Interest::READABLE | Interest::WRITABLE,
-                false => Interest::READABLE,
-            };
-            if self.broken.get() {
-                return Err(io::ErrorKind::BrokenPipe.into());
-            }
-            if self.joined.borrow().is_some() {
-                return Ok(tokio::io::Ready::EMPTY);
-            }
-            tokio::select! {
-                ready = self.tcp.ready(interest) => return ready,
-                () = self.changed.notified() => {}
-            }
+    pub async fn ready(&self) -> io::Result<Ready> {
+        poll_fn(|context| self.poll_ready(context)).await
+    }
+
+    fn poll_ready(&self, context: &mut task::Context<'_>) -> Poll<io::Result<Ready>> {
+        if self.broken.get() {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        if self.joined.borrow().is_some() {
+            return Poll::Ready(Ok(Ready::EMPTY));
+        }
+        let mut ready = Ready::EMPTY;
+        if self.tcp.poll_read_ready(context)?.is_ready() {
+            ready |= Ready::READABLE;
+        }
+        if self.blocked.get() && self.tcp.poll_write_ready(context)?.is_ready() {
+            ready |= Ready::WRITABLE;
+        }
+        if !ready.is_empty() {
+            return Poll::Ready(Ok(ready));
+        }
+        self.waiting.set(Some(context.waker().clone()));
+        Poll::Pending
+    }
+
+    /// Has its task look again.
+    fn wake(&self) {
+        if let Some(task) = self.waiting.take() {
+            task.wake();
         }
     }
 
@@ -273,7 +288,7 @@ impl Connection {
     /// Has its task end it.
     pub fn end(&self) {
         self.broken.set(true);
-        self.changed.notify_one();
+        self.wake();
     }
 
     /// Says farewell, as far as the kernel takes it.
@@ -300,7 +315,6 @@ impl State {
         };
         match written {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.burst = SMALLEST_BURST;
                 self.full = (now, kernel::held(tcp));
                 blocked.set(true);
                 Ok(())
@@ -319,6 +333,9 @@ impl State {
         let before = self.flight.size();
         let (since, held) = self.full;
         self.flight.drained(now, since, held, reading);
+        if self.flight.is_tight(now) {
+            self.burst = SMALLEST_BURST;
+        }
         if self.flight.size() != before {
             kernel::allow(tcp, self.flight.size());
         }

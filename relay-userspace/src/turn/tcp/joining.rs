@@ -3,7 +3,8 @@
 use stun_types::message::Message;
 use turn_types::attribute::ConnectionId as IdAttribute;
 
-use super::{ConnectionId, State};
+use super::ConnectionId;
+use super::connections::State;
 use crate::events::{Change, Reason};
 use crate::turn::answer::{self, Reject, Success};
 use crate::turn::auth::User;
@@ -54,7 +55,7 @@ impl Server {
 
     /// Whose peer connection it is.
     pub fn allocation_of(&self, connection: ConnectionId) -> Option<AllocationId> {
-        let known = self.connections.by_id.get(&connection)?;
+        let known = self.connections.get(connection)?;
         Some(self.table[known.slot].id)
     }
 
@@ -64,7 +65,7 @@ impl Server {
         connection: ConnectionId,
         username: &str,
     ) -> Result<(), Unbindable> {
-        let known = self.connections.by_id.get_mut(&connection);
+        let known = self.connections.get_mut(connection);
         let known = known.ok_or(Unbindable::Unknown)?;
         let State::Unbound(until) = known.state else {
             return Err(Unbindable::Unknown);

@@ -281,6 +281,7 @@ fn connections_end_with_their_allocation_and_are_as_few_as_channels() {
         (s.server.connections.len(), s.server.connections.timers()),
         (0, 0)
     );
+    assert_eq!(s.server.connections.indexed(), [0; 3]);
 }
 
 #[test]
@@ -299,6 +300,7 @@ fn the_connections_of_all_allocations_of_a_user_are_as_few_as_those() {
     }
     connect(&mut s, &other, "8.8.8.8:4", &["1001 Connect 508"]);
     s.server.peer_gone(ConnectionId(1));
+    assert_eq!(s.server.connections.indexed(), [1; 3]);
     let opened = format!("connect 3 {relayed}>8.8.8.8:4");
     connect(&mut s, &other, "8.8.8.8:4", &[&opened]);
 }
