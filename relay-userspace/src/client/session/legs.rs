@@ -25,6 +25,8 @@ impl Udp {
         };
         let socket = UdpSocket::bind(any).await?;
         socket.connect(server).await?;
+        // Until the runtime has looked at it, a new socket counts as full, and the first probe would be lost.
+        socket.writable().await?;
         Ok(Self(socket))
     }
 
