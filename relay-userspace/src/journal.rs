@@ -6,7 +6,9 @@
 
 mod entry;
 mod file;
+mod frame;
 mod mailbox;
+mod predecessor;
 mod store;
 
 use std::path::Path;
@@ -39,13 +41,14 @@ impl Journal {
         identity: &Identity,
         nonce_key: [u8; 32],
     ) -> Result<(Self, Remembered), StoreFault> {
+        predecessor::retire(path)?;
         let (store, remembered) = Store::open(path, identity, nonce_key)?;
         let mailbox = Arc::new(Mailbox::default());
         let writer = std::thread::Builder::new()
             .name("relay-journal".to_owned())
             .spawn({
                 let mailbox = Arc::clone(&mailbox);
-                move || write(&store, &mailbox)
+                move || write(store, &mailbox)
             })
             .map_err(StoreFault::Thread)?;
         let inner = Inner {
@@ -102,29 +105,35 @@ impl Drop for Inner {
     }
 }
 
-fn write(store: &Store, mailbox: &Mailbox) {
+fn write(mut store: Store, mailbox: &Mailbox) {
     while let Some((commit, changes)) = mailbox.take() {
-        match store.commit(&changes) {
-            Ok(()) => mailbox.done(commit),
-            Err(fault) => {
-                tracing::error!(%fault, "the journal ends here: sessions will not outlive this process");
-                mailbox.give_up();
-            }
+        if let Err(fault) = store.commit(&changes) {
+            tracing::error!(%fault, "the journal ends here: sessions will not outlive this process");
+            mailbox.give_up();
+            continue;
+        }
+        mailbox.done(commit);
+        if let Err(fault) = store.tidy() {
+            tracing::warn!(%fault, "the journal grows: it cannot be written anew");
         }
     }
 }
 
-/// Removes the journal at `path`, unless a relay has it. True if there was one.
+/// Removes the journal at `path`, and that of an older relay, unless a relay has it. True if there was one.
 pub fn remove(path: &Path) -> Result<bool, StoreFault> {
+    let older = predecessor::remove(path)?;
+    Ok(remove_one(path)? || older)
+}
+
+fn remove_one(path: &Path) -> Result<bool, StoreFault> {
     if !path.exists() {
         return Ok(false);
     }
-    let held = store::open_alone(path)?;
-    std::fs::remove_file(path).map_err(|source| StoreFault::Open {
+    let removed = store::open_alone(path)?.remove();
+    removed.map_err(|source| StoreFault::Open {
         path: path.to_owned(),
         source,
     })?;
-    drop(held);
     Ok(true)
 }
 
