@@ -1,5 +1,5 @@
 //! What the next process has to know of this one, kept in a file by a thread of its own. Never waited for by packets:
-//! a change is left in a mailbox, where the last state of a thing replaces the one before. What a client is told of a
+//! a change is left in a mailbox, bounded by the things there are. What a client is told of a
 //! change waits for its commit, so that no kill makes it untrue.
 //!
 //! **Invariant:** a journal is of one boot. Times are monotonic, and after a reboot nothing of it goes on.
@@ -16,8 +16,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 pub use entry::{Entry, GivenLimit, Key, Remembered};
+use frame::Frame;
 pub use mailbox::Commit;
-use mailbox::{Changes, Mailbox};
+use mailbox::Mailbox;
 use store::Store;
 pub use store::{Identity, StoreFault};
 use tokio::sync::watch;
@@ -106,8 +107,9 @@ impl Drop for Inner {
 }
 
 fn write(mut store: Store, mailbox: &Mailbox) {
-    while let Some((commit, changes)) = mailbox.take() {
-        if let Err(fault) = store.commit(&changes) {
+    let mut batch = Frame::default();
+    while let Some(commit) = mailbox.take(&mut batch) {
+        if let Err(fault) = store.commit(&mut batch) {
             tracing::error!(%fault, "the journal ends here: sessions will not outlive this process");
             mailbox.give_up();
             continue;

@@ -8,10 +8,20 @@
 //!
 //! All numbers are little-endian.
 
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::fmt::Display;
+use std::io::Write as _;
+
 /// How a file of ours begins. The digit changes with the form of frames and records.
 pub const MARK: &[u8; 16] = b"relay journal 2\n";
 
 const HEAD: usize = 8;
+/// Of frames that are no commit of anybody's.
+const USUAL: usize = 64 << 10;
+
+/// Memory an empty frame keeps for the next records.
+const KEPT: usize = 1 << 20;
 
 /// A frame that grows.
 #[derive(Default)]
@@ -20,10 +30,10 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// `write` appends the value, if there is to be one.
+    /// `write` appends the value, if there is to be one. Where it fails, there is no record.
     pub fn add<E>(
         &mut self,
-        key: &str,
+        key: impl Display,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
         if self.bytes.is_empty() {
@@ -31,19 +41,42 @@ impl Frame {
         }
         let at = self.bytes.len();
         self.bytes.resize(at + HEAD, 0);
-        self.bytes.extend_from_slice(key.as_bytes());
+        write!(self.bytes, "{key}").expect("memory takes every byte");
         let value = self.bytes.len();
-        write(&mut self.bytes)?;
+        if let Err(fault) = write(&mut self.bytes) {
+            self.bytes.truncate(at);
+            return Err(fault);
+        }
         let length = self.bytes.len() - value;
-        put(&mut self.bytes[at..], key.len());
+        put(&mut self.bytes[at..], value - at - HEAD);
         put(&mut self.bytes[at + 4..], length);
         Ok(())
     }
 
+    fn copy(&mut self, record: &Record<'_>) {
+        let copied = self.add(record.key, |bytes| {
+            bytes.extend_from_slice(record.value.unwrap_or_default());
+            Ok::<_, Infallible>(())
+        });
+        let Ok(()) = copied;
+    }
+
+    /// Takes out every record that a later one replaces.
+    pub fn forget_replaced(&mut self) {
+        let mut shorter = Frame::default();
+        for record in latest(self.records()).values() {
+            shorter.copy(record);
+        }
+        *self = shorter;
+    }
+
     /// As it stands in the file; nothing if there are no records.
     pub fn seal(&mut self) -> &[u8] {
-        if let Some(length) = self.bytes.len().checked_sub(HEAD) {
-            let sum = crc32fast::hash(&self.bytes[HEAD..]);
+        if !self.is_empty() {
+            let (length, sum) = (
+                self.bytes.len() - HEAD,
+                crc32fast::hash(&self.bytes[HEAD..]),
+            );
             put(&mut self.bytes, length);
             self.bytes[4..HEAD].copy_from_slice(&sum.to_le_bytes());
         }
@@ -54,9 +87,42 @@ impl Frame {
         self.bytes.len()
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.bytes.len() <= HEAD
+    }
+
     pub fn clear(&mut self) {
         self.bytes.clear();
+        self.bytes.shrink_to(KEPT);
     }
+
+    fn records(&self) -> Records<'_> {
+        Records(self.bytes.get(HEAD..).unwrap_or_default())
+    }
+}
+
+/// Frames of the usual length with these records, each handed to `take` as it stands in the file.
+pub fn write_all<'a, E>(
+    records: impl IntoIterator<Item = &'a Record<'a>>,
+    mut take: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut frame = Frame::default();
+    for record in records {
+        frame.copy(record);
+        if frame.len() >= USUAL {
+            take(frame.seal())?;
+            frame.clear();
+        }
+    }
+    match frame.is_empty() {
+        true => Ok(()),
+        false => take(frame.seal()),
+    }
+}
+
+/// The last record of each key.
+pub fn latest<'a>(records: impl Iterator<Item = Record<'a>>) -> BTreeMap<&'a str, Record<'a>> {
+    records.map(|record| (record.key, record)).collect()
 }
 
 /// The frames after the mark that are whole, up to the first that is not.
@@ -68,9 +134,17 @@ pub struct Frames<'a> {
 /// Its records.
 pub struct Records<'a>(&'a [u8]);
 
+#[derive(Clone, Copy)]
 pub struct Record<'a> {
     pub key: &'a str,
     pub value: Option<&'a [u8]>,
+}
+
+impl Record<'_> {
+    /// In the file.
+    pub fn size(&self) -> usize {
+        HEAD + self.key.len() + self.value.map_or(0, <[u8]>::len)
+    }
 }
 
 impl<'a> Frames<'a> {
@@ -131,72 +205,4 @@ fn put(bytes: &mut [u8], length: usize) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn frame(records: &[(&str, &[u8])]) -> Vec<u8> {
-        let mut frame = Frame::default();
-        for (key, value) in records {
-            let write = |bytes: &mut Vec<u8>| {
-                bytes.extend_from_slice(value);
-                Ok::<_, ()>(())
-            };
-            frame.add(key, write).unwrap();
-        }
-        frame.seal().to_vec()
-    }
-
-    fn read(bytes: &[u8]) -> (Vec<(String, Vec<u8>)>, usize) {
-        let mut frames = Frames::of(bytes).unwrap();
-        let mut all = Vec::new();
-        for records in &mut frames {
-            all.extend(records.map(|r| (r.key.to_owned(), r.value.unwrap_or_default().to_vec())));
-        }
-        (all, frames.whole())
-    }
-
-    fn two_frames() -> (Vec<u8>, [usize; 3]) {
-        let (first, second) = (
-            frame(&[("a", b"one"), ("b", b"")]),
-            frame(&[("a", b"three"), ("c", &[7; 300])]),
-        );
-        let ends = [MARK.len(), MARK.len() + first.len()];
-        let bytes = [MARK, &first[..], &second[..]].concat();
-        let end = bytes.len();
-        (bytes, [ends[0], ends[1], end])
-    }
-
-    #[test]
-    fn a_tail_cut_at_any_byte_leaves_the_frames_before_it() {
-        let (bytes, ends) = two_frames();
-        for length in MARK.len()..=bytes.len() {
-            let frames = ends.iter().rposition(|end| *end <= length).unwrap();
-            let (records, whole) = read(&bytes[..length]);
-            assert_eq!(
-                (records.len(), whole),
-                (2 * frames, ends[frames]),
-                "{length}"
-            );
-        }
-        assert!(Frames::of(&bytes[..MARK.len() - 1]).is_none());
-    }
-
-    #[test]
-    fn a_frame_with_any_bit_turned_does_not_count_and_nothing_after_it() {
-        let (bytes, ends) = two_frames();
-        for at in ends[0]..ends[1] {
-            for bit in 0..8 {
-                let mut bytes = bytes.clone();
-                bytes[at] ^= 1 << bit;
-                assert_eq!(read(&bytes), (Vec::new(), ends[0]), "byte {at}, bit {bit}");
-            }
-        }
-    }
-
-    #[test]
-    fn zeros_are_no_frames_and_an_empty_frame_is_no_bytes() {
-        let bytes = [MARK, &[0; 64][..]].concat();
-        assert_eq!(read(&bytes), (Vec::new(), MARK.len()));
-        assert!(frame(&[]).is_empty());
-    }
-}
+mod tests;

@@ -5,21 +5,17 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::Changes;
 use super::entry::{Entry, Remembered};
 use super::file::Held;
-use super::frame::{Frame, Frames, MARK};
+use super::frame::{self, Frame, Frames, MARK, Record};
 
 const IDENTITY: &str = "about/identity";
 const NONCE_KEY: &str = "about/nonce_key";
 
 /// The log may be this much longer than twice what it keeps.
 const SLACK: u64 = 1 << 20;
-/// Of a log that is written anew.
-const FRAME: usize = 64 << 10;
 
 /// Whose journal it is. Only one of the same identity is read.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -43,7 +39,7 @@ pub enum StoreFault {
     Thread(io::Error),
     #[error("write to it: {0}")]
     Write(#[source] io::Error),
-    #[error("encode an entry: {0}")]
+    #[error("encode what it is of: {0}")]
     Encode(#[from] rmp_serde::encode::Error),
 }
 
@@ -60,14 +56,13 @@ impl Identity {
 
 pub struct Store {
     file: Held,
-    frame: Frame,
     /// Length at which the log is written anew.
     full: u64,
 }
 
 /// What a log says in the end.
 struct Table<'a> {
-    latest: BTreeMap<&'a str, &'a [u8]>,
+    latest: BTreeMap<&'a str, Record<'a>>,
     /// Bytes of the log that are whole frames.
     whole: u64,
 }
@@ -94,7 +89,6 @@ impl Store {
     ) -> Result<(Self, Remembered), StoreFault> {
         let mut store = Self {
             file: open_alone(path)?,
-            frame: Frame::default(),
             full: SLACK,
         };
         let bytes = store.file.read().map_err(opening(path))?;
@@ -124,17 +118,8 @@ impl Store {
     }
 
     /// Writes a batch, all of it or nothing.
-    pub fn commit(&mut self, changes: &Changes) -> Result<(), StoreFault> {
-        self.frame.clear();
-        for (key, entry) in changes {
-            let write = |bytes: &mut Vec<u8>| match entry {
-                Some(entry) => encode(bytes, entry),
-                None => Ok(()),
-            };
-            self.frame.add(&key.to_string(), write)?;
-        }
-        let sealed = self.frame.seal();
-        self.file.append(sealed).map_err(StoreFault::Write)
+    pub fn commit(&mut self, batch: &mut Frame) -> Result<(), StoreFault> {
+        self.file.append(batch.seal()).map_err(StoreFault::Write)
     }
 
     /// Writes the log anew if most of it was replaced since.
@@ -146,21 +131,9 @@ impl Store {
         self.full = self.file.len() + SLACK;
         let bytes = self.file.read()?;
         let table = Table::of(&bytes).ok_or(io::ErrorKind::InvalidData)?;
-        let frame = &mut self.frame;
         self.file.replace(|file| {
             file.append(MARK)?;
-            frame.clear();
-            for (key, value) in &table.latest {
-                frame.add(key, |bytes| {
-                    bytes.extend_from_slice(value);
-                    Ok::<_, io::Error>(())
-                })?;
-                if frame.len() >= FRAME {
-                    file.append(frame.seal())?;
-                    frame.clear();
-                }
-            }
-            file.append(frame.seal())
+            frame::write_all(table.latest.values(), |frame| file.append(frame))
         })?;
         self.full = 2 * self.file.len() + SLACK;
         Ok(())
@@ -179,14 +152,16 @@ impl Store {
 
     /// Empties the journal; it is of `identity` from now on.
     fn begin(&mut self, identity: &Identity, nonce_key: [u8; 32]) -> Result<(), StoreFault> {
-        self.frame.clear();
-        self.frame.add(IDENTITY, |bytes| encode(bytes, identity))?;
-        self.frame
-            .add(NONCE_KEY, |bytes| encode(bytes, &nonce_key))?;
-        let sealed = self.frame.seal();
+        let mut about = Frame::default();
+        about.add(IDENTITY, |bytes| {
+            rmp_serde::encode::write_named(bytes, identity)
+        })?;
+        about.add(NONCE_KEY, |bytes| {
+            rmp_serde::encode::write(bytes, &nonce_key)
+        })?;
         let replaced = self.file.replace(|file| {
             file.append(MARK)?;
-            file.append(sealed)
+            file.append(about.seal())
         });
         replaced.map_err(StoreFault::Write)
     }
@@ -196,13 +171,8 @@ impl<'a> Table<'a> {
     /// `None`: it is no log of ours.
     fn of(bytes: &'a [u8]) -> Option<Self> {
         let mut frames = Frames::of(bytes)?;
-        let mut latest = BTreeMap::new();
-        for record in frames.by_ref().flatten() {
-            match record.value {
-                Some(value) => latest.insert(record.key, value),
-                None => latest.remove(record.key),
-            };
-        }
+        let mut latest = frame::latest(frames.by_ref().flatten());
+        latest.retain(|_, record| record.value.is_some());
         Some(Self {
             latest,
             whole: frames.whole() as u64,
@@ -210,14 +180,11 @@ impl<'a> Table<'a> {
     }
 
     fn get<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
-        rmp_serde::from_slice(self.latest.get(key)?).ok()
+        rmp_serde::from_slice(self.latest.get(key)?.value?).ok()
     }
 
     fn size(&self) -> u64 {
-        let sizes = self
-            .latest
-            .iter()
-            .map(|(key, value)| key.len() + value.len());
+        let sizes = self.latest.values().map(Record::size);
         sizes.sum::<usize>() as u64
     }
 
@@ -228,19 +195,15 @@ impl<'a> Table<'a> {
             ..Remembered::default()
         };
         let about = [IDENTITY, NONCE_KEY];
-        for (key, value) in self.latest.iter().filter(|(key, _)| !about.contains(key)) {
-            match rmp_serde::from_slice::<Entry>(value) {
+        let entries = self.latest.values().filter(|one| !about.contains(&one.key));
+        for Record { key, value } in entries {
+            match Entry::read(value.unwrap_or_default()) {
                 Ok(entry) => remembered.add(entry),
                 Err(fault) => tracing::warn!(%fault, key, "an entry is not readable"),
             }
         }
         remembered
     }
-}
-
-/// With the names of fields, so that an older and a newer relay read it as well.
-fn encode(bytes: &mut Vec<u8>, value: &impl Serialize) -> Result<(), StoreFault> {
-    Ok(rmp_serde::encode::write_named(bytes, value)?)
 }
 
 /// Which is not of this form.

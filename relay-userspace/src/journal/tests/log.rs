@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
 
-use super::super::mailbox::Changes;
+use super::super::frame::Frame;
 use super::super::store::Store;
 use super::*;
 
@@ -38,12 +38,17 @@ impl Fixture {
 }
 
 /// Each allocation with this lifetime; 0: it is gone.
-fn changes(all: &[(u64, u32)]) -> Changes {
-    let change = |(id, lifetime): &(u64, u32)| {
-        let kept = (*lifetime > 0).then(|| Entry::Allocation(allocation(*id, *lifetime)));
-        (Key::Allocation(*id), kept)
-    };
-    HashMap::from_iter(all.iter().map(change))
+fn commit(store: &mut Store, all: &[(u64, u32)]) {
+    let mut batch = Frame::default();
+    for (id, lifetime) in all {
+        let entry = Entry::Allocation(allocation(*id, *lifetime));
+        let write = |bytes: &mut Vec<u8>| match lifetime {
+            0 => Ok(()),
+            _ => entry.write(bytes),
+        };
+        batch.add(entry.key(), write).unwrap();
+    }
+    store.commit(&mut batch).unwrap();
 }
 
 #[test]
@@ -53,8 +58,8 @@ fn a_log_torn_at_any_byte_is_read_up_to_its_last_whole_commit_and_goes_on_from_t
     let commits: [&[(u64, u32)]; 3] = [&[(1, 10), (2, 20)], &[(1, 11), (2, 0)], &[(3, 30)]];
     let after: [&[(u64, u32)]; 4] = [&[], &[(1, 10), (2, 20)], &[(1, 11)], &[(1, 11), (3, 30)]];
     let mut ends = vec![f.length() as usize];
-    for commit in commits {
-        store.commit(&changes(commit)).unwrap();
+    for changes in commits {
+        commit(&mut store, changes);
         ends.push(f.length() as usize);
     }
     drop(store);
@@ -64,7 +69,7 @@ fn a_log_torn_at_any_byte_is_read_up_to_its_last_whole_commit_and_goes_on_from_t
         let commits = ends.iter().rposition(|end| *end <= length).unwrap();
         let (mut store, kept) = f.open();
         assert_eq!(kept, after[commits], "cut at {length}");
-        store.commit(&changes(&[(4, 40)])).unwrap();
+        commit(&mut store, &[(4, 40)]);
         drop(store);
         let (_, kept) = f.open();
         assert_eq!(
@@ -79,12 +84,12 @@ fn a_log_torn_at_any_byte_is_read_up_to_its_last_whole_commit_and_goes_on_from_t
 fn a_log_is_bounded_by_what_it_keeps_and_the_next_process_reads_it_anew_written() {
     let f = Fixture::new();
     let (mut store, _) = f.open();
-    let all = |lifetime: u32| changes(&std::array::from_fn::<_, 64, _>(|id| (id as u64, lifetime)));
+    let all = |lifetime: u32| std::array::from_fn::<_, 64, _>(|id| (id as u64, lifetime));
     let mut longest = 0;
     let mut rewritten = 0;
     for round in 1..=400 {
         let before = f.length();
-        store.commit(&all(round)).unwrap();
+        commit(&mut store, &all(round));
         store.tidy().unwrap();
         longest = longest.max(f.length());
         rewritten += u32::from(f.length() < before);
@@ -102,7 +107,7 @@ fn a_log_is_bounded_by_what_it_keeps_and_the_next_process_reads_it_anew_written(
 fn a_process_that_dies_while_it_writes_the_log_anew_loses_nothing() {
     let f = Fixture::new();
     let (mut store, _) = f.open();
-    store.commit(&changes(&[(1, 10)])).unwrap();
+    commit(&mut store, &[(1, 10)]);
     drop(store);
     let unfinished = f.directory.path().join("journal.new");
     fs::write(&unfinished, b"relay journal 2\nhalf").unwrap();
