@@ -1,12 +1,14 @@
 //! What the next process has to know of this one, kept in a file by a thread of its own. Never waited for by packets:
-//! a change is left in a mailbox, where the last state of a thing replaces the one before. What a client is told of a
+//! a change is left in a mailbox, bounded by the things there are. What a client is told of a
 //! change waits for its commit, so that no kill makes it untrue.
 //!
 //! **Invariant:** a journal is of one boot. Times are monotonic, and after a reboot nothing of it goes on.
 
 mod entry;
 mod file;
+mod frame;
 mod mailbox;
+mod predecessor;
 mod store;
 
 use std::path::Path;
@@ -14,8 +16,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 pub use entry::{Entry, GivenLimit, Key, Remembered};
+use frame::Frame;
 pub use mailbox::Commit;
-use mailbox::{Changes, Mailbox};
+use mailbox::Mailbox;
 use store::Store;
 pub use store::{Identity, StoreFault};
 use tokio::sync::watch;
@@ -39,13 +42,14 @@ impl Journal {
         identity: &Identity,
         nonce_key: [u8; 32],
     ) -> Result<(Self, Remembered), StoreFault> {
+        predecessor::retire(path)?;
         let (store, remembered) = Store::open(path, identity, nonce_key)?;
         let mailbox = Arc::new(Mailbox::default());
         let writer = std::thread::Builder::new()
             .name("relay-journal".to_owned())
             .spawn({
                 let mailbox = Arc::clone(&mailbox);
-                move || write(&store, &mailbox)
+                move || write(store, &mailbox)
             })
             .map_err(StoreFault::Thread)?;
         let inner = Inner {
@@ -102,29 +106,36 @@ impl Drop for Inner {
     }
 }
 
-fn write(store: &Store, mailbox: &Mailbox) {
-    while let Some((commit, changes)) = mailbox.take() {
-        match store.commit(&changes) {
-            Ok(()) => mailbox.done(commit),
-            Err(fault) => {
-                tracing::error!(%fault, "the journal ends here: sessions will not outlive this process");
-                mailbox.give_up();
-            }
+fn write(mut store: Store, mailbox: &Mailbox) {
+    let mut batch = Frame::default();
+    while let Some(commit) = mailbox.take(&mut batch) {
+        if let Err(fault) = store.commit(&mut batch) {
+            tracing::error!(%fault, "the journal ends here: sessions will not outlive this process");
+            mailbox.give_up();
+            continue;
+        }
+        mailbox.done(commit);
+        if let Err(fault) = store.tidy() {
+            tracing::warn!(%fault, "the journal grows: it cannot be written anew");
         }
     }
 }
 
-/// Removes the journal at `path`, unless a relay has it. True if there was one.
+/// Removes the journal at `path`, and that of an older relay, unless a relay has it. True if there was one.
 pub fn remove(path: &Path) -> Result<bool, StoreFault> {
+    let older = predecessor::remove(path)?;
+    Ok(remove_one(path)? || older)
+}
+
+fn remove_one(path: &Path) -> Result<bool, StoreFault> {
     if !path.exists() {
         return Ok(false);
     }
-    let held = store::open_alone(path)?;
-    std::fs::remove_file(path).map_err(|source| StoreFault::Open {
+    let removed = store::open_alone(path)?.remove();
+    removed.map_err(|source| StoreFault::Open {
         path: path.to_owned(),
         source,
     })?;
-    drop(held);
     Ok(true)
 }
 

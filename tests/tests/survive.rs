@@ -392,7 +392,7 @@ fn detach_removes_what_a_killed_relay_left_and_nothing_of_a_running_one() {
     next.kill().unwrap();
     assert!(detach(&home).status.success());
     assert!(home.pinned().is_empty());
-    assert!(!home.path().join("journal.redb").exists());
+    assert!(!home.path().join("journal.log").exists());
     eventually("the program is off the cards", || {
         !topology.edge.run("ip", &["link"]).unwrap().contains("xdp")
     })

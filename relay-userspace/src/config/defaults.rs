@@ -189,7 +189,7 @@ pub fn state_directory() -> Option<PathBuf> {
 
 /// Where a relay keeps what the next one has to know.
 pub fn journal() -> Option<PathBuf> {
-    state_directory().map(|directory| directory.join("journal.redb"))
+    state_directory().map(|directory| directory.join("journal.log"))
 }
 
 /// systemd passes several directories separated by colons; the first is ours.

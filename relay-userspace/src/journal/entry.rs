@@ -54,6 +54,15 @@ impl Remembered {
 }
 
 impl Entry {
+    /// With the names of fields, so that an older and a newer relay read it as well.
+    pub(super) fn write(&self, bytes: &mut Vec<u8>) -> Result<(), rmp_serde::encode::Error> {
+        rmp_serde::encode::write_named(bytes, self)
+    }
+
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, rmp_serde::decode::Error> {
+        rmp_serde::from_slice(bytes)
+    }
+
     pub fn key(&self) -> Key {
         match self {
             Entry::Allocation(allocation) => Key::Allocation(allocation.id),

@@ -1,15 +1,15 @@
-//! Where changes wait for the journal's thread: each thing once, as it was last. Whoever leaves a change is told which
-//! commit it will be part of.
+//! Where changes wait for the journal's thread, written as they will stand in the file: so they are copied once, and nothing
+//! of them is freed by another thread. Whoever leaves a change is told which commit it will be part of.
 
-use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
 use super::entry::{Entry, Key};
+use super::frame::Frame;
 
-/// `None`: it is gone.
-pub type Changes = HashMap<Key, Option<Entry>>;
+/// What waits may be this much longer than twice what each thing was last.
+const SLACK: usize = 1 << 20;
 
 /// Commits are numbered in their order; what is part of one is in the file when [`Journal::committed`] has reached it.
 ///
@@ -30,12 +30,14 @@ pub struct Mailbox {
     committed: watch::Sender<Commit>,
 }
 
-/// Bounded by the number of things there are, since each is in it once.
-#[derive(Default)]
 struct State {
-    changes: Changes,
+    frame: Frame,
+    /// Length at which what was replaced since is taken out: so it is bounded by the things there are.
+    full: usize,
     /// The last commit that was begun.
     begun: u64,
+    /// The journal's thread sleeps, and nobody has woken it yet.
+    idle: bool,
     closed: bool,
     /// Nothing can be written any more; changes are dropped.
     broken: bool,
@@ -44,7 +46,14 @@ struct State {
 impl Default for Mailbox {
     fn default() -> Self {
         Self {
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                frame: Frame::default(),
+                full: SLACK,
+                begun: 0,
+                idle: false,
+                closed: false,
+                broken: false,
+            }),
             news: Condvar::new(),
             committed: watch::Sender::new(Commit(0)),
         }
@@ -58,21 +67,41 @@ impl Mailbox {
         if state.broken {
             return None;
         }
-        state.changes.extend(changes);
-        self.news.notify_one();
-        Some(Commit(state.begun + 1))
+        for (key, entry) in changes {
+            if let Err(fault) = write(&mut state.frame, &key, entry.as_ref()) {
+                tracing::error!(%fault, %key, "an entry cannot be written");
+            }
+        }
+        if state.frame.len() > state.full {
+            state.frame.forget_replaced();
+            state.full = 2 * state.frame.len() + SLACK;
+        }
+        let commit = Commit(state.begun + 1);
+        let wakes = !state.frame.is_empty() && std::mem::take(&mut state.idle);
+        drop(state);
+        // A system call, whether somebody sleeps or not.
+        if wakes {
+            self.news.notify_one();
+        }
+        Some(commit)
     }
 
-    /// The next batch; `None` at the end.
-    pub fn take(&self) -> Option<(Commit, Changes)> {
-        let idle = |state: &mut State| state.changes.is_empty() && !state.closed;
-        let waited = self.news.wait_while(self.lock(), idle);
+    /// Puts the next batch in place of what is in `frame`; `None` at the end.
+    pub fn take(&self, frame: &mut Frame) -> Option<Commit> {
+        frame.clear();
+        let mut state = self.lock();
+        state.idle = true;
+        let nothing = |state: &mut State| state.frame.is_empty() && !state.closed;
+        let waited = self.news.wait_while(state, nothing);
         let mut state = waited.unwrap_or_else(PoisonError::into_inner);
-        if state.changes.is_empty() {
+        state.idle = false;
+        if state.frame.is_empty() {
             return None;
         }
+        std::mem::swap(&mut state.frame, frame);
+        state.full = SLACK;
         state.begun += 1;
-        Some((Commit(state.begun), std::mem::take(&mut state.changes)))
+        Some(Commit(state.begun))
     }
 
     pub fn done(&self, commit: Commit) {
@@ -83,7 +112,7 @@ impl Mailbox {
     pub fn give_up(&self) {
         let mut state = self.lock();
         state.broken = true;
-        state.changes.clear();
+        state.frame.clear();
         self.committed.send_replace(Commit(u64::MAX));
     }
 
@@ -99,10 +128,54 @@ impl Mailbox {
     /// The commit after which everything so far is in the file.
     pub fn last(&self) -> Commit {
         let state = self.lock();
-        Commit(state.begun + u64::from(!state.changes.is_empty()))
+        Commit(state.begun + u64::from(!state.frame.is_empty()))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn write(
+    frame: &mut Frame,
+    key: &Key,
+    entry: Option<&Entry>,
+) -> Result<(), rmp_serde::encode::Error> {
+    frame.add(key, |bytes| {
+        entry.map_or(Ok(()), |entry| entry.write(bytes))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::police::{Change, Limit};
+
+    fn limit(session: u64, packets: u64) -> Option<Entry> {
+        Some(Entry::Limit(super::super::GivenLimit {
+            of: Change::Session(session),
+            limit: Limit {
+                packets_per_second: Some(packets),
+                ..Limit::NONE
+            },
+        }))
+    }
+
+    #[test]
+    fn what_waits_is_bounded_by_the_things_there_are_however_often_they_change() {
+        let mailbox = Mailbox::default();
+        for round in 0..2_000 {
+            for session in 0..20 {
+                let key = Key::Limit(Change::Session(session));
+                mailbox.put([(key, limit(session, round))]);
+            }
+            assert!(mailbox.lock().frame.len() < SLACK + (64 << 10));
+        }
+        let mut frame = Frame::default();
+        assert_eq!(mailbox.take(&mut frame), Some(Commit(1)));
+        frame.forget_replaced();
+        assert!(frame.len() < 20 * 200, "{}", frame.len());
+        mailbox.close();
+        assert_eq!(mailbox.take(&mut frame), None);
     }
 }

@@ -1,29 +1,26 @@
-//! The journal as a table of texts in a `redb` file. A commit is whole or not there, whenever the process dies.
+//! The journal as a table of texts, kept as a log of what changed. A commit is whole or not there, whenever the process
+//! dies; what was replaced since is left out when the log is written anew. Why so: `docs/decisions/0019-journal.md`.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use redb::{Builder, Database, ReadableDatabase, ReadableTable, TableDefinition};
+use serde::de::DeserializeOwned;
 
-use super::Changes;
 use super::entry::{Entry, Remembered};
-use super::file::Unsynced;
+use super::file::Held;
+use super::frame::{self, Frame, Frames, MARK, Record};
 
-/// Key as text to JSON. JSON, because a newer relay may read it.
-const ENTRIES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("entries");
-/// Name to JSON.
-const ABOUT: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("about");
+const IDENTITY: &str = "about/identity";
+const NONCE_KEY: &str = "about/nonce_key";
 
-const IDENTITY: &str = "identity";
-const NONCE_KEY: &str = "nonce_key";
-
-/// Memory the store may keep pages in.
-const CACHE: usize = 16 << 20;
+/// The log may be this much longer than twice what it keeps.
+const SLACK: u64 = 1 << 20;
 
 /// Whose journal it is. Only one of the same identity is read.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Identity {
-    /// Raised when an older relay's entries mean something else.
+    /// Raised when an older relay's entries mean something else. More fields in them mean nothing else.
     pub format: u32,
     pub boot: String,
     /// Allocations belong to the worker the kernel gives their client's packets to.
@@ -40,10 +37,10 @@ pub enum StoreFault {
     Boot(io::Error),
     #[error("start its thread: {0}")]
     Thread(io::Error),
-    #[error("{0}")]
-    Store(#[from] redb::Error),
-    #[error("encode an entry: {0}")]
-    Encode(#[from] serde_json::Error),
+    #[error("write to it: {0}")]
+    Write(#[source] io::Error),
+    #[error("encode what it is of: {0}")]
+    Encode(#[from] rmp_serde::encode::Error),
 }
 
 impl Identity {
@@ -58,39 +55,59 @@ impl Identity {
 }
 
 pub struct Store {
-    database: Database,
+    file: Held,
+    /// Length at which the log is written anew.
+    full: u64,
+}
+
+/// What a log says in the end.
+struct Table<'a> {
+    latest: BTreeMap<&'a str, Record<'a>>,
+    /// Bytes of the log that are whole frames.
+    whole: u64,
 }
 
 /// The file, held against other relays.
-pub fn open_alone(path: &Path) -> Result<Unsynced, StoreFault> {
-    Unsynced::open(path).map_err(|source| match source.kind() {
+pub fn open_alone(path: &Path) -> Result<Held, StoreFault> {
+    Held::open(path).map_err(|source| match source.kind() {
         io::ErrorKind::WouldBlock => StoreFault::InUse(path.to_owned()),
-        _ => StoreFault::Open {
-            path: path.to_owned(),
-            source,
-        },
+        _ => opening(path)(source),
     })
 }
 
+fn opening(path: &Path) -> impl FnOnce(io::Error) -> StoreFault {
+    let path = path.to_owned();
+    |source| StoreFault::Open { path, source }
+}
+
 impl Store {
+    /// A file that is no journal, after a power failure for example, makes room for one.
     pub fn open(
         path: &Path,
         identity: &Identity,
         nonce_key: [u8; 32],
     ) -> Result<(Self, Remembered), StoreFault> {
-        let store = Self::open_file(path)?;
-        match store.about::<Identity>(IDENTITY) {
-            Some(found) if found == *identity => {
-                let nonce_key = store.about(NONCE_KEY).unwrap_or(nonce_key);
-                let remembered = store.read(nonce_key)?;
-                return Ok((store, remembered));
+        let mut store = Self {
+            file: open_alone(path)?,
+            full: SLACK,
+        };
+        let bytes = store.file.read().map_err(opening(path))?;
+        if let Some(table) = Table::of(&bytes) {
+            match table.get::<Identity>(IDENTITY) {
+                Some(found) if found == *identity => {
+                    store.go_on(&table)?;
+                    return Ok((store, table.remembered(nonce_key)));
+                }
+                Some(found) if found.boot == identity.boot => tracing::warn!(
+                    ?found,
+                    ?identity,
+                    "the journal does not fit: every session starts anew"
+                ),
+                _ => {}
             }
-            Some(found) if found.boot == identity.boot => tracing::warn!(
-                ?found,
-                ?identity,
-                "the journal does not fit: every session starts anew"
-            ),
-            _ => {}
+        } else if !bytes.is_empty() {
+            let what = what_is(&bytes);
+            tracing::warn!(path = %path.display(), "{what}: every session starts anew");
         }
         store.begin(identity, nonce_key)?;
         let remembered = Remembered {
@@ -101,91 +118,99 @@ impl Store {
     }
 
     /// Writes a batch, all of it or nothing.
-    pub fn commit(&self, changes: &Changes) -> Result<(), StoreFault> {
-        let transaction = self.database.begin_write().map_err(redb::Error::from)?;
-        {
-            let table = transaction.open_table(ENTRIES);
-            let mut table = table.map_err(redb::Error::from)?;
-            for (key, entry) in changes {
-                let key = key.to_string();
-                let done = match entry {
-                    Some(entry) => table
-                        .insert(&*key, &*serde_json::to_vec(entry)?)
-                        .map(|_| ()),
-                    None => table.remove(&*key).map(|_| ()),
-                };
-                done.map_err(redb::Error::from)?;
-            }
+    pub fn commit(&mut self, batch: &mut Frame) -> Result<(), StoreFault> {
+        self.file.append(batch.seal()).map_err(StoreFault::Write)
+    }
+
+    /// Writes the log anew if most of it was replaced since.
+    pub fn tidy(&mut self) -> io::Result<()> {
+        if self.file.len() < self.full {
+            return Ok(());
         }
-        transaction.commit().map_err(redb::Error::from)?;
+        // Not again at once, should this fail.
+        self.full = self.file.len() + SLACK;
+        let bytes = self.file.read()?;
+        let table = Table::of(&bytes).ok_or(io::ErrorKind::InvalidData)?;
+        self.file.replace(|file| {
+            file.append(MARK)?;
+            frame::write_all(table.latest.values(), |frame| file.append(frame))
+        })?;
+        self.full = 2 * self.file.len() + SLACK;
         Ok(())
     }
 
-    /// A file that is no journal, after a power failure for example, makes room for one.
-    fn open_file(path: &Path) -> Result<Self, StoreFault> {
-        let open = || {
-            let file = open_alone(path)?;
-            let database = Builder::new()
-                .set_cache_size(CACHE)
-                .create_with_backend(file);
-            Ok::<_, StoreFault>(database.map(|database| Self { database }))
-        };
-        match open()? {
-            Ok(store) => Ok(store),
-            Err(fault) => {
-                tracing::warn!(%fault, path = %path.display(), "not a journal: a new one is made");
-                let _ = super::remove(path);
-                Ok(open()?.map_err(redb::Error::from)?)
-            }
+    /// After what `table` says.
+    fn go_on(&mut self, table: &Table<'_>) -> Result<(), StoreFault> {
+        let torn = self.file.len() - table.whole;
+        if torn > 0 {
+            tracing::warn!(torn, "bytes at the journal's end are no commit: cut off");
+            self.file.cut(table.whole).map_err(StoreFault::Write)?;
         }
+        self.full = 2 * table.size() + SLACK;
+        Ok(())
     }
 
     /// Empties the journal; it is of `identity` from now on.
-    fn begin(&self, identity: &Identity, nonce_key: [u8; 32]) -> Result<(), StoreFault> {
-        let transaction = self.database.begin_write().map_err(redb::Error::from)?;
-        transaction
-            .delete_table(ENTRIES)
-            .map_err(redb::Error::from)?;
-        transaction.delete_table(ABOUT).map_err(redb::Error::from)?;
-        transaction.open_table(ENTRIES).map_err(redb::Error::from)?;
-        {
-            let about = transaction.open_table(ABOUT);
-            let mut about = about.map_err(redb::Error::from)?;
-            let about_it = [
-                (IDENTITY, serde_json::to_vec(identity)?),
-                (NONCE_KEY, serde_json::to_vec(&nonce_key)?),
-            ];
-            for (name, bytes) in about_it {
-                about.insert(name, &*bytes).map_err(redb::Error::from)?;
-            }
-        }
-        transaction.commit().map_err(redb::Error::from)?;
-        Ok(())
+    fn begin(&mut self, identity: &Identity, nonce_key: [u8; 32]) -> Result<(), StoreFault> {
+        let mut about = Frame::default();
+        about.add(IDENTITY, |bytes| {
+            rmp_serde::encode::write_named(bytes, identity)
+        })?;
+        about.add(NONCE_KEY, |bytes| {
+            rmp_serde::encode::write(bytes, &nonce_key)
+        })?;
+        let replaced = self.file.replace(|file| {
+            file.append(MARK)?;
+            file.append(about.seal())
+        });
+        replaced.map_err(StoreFault::Write)
+    }
+}
+
+impl<'a> Table<'a> {
+    /// `None`: it is no log of ours.
+    fn of(bytes: &'a [u8]) -> Option<Self> {
+        let mut frames = Frames::of(bytes)?;
+        let mut latest = frame::latest(frames.by_ref().flatten());
+        latest.retain(|_, record| record.value.is_some());
+        Some(Self {
+            latest,
+            whole: frames.whole() as u64,
+        })
     }
 
-    fn about<T: serde::de::DeserializeOwned>(&self, name: &str) -> Option<T> {
-        let transaction = self.database.begin_read().ok()?;
-        let table = transaction.open_table(ABOUT).ok()?;
-        let found = table.get(name).ok()??;
-        serde_json::from_slice(found.value()).ok()
+    fn get<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
+        rmp_serde::from_slice(self.latest.get(key)?.value?).ok()
+    }
+
+    fn size(&self) -> u64 {
+        let sizes = self.latest.values().map(Record::size);
+        sizes.sum::<usize>() as u64
     }
 
     /// Entries that cannot be read are left out, and said.
-    fn read(&self, nonce_key: [u8; 32]) -> Result<Remembered, StoreFault> {
+    fn remembered(&self, nonce_key: [u8; 32]) -> Remembered {
         let mut remembered = Remembered {
-            nonce_key,
+            nonce_key: self.get(NONCE_KEY).unwrap_or(nonce_key),
             ..Remembered::default()
         };
-        let transaction = self.database.begin_read().map_err(redb::Error::from)?;
-        let table = transaction.open_table(ENTRIES);
-        let table = table.map_err(redb::Error::from)?;
-        for row in table.iter().map_err(redb::Error::from)? {
-            let (key, value) = row.map_err(redb::Error::from)?;
-            match serde_json::from_slice::<Entry>(value.value()) {
+        let about = [IDENTITY, NONCE_KEY];
+        let entries = self.latest.values().filter(|one| !about.contains(&one.key));
+        for Record { key, value } in entries {
+            match Entry::read(value.unwrap_or_default()) {
                 Ok(entry) => remembered.add(entry),
-                Err(fault) => tracing::warn!(%fault, key = key.value(), "an entry is not readable"),
+                Err(fault) => tracing::warn!(%fault, key, "an entry is not readable"),
             }
         }
-        Ok(remembered)
+        remembered
+    }
+}
+
+/// Which is not of this form.
+fn what_is(bytes: &[u8]) -> &'static str {
+    let (of_us, _) = MARK.split_at(MARK.len() - 2);
+    match bytes.starts_with(of_us) {
+        true => "a journal of another version of relay, which this one cannot read",
+        false => "not a journal; a new one is made",
     }
 }

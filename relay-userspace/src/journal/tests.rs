@@ -5,7 +5,11 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::config::Forward;
+use crate::forward::saved::SavedSession;
+use crate::police::{Change, Limit};
 use crate::turn::SavedAllocation;
+
+mod log;
 
 fn identity(boot: &str) -> Identity {
     Identity {
@@ -51,7 +55,7 @@ fn forward() -> Forward {
 #[tokio::test]
 async fn the_last_state_of_each_thing_is_there_after_the_process_is_gone() {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("journal.redb");
+    let path = directory.path().join("journal.log");
     let (journal, remembered) = Journal::open(&path, &identity("a"), [1; 32]).unwrap();
     assert_eq!(remembered.nonce_key, [1; 32]);
     journal.keep(Entry::Allocation(allocation(1, 600)));
@@ -61,7 +65,7 @@ async fn the_last_state_of_each_thing_is_there_after_the_process_is_gone() {
     journal.forget(Key::Allocation(2));
     journal.settled().await;
     // As a killed process leaves it: the store was never closed.
-    let left = directory.path().join("left.redb");
+    let left = directory.path().join("left.log");
     std::fs::copy(&path, &left).unwrap();
 
     let (_next, remembered) = Journal::open(&left, &identity("a"), [2; 32]).unwrap();
@@ -77,7 +81,7 @@ async fn the_last_state_of_each_thing_is_there_after_the_process_is_gone() {
 #[test]
 fn another_boot_begins_with_nothing() {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("journal.redb");
+    let path = directory.path().join("journal.log");
     let (journal, _) = Journal::open(&path, &identity("a"), [1; 32]).unwrap();
     journal.keep(Entry::Allocation(allocation(1, 600)));
     drop(journal);
@@ -89,7 +93,7 @@ fn another_boot_begins_with_nothing() {
 #[test]
 fn the_file_is_private_and_of_one_process() {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("journal.redb");
+    let path = directory.path().join("journal.log");
     let (_journal, _) = Journal::open(&path, &identity("a"), [1; 32]).unwrap();
     let mode = std::fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
@@ -100,8 +104,88 @@ fn the_file_is_private_and_of_one_process() {
 #[test]
 fn what_is_no_journal_is_replaced() {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("journal.redb");
-    std::fs::write(&path, vec![7; 10_000]).unwrap();
+    let path = directory.path().join("journal.log");
+    for foreign in [&[7; 10_000][..], b"relay journal 1\n and more", b"r"] {
+        std::fs::write(&path, foreign).unwrap();
+        let (_, remembered) = Journal::open(&path, &identity("a"), [1; 32]).unwrap();
+        assert!(remembered.allocations.is_empty());
+        assert!(std::fs::read(&path).unwrap().starts_with(frame::MARK));
+    }
+}
+
+#[test]
+fn the_journal_of_an_older_relay_makes_room_unless_that_relay_runs() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("journal.log");
+    let older = directory.path().join("journal.redb");
+    std::fs::write(&older, b"redb").unwrap();
+    let running = std::fs::File::open(&older).unwrap();
+    running.lock().unwrap();
+    let refused = Journal::open(&path, &identity("a"), [1; 32]).map(|_| ());
+    assert!(matches!(refused, Err(StoreFault::InUse(of)) if of == older));
+    drop(running);
+    let opened = Journal::open(&path, &identity("a"), [1; 32]).unwrap();
+    assert!(!older.exists());
+    drop(opened);
+    std::fs::write(&older, b"redb").unwrap();
+    assert!(remove(&path).unwrap());
+    assert!(!remove(&path).unwrap());
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn everything_a_relay_keeps_comes_back_as_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("journal.log");
+    let now = Instant::now();
+    let session = SavedSession {
+        id: 9,
+        worker: 1,
+        forward: "rtp".to_owned(),
+        client: "192.0.2.1:1".parse().unwrap(),
+        server: "[2001:db8::1]:5004".parse().unwrap(),
+        destination: "192.0.2.9:5004".parse().unwrap(),
+        local: "[2001:db8::1]:50000".parse().unwrap(),
+        since: now,
+        deadline: now + Duration::from_secs(60),
+    };
+    let limit = Limit {
+        bits_per_second: Some(u64::MAX),
+        packets_per_second: None,
+    };
+    let whose = [
+        Change::Sessions,
+        Change::Users,
+        Change::User("alice".to_owned()),
+        Change::Session(9),
+    ];
+    let limits = whose.map(|of| GivenLimit { of, limit });
+    let (journal, _) = Journal::open(&path, &identity("a"), [1; 32]).unwrap();
+    journal.keep(Entry::Session(session.clone()));
+    for given in &limits {
+        journal.keep(Entry::Limit(given.clone()));
+    }
+    journal.settled().await;
+    drop(journal);
+
     let (_, remembered) = Journal::open(&path, &identity("a"), [1; 32]).unwrap();
-    assert!(remembered.allocations.is_empty());
+    let [kept] = &remembered.sessions[..] else {
+        panic!("{remembered:?}");
+    };
+    let moments = [
+        (kept.since, session.since),
+        (kept.deadline, session.deadline),
+    ];
+    for (kept, was) in moments {
+        assert!(kept.max(was) - kept.min(was) < Duration::from_millis(50));
+    }
+    let (since, deadline) = (session.since, session.deadline);
+    let kept = SavedSession {
+        since,
+        deadline,
+        ..kept.clone()
+    };
+    assert_eq!(kept, session);
+    assert_eq!(remembered.limits.len(), limits.len());
+    assert!(limits.iter().all(|given| remembered.limits.contains(given)));
 }

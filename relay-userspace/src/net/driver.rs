@@ -153,7 +153,7 @@ impl Driver {
                     let bound = match tcp {
                         true => self.tcp.open(context, family, local_hint),
                         false => opening::bind(context, family, local_hint, port)
-                            .and_then(|bound| self.open(context, allocation, user, bound)),
+                            .map(|bound| self.open(context, allocation, user, bound)),
                     };
                     if bound.is_err() {
                         context.stats.add(Stat::RelayBindFailed, 1);
@@ -209,6 +209,8 @@ impl Driver {
                 } => {
                     let (relayed, peer) = (spec.far.local, spec.far.remote);
                     self.channels.insert(session, (relayed, peer));
+                    // A restored channel may have outlived its permission, and still leads to the peer.
+                    self.hear(context, relayed);
                     let shared = context.shared;
                     if let Some(port) = self.ports.get(&relayed) {
                         self.vouch(context, allocation, port.user());
@@ -273,6 +275,9 @@ impl Driver {
                 remote,
                 relayed,
             } = acquaintance;
+            if let Some(relayed) = relayed.filter(|_| is_known) {
+                self.hear(context, relayed);
+            }
             let local_port = relayed.map_or(0, |relayed| relayed.port());
             context
                 .shared

@@ -30,14 +30,14 @@ impl Driver {
         let Some(relay) = self.server.handle_client(context.now, from, message) else {
             return self.obey(context);
         };
-        let Some(port) = self.ports.get_mut(&relay.relayed) else {
+        let port = self.ports.get_mut(&relay.relayed);
+        let Some((socket, held)) = port.and_then(|port| port.with(relay.peer)) else {
             return context.stats.add(Stat::DroppedNoSocket, 1);
         };
         let Some(marks) = marks else {
             return context.stats.add(Stat::DroppedHopLimit, 1);
         };
         let (now, length) = (context.now.mono, relay.data.len());
-        let (socket, held) = port.with(relay.peer);
         if !held.admits(UP, now, length) {
             return context.stats.add(Stat::DroppedOverLimit, 1);
         }
@@ -70,12 +70,12 @@ impl Driver {
                 .stats
                 .add(Stat::DroppedNotPermitted, train.count() as u64);
         };
-        let Some(port) = self.ports.get_mut(&relayed) else {
+        let port = self.ports.get_mut(&relayed);
+        let Some((_, held)) = port.and_then(|port| port.with(train.from)) else {
             return context
                 .stats
                 .add(Stat::DroppedNoSocket, train.count() as u64);
         };
-        let (_, held) = port.with(train.from);
         let client = self.clients.way(way.to);
         let marks = train.marks.onward();
         let mut sent = Traffic::default();
