@@ -1,7 +1,7 @@
 //! Names, sizes and the version both sides must share. The only place these strings exist.
 
 /// Raised with every change of a shared type, map or their meaning.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// Sessions the tables hold when the operator says nothing.
 pub const DEFAULT_SESSIONS: u32 = 65_536;
@@ -23,11 +23,6 @@ pub const fn buckets_for(sessions: u32) -> u32 {
     }
 }
 
-/// Entries of `METERS`: a session's and its user's, at most, and the one that stands for none.
-pub const fn meters_for(sessions: u32) -> u32 {
-    2 * sessions + 1
-}
-
 /// Entries of `STREAMS`: both directions of a session; beyond 8 MiB sessions are relayed without RTP statistics.
 pub const fn streams_for(sessions: u32) -> u32 {
     if sessions < 16_384 {
@@ -43,12 +38,10 @@ pub mod maps {
     pub const PORTS: &str = "PORTS";
     /// `Bucket` by hash.
     pub const BUCKETS: &str = "BUCKETS";
-    /// `Session` by slot.
+    /// `Slot` by its number.
     pub const SESSIONS: &str = "SESSIONS";
     /// `NextHop` by index.
     pub const NEXT_HOPS: &str = "NEXT_HOPS";
-    /// `Meter` by the indices in a leg.
-    pub const METERS: &str = "METERS";
     /// `Streams` by the index in a leg.
     pub const STREAMS: &str = "STREAMS";
     /// Interfaces packets can be redirected to.
@@ -60,8 +53,8 @@ pub mod maps {
     /// `KnownBucket` by hash.
     pub const KNOWN: &str = "KNOWN";
     /// All of the above: what outlives a process when it is pinned.
-    pub const PINNED: [&str; 10] = [
-        PORTS, BUCKETS, SESSIONS, NEXT_HOPS, METERS, STREAMS, CARDS, COUNTERS, STAMP, KNOWN,
+    pub const PINNED: [&str; 9] = [
+        PORTS, BUCKETS, SESSIONS, NEXT_HOPS, STREAMS, CARDS, COUNTERS, STAMP, KNOWN,
     ];
     /// `Allowances` by source prefix: each program begins anew.
     pub const PREFIXES: &str = "PREFIXES";

@@ -4,7 +4,7 @@ use core::mem::{align_of, offset_of, size_of};
 
 use crate::{
     Address, Allowances, Bucket, HashKey, KnownBucket, Leg, Match, Meter, NextHop, Paces,
-    PortEntry, Rate, Session, Stamp, Streams,
+    PortEntry, Rate, Session, Slot, Stamp, Streams,
 };
 
 /// Plain bytes: fixed-width integers and arrays, no padding, every bit pattern valid.
@@ -76,6 +76,7 @@ pod! {
     Match => 40,
     Leg => 88,
     Session => 192,
+    Slot => 320,
     NextHop => 32,
     HashKey => 56,
     Stamp => 64,
@@ -87,6 +88,7 @@ pod! {
 
 const _: () = assert!(size_of::<KnownBucket>() == 64 && size_of::<Allowances>() == 16);
 const _: () = assert!(align_of::<Session>() == 8);
+const _: () = assert!(align_of::<Slot>() == 64 && offset_of!(Slot, meters) == 192);
 const _: () = assert!(offset_of!(Session, legs) == 16);
 const _: () = assert!(offset_of!(Session, refused) == 8);
 const _: () = assert!(offset_of!(Leg, streams) == 52);

@@ -5,9 +5,8 @@
 //! |---|---|---|---|---|
 //! | `PORTS` | family and local port | [`PortEntry`] | userspace | kernel |
 //! | `BUCKETS` | hash of a [`Match`] | [`Bucket`] of 8 [`IndexEntry`] | userspace | kernel |
-//! | `SESSIONS` | slot | [`Session`] (two [`Leg`]s) | userspace; kernel adds to the counters | both |
+//! | `SESSIONS` | slot | [`Slot`]: a [`Session`] (two [`Leg`]s), two [`Meter`]s | userspace; kernel adds to the counters; both spend | both |
 //! | `NEXT_HOPS` | index in a leg | [`NextHop`] | userspace | kernel |
-//! | `METERS` | index in a leg | [`Meter`] | userspace; both spend | both |
 //! | `STREAMS` | index in a leg | [`Streams`] | kernel; userspace clears | both |
 //! | `CARDS` | index in a next hop | interface | userspace | kernel |
 //! | `COUNTERS` | [`Counter`] | packets, per CPU | kernel | userspace |
@@ -39,7 +38,7 @@ pub mod wire;
 
 pub use abi::{
     ABI_VERSION, DEFAULT_SESSIONS, MAX_CARDS, MAX_NEXT_HOPS, MAX_SESSIONS, buckets_for, maps,
-    meters_for, programs, streams_for,
+    programs, streams_for,
 };
 pub use counter::Counter;
 use index::pair;
@@ -48,7 +47,7 @@ pub use layout::Pod;
 pub use meter::{DOWN, Meter, Rate, TICK_BITS, UP, meter_time};
 pub use next_hop::{NextHop, VLAN_NONE};
 pub use port::{PORT_ENTRIES, PORT_IS_CONTROL, PORT_IS_FLOW, PORT_IS_OPEN, PortEntry, port_index};
-pub use session::{Address, Family, Leg, Match, Session};
+pub use session::{Address, Family, Leg, Match, Session, Slot, meter_index, meter_place};
 pub use shield::{
     Allowance, Allowances, KNOWN_WAYS, Known, KnownBucket, KnownPlace, OWN_PORT, PACE_BITS,
     PREFIX_ENTRIES, Pace, Paces, Word, known_buckets_for, shield_time,

@@ -2,6 +2,8 @@
 
 use core::net::{IpAddr, SocketAddr};
 
+use crate::Meter;
+
 /// An IP address as it stands in a packet: network order, an IPv4 one in the first word, the rest zero.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[repr(C, align(8))]
@@ -60,7 +62,7 @@ pub struct Leg {
     pub packets: u64,
     /// Their application bytes.
     pub bytes: u64,
-    /// Limits of whoever sends here, and receives from here: indices in `METERS`, 0 for none.
+    /// Limits of whoever sends here, and receives from here: [`meter_index`], 0 for none.
     pub meters: [u32; 2],
 }
 
@@ -77,6 +79,30 @@ pub struct Session {
     pub refused: [u32; 2],
     /// A packet that matches `legs[i]` leaves by `legs[1 - i]`.
     pub legs: [Leg; 2],
+}
+
+/// What lies together, so that a packet touches one page for all of it: a session and, as a rule, its own meter and its
+/// user's. Five cache lines.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C, align(64))]
+pub struct Slot {
+    /// The session.
+    pub session: Session,
+    /// Of whoever names them in [`Leg::meters`], this session or another.
+    pub meters: [Meter; 2],
+}
+
+/// What [`Leg::meters`] calls one of the two meters of a slot.
+#[inline(always)]
+pub const fn meter_index(slot: u32, place: u32) -> u32 {
+    2 * slot + place + 1
+}
+
+/// The slot of a meter, and which of its two it is.
+#[inline(always)]
+pub const fn meter_place(index: u32) -> (u32, u32) {
+    let from_0 = index.wrapping_sub(1);
+    (from_0 >> 1, from_0 & 1)
 }
 
 impl From<IpAddr> for Address {

@@ -5,8 +5,8 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, DevMap, PerCpuArray};
 use relay_common::{
     ABI_VERSION, Allowances, Bucket, Counter, DEFAULT_SESSIONS, HashKey, KnownBucket, MAX_CARDS,
-    MAX_NEXT_HOPS, Meter, NextHop, PORT_ENTRIES, PREFIX_ENTRIES, Paces, PortEntry, Session, Stamp,
-    Streams, buckets_for, known_buckets_for, meters_for, streams_for,
+    MAX_NEXT_HOPS, NextHop, PORT_ENTRIES, PREFIX_ENTRIES, Paces, PortEntry, Slot, Stamp, Streams,
+    buckets_for, known_buckets_for, streams_for,
 };
 
 // Mappable, so that userspace changes an entry with one store instead of a system call.
@@ -16,12 +16,9 @@ pub static PORTS: Array<PortEntry> = Array::with_max_entries(PORT_ENTRIES, BPF_F
 pub static BUCKETS: Array<Bucket> =
     Array::with_max_entries(buckets_for(DEFAULT_SESSIONS), BPF_F_MMAPABLE);
 #[map]
-pub static SESSIONS: Array<Session> = Array::with_max_entries(DEFAULT_SESSIONS, BPF_F_MMAPABLE);
+pub static SESSIONS: Array<Slot> = Array::with_max_entries(DEFAULT_SESSIONS, BPF_F_MMAPABLE);
 #[map]
 pub static NEXT_HOPS: Array<NextHop> = Array::with_max_entries(MAX_NEXT_HOPS, BPF_F_MMAPABLE);
-#[map]
-pub static METERS: Array<Meter> =
-    Array::with_max_entries(meters_for(DEFAULT_SESSIONS), BPF_F_MMAPABLE);
 #[map]
 pub static STREAMS: Array<Streams> =
     Array::with_max_entries(streams_for(DEFAULT_SESSIONS), BPF_F_MMAPABLE);

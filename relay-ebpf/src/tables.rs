@@ -6,12 +6,13 @@ use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_ns, bpf_redirect_map};
 use relay_common::engine::{Tables, police};
 use relay_common::{
-    Allowances, Bucket, Counter, KnownBucket, Leg, NextHop, Paces, PortEntry, RtpHeader, Session,
+    Allowances, Bucket, Counter, KnownBucket, Leg, Meter, NextHop, Paces, PortEntry, RtpHeader,
+    Session, meter_place,
 };
 
 use crate::maps::{
-    BUCKET_MASK, BUCKETS, CARDS, COUNTERS, HASH_KEY, KNOWN, KNOWN_MASK, METERS, NEXT_HOPS, PACES,
-    PORTS, PREFIXES, SESSIONS, STREAMS, TOTALS,
+    BUCKET_MASK, BUCKETS, CARDS, COUNTERS, HASH_KEY, KNOWN, KNOWN_MASK, NEXT_HOPS, PACES, PORTS,
+    PREFIXES, SESSIONS, STREAMS, TOTALS,
 };
 
 /// Zero-sized: the maps are globals.
@@ -28,7 +29,7 @@ impl Tables for KernelTables {
     }
     #[inline(always)]
     fn session(&self, slot: u32) -> Option<&Session> {
-        SESSIONS.get(slot)
+        SESSIONS.get(slot).map(|slot| &slot.session)
     }
     #[inline(always)]
     fn next_hop(&self, index: u32) -> Option<&NextHop> {
@@ -130,11 +131,15 @@ fn admits(arrival: u64, departure: u64, now: u64, bytes: u32) -> u32 {
 
 #[inline(always)]
 fn pays(meter: u32, direction: usize, shared: bool, now: u64, bytes: u32) -> bool {
-    let Some(meter) = METERS.get_ptr_mut(meter) else {
+    let (slot, place) = meter_place(meter);
+    let Some(slot) = SESSIONS.get_ptr_mut(slot) else {
         return true;
     };
     // SAFETY: a map value, which outlives the run; userspace stores whole words of its rate.
     let (rate, due, dropped) = unsafe {
+        let meter = addr_of_mut!((*slot).meters)
+            .cast::<Meter>()
+            .add(place as usize);
         (
             &(*meter).rate,
             addr_of_mut!((*meter).due).cast::<u64>().add(direction),

@@ -18,6 +18,7 @@ pub mod turn;
 
 pub mod fastpath;
 
+mod free_list;
 pub mod journal;
 mod monotonic;
 

@@ -13,7 +13,7 @@ pub use clock::MeterClock;
 pub use limit::{Limit, Limits};
 pub use metered::{Metered, Pass};
 pub use registry::{Change, Police, UserMeter};
-pub use table::{METER_WORDS, MeterTable, Words};
+pub use table::{MeterTable, Words, meter_words};
 
 pub use relay_common::{DOWN, UP};
 

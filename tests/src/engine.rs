@@ -83,6 +83,12 @@ impl MemoryTables {
         self.meters.get_mut().len() as u32 - 1
     }
 
+    /// Slots for all sessions and all meters.
+    pub fn slots(&self) -> u32 {
+        let meters = self.meters.borrow().len() as u32 - 1;
+        meters.div_ceil(2).max(self.sessions.len() as u32).max(1)
+    }
+
     /// A place for [`Leg::streams`].
     pub fn stream_place(&mut self) -> u32 {
         self.streams.get_mut().push(Streams::default());

@@ -6,8 +6,8 @@ use aya::programs::{TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use relay_common::engine::Verdict;
 use relay_common::{
-    Bucket, Counter, KNOWN_WAYS, Known, Meter, NextHop, Paces, PortEntry, Session, Streams, maps,
-    programs,
+    Bucket, Counter, KNOWN_WAYS, Known, Meter, NextHop, Paces, PortEntry, Session, Slot, Streams,
+    maps, meter_index, meter_place, programs,
 };
 
 use crate::engine::{Charge, MemoryTables, Outcome};
@@ -35,12 +35,11 @@ impl KernelEngine {
     /// Loads `object` and copies `tables` into its maps.
     pub fn new(object: &[u8], tables: &MemoryTables) -> Result<Self> {
         let mask = tables.buckets.len() as u32 - 1;
-        let sessions = tables.sessions.len().max(1) as u32;
+        let sessions = tables.slots();
         let known_mask = tables.known.len() as u32 - 1;
         let mut ebpf = EbpfLoader::new()
             .map_max_entries(maps::BUCKETS, tables.buckets.len() as u32)
             .map_max_entries(maps::SESSIONS, sessions)
-            .map_max_entries(maps::METERS, tables.meters.borrow().len() as u32)
             .map_max_entries(maps::STREAMS, tables.streams.borrow().len() as u32)
             .override_global(maps::HASH_KEY, &tables.key, true)
             .map_max_entries(maps::KNOWN, tables.known.len() as u32)
@@ -72,17 +71,20 @@ impl KernelEngine {
         {
             buckets.set(i as u32, bucket, 0)?;
         }
-        let mut sessions: Array<&mut MapData, Session> = self.map(maps::SESSIONS)?.try_into()?;
-        for (i, session) in tables.sessions.iter().enumerate() {
-            sessions.set(i as u32, session, 0)?;
+        let mut slots: Array<&mut MapData, Slot> = self.map(maps::SESSIONS)?.try_into()?;
+        let meters = tables.meters.borrow();
+        for i in 0..tables.slots() {
+            let meter = |place| meters.get(meter_index(i, place) as usize).copied();
+            let session = tables.sessions.get(i as usize).copied();
+            let slot = Slot {
+                session: session.unwrap_or_default(),
+                meters: [0, 1].map(|place| meter(place).unwrap_or_default()),
+            };
+            slots.set(i, slot, 0)?;
         }
         let mut next_hops: Array<&mut MapData, NextHop> = self.map(maps::NEXT_HOPS)?.try_into()?;
         for (i, next_hop) in tables.next_hops.iter().enumerate() {
             next_hops.set(i as u32, next_hop, 0)?;
-        }
-        let mut meters: Array<&mut MapData, Meter> = self.map(maps::METERS)?.try_into()?;
-        for (i, meter) in tables.meters.borrow().iter().enumerate() {
-            meters.set(i as u32, meter, 0)?;
         }
         let mut paces: Array<&mut MapData, Paces> = self.map(maps::PACES)?.try_into()?;
         paces.set(0, tables.paces, 0)?;
@@ -103,8 +105,8 @@ impl KernelEngine {
 
     /// A meter now.
     pub fn meter(&mut self, index: u32) -> Result<Meter> {
-        let map: Array<&mut MapData, Meter> = self.map(maps::METERS)?.try_into()?;
-        Ok(map.get(&index, 0)?)
+        let (slot, place) = meter_place(index);
+        Ok(self.slot(slot)?.meters[place as usize])
     }
 
     fn map(&mut self, name: &str) -> Result<&mut aya::maps::Map> {
@@ -217,8 +219,13 @@ impl KernelEngine {
 
     fn sessions(&mut self) -> Result<Vec<Session>> {
         let count = self.sessions;
-        let map: Array<&mut MapData, Session> = self.map(maps::SESSIONS)?.try_into()?;
-        let session = |slot| Ok(map.get(&slot, 0)?);
-        (0..count).map(session).collect()
+        (0..count)
+            .map(|slot| Ok(self.slot(slot)?.session))
+            .collect()
+    }
+
+    fn slot(&mut self, slot: u32) -> Result<Slot> {
+        let map: Array<&mut MapData, Slot> = self.map(maps::SESSIONS)?.try_into()?;
+        Ok(map.get(&slot, 0)?)
     }
 }

@@ -15,7 +15,7 @@ use super::ports::{Hint, Ports};
 use super::reconcile::{KernelSession, Unit};
 use super::table::{Table, TableFault};
 use crate::api::Traffic;
-use crate::police::METER_WORDS;
+use crate::police::meter_words;
 
 /// Slots and next hops that no packet may still be reading when they come back.
 #[derive(Debug, Default)]
@@ -125,7 +125,7 @@ impl<M: Memory> Installer<M> {
         for (leg, meters) in value.legs.iter_mut().zip(session.meters) {
             leg.meters = meters;
         }
-        let (slot, generation) = match self.table.install(&value) {
+        let (slot, generation) = match self.table.install(&value, session.home) {
             Ok(live) => live,
             Err(fault) => {
                 for hop in &session.hops {
@@ -174,11 +174,11 @@ impl<M: Memory> Installer<M> {
         }
     }
 
-    /// Whether anything is limited by this place in `METERS` now.
+    /// Whether anything is limited by this meter now.
     pub fn is_limited(&self, meter: u32) -> bool {
-        let words = &self.table.memory.meters()[meter as usize * METER_WORDS..];
+        let words = meter_words(self.table.memory.sessions(), meter).unwrap_or(&[]);
         // Per byte and per packet.
-        words[..2].iter().any(|word| word.load(Relaxed) != 0)
+        words.iter().take(2).any(|word| word.load(Relaxed) != 0)
     }
 
     /// Packets over a limit, by the leg they arrived on.

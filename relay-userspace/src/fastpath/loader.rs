@@ -11,16 +11,15 @@ use aya::programs::{ProgramError, TestRun, TestRunOptions, Xdp, XdpMode as AyaMo
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use relay_common::{
     ABI_VERSION, Counter, HashKey, KNOWN_WAYS, MAX_CARDS, MAX_NEXT_HOPS, MAX_SESSIONS,
-    PORT_ENTRIES, Paces, Stamp, buckets_for, known_buckets_for, maps, meters_for, programs,
-    streams_for,
+    PORT_ENTRIES, Paces, Stamp, buckets_for, known_buckets_for, maps, programs, streams_for,
 };
 
 use super::clock::{Clock, Sample};
-use super::memory::{BUCKET_WORDS, NEXT_HOP_WORDS, PORT_WORDS, SESSION_WORDS, STREAMS_WORDS};
+use super::memory::{BUCKET_WORDS, NEXT_HOP_WORDS, PORT_WORDS, SLOT_WORDS, STREAMS_WORDS};
 use super::object;
 use super::pins::{Kept, Pins};
 use super::shared::{MappedWords, SharedMemory};
-use crate::police::{METER_WORDS, MeterTable};
+use crate::police::MeterTable;
 
 /// Why the kernel path is off altogether.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +100,6 @@ impl Loaded {
         let mut ebpf = loader
             .map_max_entries(maps::BUCKETS, buckets)
             .map_max_entries(maps::SESSIONS, sessions)
-            .map_max_entries(maps::METERS, meters_for(sessions))
             .map_max_entries(maps::STREAMS, streams_for(sessions))
             .map_max_entries(maps::KNOWN, known)
             .override_global(maps::HASH_KEY, &key, true)
@@ -112,13 +110,9 @@ impl Loaded {
         for name in [programs::RELAY, programs::CLOCK] {
             program(&mut ebpf, name)?.load().map_err(refused)?;
         }
-        let meters = map_words(
-            &ebpf,
-            maps::METERS,
-            meters_for(sessions) as usize * METER_WORDS,
-        )?;
+        let slots = || map_words(&ebpf, maps::SESSIONS, sessions as usize * SLOT_WORDS);
         let memory = SharedMemory {
-            meters: Arc::new(MeterTable::new(Box::new(meters))),
+            meters: Arc::new(MeterTable::new(Box::new(slots()?))),
             streams: map_words(
                 &ebpf,
                 maps::STREAMS,
@@ -126,7 +120,7 @@ impl Loaded {
             )?,
             ports: map_words(&ebpf, maps::PORTS, PORT_ENTRIES as usize * PORT_WORDS)?,
             buckets: map_words(&ebpf, maps::BUCKETS, buckets as usize * BUCKET_WORDS)?,
-            sessions: map_words(&ebpf, maps::SESSIONS, sessions as usize * SESSION_WORDS)?,
+            sessions: slots()?,
             next_hops: map_words(
                 &ebpf,
                 maps::NEXT_HOPS,

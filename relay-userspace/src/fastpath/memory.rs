@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU64;
 
 #[cfg(test)]
 use relay_common::KNOWN_WAYS;
-use relay_common::{Leg, Session, Streams};
+use relay_common::{Leg, Session, Slot, Streams};
 
 /// Words of a `PortEntry`: kind and slot, generation and leg.
 pub const PORT_WORDS: usize = 2;
@@ -16,6 +16,8 @@ pub const PORT_WORDS: usize = 2;
 pub const BUCKET_WORDS: usize = 8;
 /// Words of a `Session`; the first holds the generation.
 pub const SESSION_WORDS: usize = size_of::<Session>() / 8;
+/// Words of a `Slot`, at the start of which its session lies.
+pub const SLOT_WORDS: usize = size_of::<Slot>() / 8;
 /// Words of a `NextHop`; the third holds interface and card.
 pub const NEXT_HOP_WORDS: usize = 4;
 
@@ -69,12 +71,10 @@ pub trait Memory: Send {
     fn ports(&self) -> &[AtomicU64];
     /// `BUCKETS`; a power of two of them.
     fn buckets(&self) -> &[AtomicU64];
-    /// `SESSIONS`.
+    /// `SESSIONS`, meters included.
     fn sessions(&self) -> &[AtomicU64];
     /// `NEXT_HOPS`.
     fn next_hops(&self) -> &[AtomicU64];
-    /// `METERS`.
-    fn meters(&self) -> &[AtomicU64];
     /// `STREAMS`.
     fn streams(&self) -> &[AtomicU64];
     /// These meters are an earlier process's sessions'.
@@ -92,7 +92,6 @@ pub struct PlainMemory {
     buckets: Vec<AtomicU64>,
     sessions: Vec<AtomicU64>,
     next_hops: Vec<AtomicU64>,
-    meters: Vec<AtomicU64>,
     streams: Vec<AtomicU64>,
     known: Vec<AtomicU64>,
 }
@@ -104,9 +103,8 @@ impl PlainMemory {
         Self {
             ports: words(relay_common::PORT_ENTRIES as usize * PORT_WORDS),
             buckets: words(buckets as usize * BUCKET_WORDS),
-            sessions: words(sessions as usize * SESSION_WORDS),
+            sessions: words(sessions as usize * SLOT_WORDS),
             next_hops: words(64 * NEXT_HOP_WORDS),
-            meters: words(64 * 8),
             streams: words((2 * sessions as usize + 1) * STREAMS_WORDS),
             known: words(relay_common::known_buckets_for(sessions) as usize * KNOWN_WAYS),
         }
@@ -126,9 +124,6 @@ impl Memory for PlainMemory {
     }
     fn next_hops(&self) -> &[AtomicU64] {
         &self.next_hops
-    }
-    fn meters(&self) -> &[AtomicU64] {
-        &self.meters
     }
     fn streams(&self) -> &[AtomicU64] {
         &self.streams

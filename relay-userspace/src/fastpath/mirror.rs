@@ -34,7 +34,7 @@ pub struct Mirror<M> {
     kernel: Installer<M>,
     network: Network,
     clock: Clock,
-    /// Of the buckets in `METERS`.
+    /// Of the meters.
     pub meter_clock: Arc<MeterClock>,
     pairs: Pairs,
     sessions: BTreeMap<SessionId, Entry>,
@@ -54,7 +54,7 @@ pub struct Mirror<M> {
 
 struct Entry {
     spec: SessionSpec,
-    /// Places in `METERS`; `None`: there was none.
+    /// Its meters; `None`: there was no room for them.
     limits: Option<[u32; 2]>,
     reason: Option<String>,
     /// From earlier stays in the kernel.
@@ -124,7 +124,7 @@ impl<M: Memory> Mirror<M> {
         self.install_within(id, spec, Some([0, 0]));
     }
 
-    /// `limits`: the places in `METERS` of the session and of its user; `None`: the kernel has no room for them.
+    /// `limits`: the meters of the session and of its user; `None`: the kernel has no room for them.
     pub fn install_within(&mut self, id: SessionId, spec: SessionSpec, limits: Option<[u32; 2]>) {
         let carried = self.remove(id).unwrap_or_default();
         self.sessions.insert(
@@ -237,11 +237,16 @@ impl<M: Memory> Mirror<M> {
             }
         };
         Some(self.plan(&spec, single).and_then(|session| {
-            let meters = match unit {
-                Unit::Single(id) => [self.limits_of(id)?, [0, 0]],
-                Unit::Pair(a, b) => [self.limits_of(a)?, self.limits_of(b)?],
+            let (first, meters) = match unit {
+                Unit::Single(id) => (id, [self.limits_of(id)?, [0, 0]]),
+                Unit::Pair(a, b) => (a, [self.limits_of(a)?, self.limits_of(b)?]),
             };
-            Ok(KernelSession { meters, ..session })
+            let limits = self.sessions.get(&first).and_then(|entry| entry.limits);
+            Ok(KernelSession {
+                meters,
+                home: limits.unwrap_or_default()[0],
+                ..session
+            })
         }))
     }
 
@@ -274,6 +279,7 @@ impl<M: Memory> Mirror<M> {
             hops: [near, far],
             deadlines: [spec.near.deadline, spec.far.deadline].map(|at| self.clock.deadline(at)),
             meters: [[0, 0]; 2],
+            home: 0,
         })
     }
 

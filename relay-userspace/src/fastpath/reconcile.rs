@@ -38,8 +38,10 @@ pub struct KernelSession {
     pub hops: [HopKey; 2],
     /// `jiffies64`.
     pub deadlines: [u64; 2],
-    /// Places in `METERS` of whoever is at each leg.
+    /// Of whoever is at each leg, where they limit anything.
     pub meters: [[u32; 2]; 2],
+    /// The meter whose slot it had best have, limited or not; 0: none.
+    pub home: u32,
 }
 
 /// One change.
@@ -105,6 +107,7 @@ mod tests {
                 hops: [hop; 2],
                 deadlines: [deadline; 2],
                 meters: [[meter, 0]; 2],
+                home: 0,
             }
         })
     }

@@ -43,6 +43,7 @@ pub struct SharedMemory {
     pub next_hops: MappedWords,
     pub known: MappedWords,
     pub streams: MappedWords,
+    /// The same `SESSIONS`, for the meters in it.
     pub meters: Arc<MeterTable>,
 }
 
@@ -67,9 +68,6 @@ impl Memory for SharedMemory {
     }
     fn streams(&self) -> &[AtomicU64] {
         self.streams.words()
-    }
-    fn meters(&self) -> &[AtomicU64] {
-        self.meters.words()
     }
     fn hold_meters(&self, used: &[u32]) {
         self.meters.hold(used);

@@ -11,14 +11,15 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
-use relay_common::{HashKey, IndexEntry, Match, Session};
+use relay_common::{HashKey, IndexEntry, Match, Session, meter_place};
 
 use super::memory::{
-    BUCKET_WORDS, Memory, REFUSED_WORD, SESSION_WORDS, bytes_word, deadline_word, is_counter,
-    meters_word, next_hop_word, packets_word,
+    BUCKET_WORDS, Memory, REFUSED_WORD, SESSION_WORDS, SLOT_WORDS, bytes_word, deadline_word,
+    is_counter, meters_word, next_hop_word, packets_word,
 };
 use super::shared::session_words;
 use crate::api::Traffic;
+use crate::free_list::FreeList;
 
 /// Why the tables did not take a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -35,7 +36,7 @@ pub struct Table<M> {
     key: HashKey,
     mask: u32,
     slots: Vec<Slot>,
-    free: Vec<u32>,
+    free: FreeList,
     retired: Vec<u32>,
     streams: streams::Places,
     owners: HashMap<Match, u32>,
@@ -60,13 +61,13 @@ struct Live {
 impl<M: Memory> Table<M> {
     /// Over empty tables.
     pub fn new(memory: M, key: HashKey) -> Self {
-        let capacity = memory.sessions().len() / SESSION_WORDS;
+        let capacity = memory.sessions().len() / SLOT_WORDS;
         let buckets = memory.buckets().len() / BUCKET_WORDS;
         Self {
             key,
             mask: buckets as u32 - 1,
             slots: vec![Slot::default(); capacity],
-            free: (0..capacity as u32).rev().collect(),
+            free: FreeList::all_of(capacity as u32),
             retired: Vec::new(),
             streams: streams::Places::new(&memory),
             owners: HashMap::new(),
@@ -85,8 +86,9 @@ impl<M: Memory> Table<M> {
         self.slots.len() - self.free.len()
     }
 
-    /// Makes `session` live; its generation is chosen here. Returns slot and generation.
-    pub fn install(&mut self, session: &Session) -> Result<(u32, u32), TableFault> {
+    /// Makes `session` live, where the meter `home` lies if that slot is free. Its generation is chosen here. Returns
+    /// slot and generation.
+    pub fn install(&mut self, session: &Session, home: u32) -> Result<(u32, u32), TableFault> {
         let matches = [session.legs[0].matches, session.legs[1].matches];
         if let Some(claimed) = self.claim(&matches, session) {
             return Ok(claimed);
@@ -97,7 +99,7 @@ impl<M: Memory> Table<M> {
         let places = matches.map(|m| self.key.place(&m, self.mask));
         let first = self.vacancy(places[0].first, places[0].second, None)?;
         let second = self.vacancy(places[1].first, places[1].second, Some(first))?;
-        let slot = self.free.pop().ok_or(TableFault::Full)?;
+        let slot = self.free_slot(home).ok_or(TableFault::Full)?;
         let generation = next_generation(self.slots[slot as usize].generation);
 
         let mut words = session_words(session);
@@ -108,7 +110,7 @@ impl<M: Memory> Table<M> {
             self.streams.give(&self.memory, &mut words, leg);
             debug_assert_eq!(self.memory.buckets()[at].load(Relaxed), 0);
         }
-        let base = slot as usize * SESSION_WORDS;
+        let base = slot as usize * SLOT_WORDS;
         for (i, word) in words.iter().enumerate().skip(1) {
             self.memory.sessions()[base + i].store(*word, Relaxed);
         }
@@ -139,7 +141,7 @@ impl<M: Memory> Table<M> {
         let Some(live) = self.slots[slot as usize].live.take() else {
             return Default::default();
         };
-        let base = slot as usize * SESSION_WORDS;
+        let base = slot as usize * SLOT_WORDS;
         self.memory.sessions()[base].store(0, Release);
         for (at, _) in live.entries {
             self.memory.buckets()[at].store(0, Release);
@@ -154,7 +156,7 @@ impl<M: Memory> Table<M> {
 
     /// What the kernel relayed, by the leg it arrived on.
     pub fn traffic(&self, slot: u32) -> [Traffic; 2] {
-        let words = &self.memory.sessions()[slot as usize * SESSION_WORDS..];
+        let words = &self.memory.sessions()[slot as usize * SLOT_WORDS..];
         [0, 1].map(|leg| Traffic {
             packets: words[packets_word(leg)].load(Relaxed),
             bytes: words[bytes_word(leg)].load(Relaxed),
@@ -163,7 +165,7 @@ impl<M: Memory> Table<M> {
 
     /// Packets that arrived on each leg and were over a limit.
     pub fn refused(&self, slot: u32) -> [u64; 2] {
-        let base = slot as usize * SESSION_WORDS;
+        let base = slot as usize * SLOT_WORDS;
         let bytes = self.memory.sessions()[base + REFUSED_WORD]
             .load(Relaxed)
             .to_ne_bytes();
@@ -207,11 +209,13 @@ impl<M: Memory> Table<M> {
     /// Slots that may be written again.
     pub fn release(&mut self, slots: Vec<u32>) {
         for slot in &slots {
-            let base = *slot as usize * SESSION_WORDS;
+            let base = *slot as usize * SLOT_WORDS;
             self.streams
                 .take_back(&self.memory.sessions()[base..base + SESSION_WORDS]);
         }
-        self.free.extend(slots);
+        for slot in slots {
+            self.free.give_back(slot);
+        }
     }
 
     /// Compares live sessions and their index entries with what was written, and repairs. Returns words repaired.
@@ -231,7 +235,7 @@ impl<M: Memory> Table<M> {
             .skip(slots.start);
         for (slot, live) in wanted {
             let Some(live) = &live.live else { continue };
-            let base = slot * SESSION_WORDS;
+            let base = slot * SLOT_WORDS;
             for (i, expected) in live.words.iter().enumerate().rev() {
                 if !is_counter(i) {
                     check(&self.memory.sessions()[base + i], *expected);
@@ -244,10 +248,22 @@ impl<M: Memory> Table<M> {
         drift
     }
 
+    /// The one of the meter `home`; else the one that became free last, as its meters will be last to be given out.
+    fn free_slot(&mut self, home: u32) -> Option<u32> {
+        if home == 0 {
+            return self.free.take_first();
+        }
+        let (own, _) = meter_place(home);
+        match self.free.take(own) {
+            true => Some(own),
+            false => self.free.take_last(),
+        }
+    }
+
     fn set_word(&mut self, slot: u32, word: usize, value: u64) {
         if let Some(live) = &mut self.slots[slot as usize].live {
             live.words[word] = value;
-            self.memory.sessions()[slot as usize * SESSION_WORDS + word].store(value, Release);
+            self.memory.sessions()[slot as usize * SLOT_WORDS + word].store(value, Release);
         }
     }
 

@@ -74,17 +74,16 @@ enum Cells {
 }
 
 impl Metered {
-    /// With nothing spent.
-    pub(super) fn new(home: Arc<Inner>, key: Key) -> Self {
-        let in_kernel = !matches!(key, Key::Other(_));
-        let place = home
-            .table
-            .as_ref()
-            .filter(|_| in_kernel)
-            .and_then(|table| Some((Arc::clone(table), table.take()?)));
-        let cells = match place {
-            Some((table, place)) => Cells::Shared(table, place),
-            None => Cells::Own(Default::default()),
+    /// With nothing spent; of a session of `user`.
+    pub(super) fn new(home: Arc<Inner>, key: Key, user: Option<&Self>) -> Self {
+        let place = home.table.as_ref().and_then(|table| match key {
+            Key::User(_) => table.take_for_user(),
+            Key::Session(_) => table.take_for_session(user.map(Self::place)),
+            Key::Other(_) => None,
+        });
+        let cells = match (&home.table, place) {
+            (Some(table), Some(place)) => Cells::Shared(Arc::clone(table), place),
+            _ => Cells::Own(Default::default()),
         };
         let metered = Self {
             cells,
@@ -174,7 +173,7 @@ impl Metered {
         &self.key
     }
 
-    /// Its place in `METERS`; 0: it has none.
+    /// Where the kernel finds it; 0: nowhere.
     fn place(&self) -> u32 {
         match &self.cells {
             Cells::Shared(_, place) => *place,
@@ -306,7 +305,7 @@ impl Pass {
         }
     }
 
-    /// The places in `METERS` the kernel is to ask; `None`: it cannot, there was no room.
+    /// The meters the kernel is to ask; `None`: it cannot, there was no room.
     pub fn meters(&self) -> Option<[u32; 2]> {
         let session = self.session.place();
         let user = self.user.as_ref().map(|user| user.place());

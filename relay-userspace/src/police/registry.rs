@@ -240,7 +240,7 @@ impl Police {
 
     fn enter(&self, key: Key, user: Option<&str>) -> Pass {
         let user = user.map(|name| self.join(name));
-        let session = Arc::new(self.metered(key.clone()));
+        let session = Arc::new(self.metered(key.clone(), user.as_deref()));
         let weak = Arc::downgrade(&session);
         let mut state = self.inner.lock();
         match key {
@@ -258,7 +258,7 @@ impl Police {
             return metered;
         }
         let name: Arc<str> = name.into();
-        let metered = Arc::new(self.metered(Key::User(Arc::clone(&name))));
+        let metered = Arc::new(self.metered(Key::User(Arc::clone(&name)), None));
         let mut state = self.inner.lock();
         // Two workers may be here: the first one's is everybody's.
         let first = state.users.get(&name).and_then(Weak::upgrade);
@@ -273,12 +273,12 @@ impl Police {
         metered
     }
 
-    fn metered(&self, key: Key) -> Metered {
+    fn metered(&self, key: Key, user: Option<&Metered>) -> Metered {
         let (limit, burst) = {
             let state = self.inner.lock();
             (state.limit_of(&key), state.limits.burst)
         };
-        let metered = Metered::new(Arc::clone(&self.inner), key);
+        let metered = Metered::new(Arc::clone(&self.inner), key, user);
         metered.set(limit.rate(burst, self.inner.clock.hz()));
         metered
     }

@@ -21,9 +21,10 @@ fn limits(session: Limit, user: Limit) -> Limits {
     }
 }
 
-/// A table of `places` meters, and a registry over it.
-fn shared(limits: Limits, places: usize) -> (Police, Arc<MeterTable>) {
-    let words: Vec<AtomicU64> = (0..(places + 1) * 8).map(|_| AtomicU64::new(0)).collect();
+/// A table of `slots` with two meters each, and a registry over it.
+fn shared(limits: Limits, slots: usize) -> (Police, Arc<MeterTable>) {
+    let words = slots * size_of::<relay_common::Slot>() / 8;
+    let words: Vec<AtomicU64> = (0..words).map(|_| AtomicU64::new(0)).collect();
     let table = Arc::new(MeterTable::new(Box::new(words)));
     let clock = Arc::new(MeterClock::own());
     (
@@ -57,7 +58,7 @@ fn a_session_is_held_to_its_limit_in_each_direction_on_its_own() {
 
 #[test]
 fn the_sessions_of_a_user_share_the_users_limit_and_others_do_not() {
-    let (police, _) = shared(limits(Limit::NONE, PACKETS(1000)), 16);
+    let (police, _) = shared(limits(Limit::NONE, PACKETS(1000)), 8);
     let one = police.session(SessionId(1), Some("ann"));
     let two = police.allocation("ann");
     let bob = police.session(SessionId(3), Some("bob"));
@@ -73,7 +74,7 @@ fn the_sessions_of_a_user_share_the_users_limit_and_others_do_not() {
 
 #[test]
 fn a_changed_limit_is_in_force_at_once_on_what_runs() {
-    let (police, table) = shared(limits(Limit::NONE, Limit::NONE), 16);
+    let (police, table) = shared(limits(Limit::NONE, Limit::NONE), 8);
     let pass = police.session(SessionId(1), Some("ann"));
     let place = pass.meters().unwrap()[0];
     let rate = || table.meter(place).unwrap()[1].load(std::sync::atomic::Ordering::Relaxed);
@@ -95,7 +96,7 @@ fn a_changed_limit_is_in_force_at_once_on_what_runs() {
 
 #[test]
 fn a_session_that_moves_is_not_rid_of_the_limit_it_was_given() {
-    let (police, _) = shared(limits(Limit::NONE, Limit::NONE), 16);
+    let (police, _) = shared(limits(Limit::NONE, Limit::NONE), 8);
     let pass = police.session(SessionId(1), Some("ann"));
     assert!(police.change(Change::Session(1), PACKETS(100)));
     drop(pass);
@@ -112,7 +113,7 @@ fn a_session_that_moves_is_not_rid_of_the_limit_it_was_given() {
 
 #[test]
 fn places_are_given_back_and_without_one_userspace_alone_keeps_the_limit() {
-    let (police, _) = shared(limits(PACKETS(100), Limit::NONE), 2);
+    let (police, _) = shared(limits(PACKETS(100), Limit::NONE), 1);
     let one = police.session(SessionId(1), Some("ann"));
     let two = police.session(SessionId(2), Some("ann"));
     assert!(one.meters().is_some());
@@ -125,11 +126,64 @@ fn places_are_given_back_and_without_one_userspace_alone_keeps_the_limit() {
 
 #[test]
 fn what_an_earlier_process_gave_out_is_left_alone_until_nobody_has_it() {
-    let (police, table) = shared(limits(PACKETS(100), Limit::NONE), 2);
+    let (police, table) = shared(limits(PACKETS(100), Limit::NONE), 1);
     table.hold(&[1, 2]);
     assert_eq!(police.session(SessionId(1), None).meters(), None);
     table.settle();
     assert!(police.session(SessionId(2), None).meters().is_some());
+}
+
+#[test]
+fn a_users_meter_that_two_sessions_named_goes_to_one_user_when_they_are_gone() {
+    let (police, table) = shared(limits(PACKETS(100), PACKETS(100)), 2);
+    table.hold(&[1, 2, 3, 2]);
+    table.settle();
+    let users = [(1, "ann"), (2, "bob")];
+    let passes = users.map(|(id, user)| police.session(SessionId(id), Some(user)));
+    let mut given: Vec<u32> = passes
+        .iter()
+        .flat_map(|pass| pass.meters().unwrap())
+        .collect();
+    given.sort_unstable();
+    assert_eq!(given, [1, 2, 3, 4]);
+}
+
+#[test]
+fn a_session_has_the_other_meter_of_its_users_slot() {
+    let (police, _) = shared(limits(PACKETS(100), PACKETS(100)), 8);
+    let mut passes = Vec::new();
+    let mut slots = |id, user| {
+        passes.push(police.session(SessionId(id), user));
+        passes[passes.len() - 1]
+            .meters()
+            .unwrap()
+            .map(|index| relay_common::meter_place(index).0)
+    };
+    assert_eq!(
+        [slots(1, Some("ann")), slots(2, Some("bob"))],
+        [[0, 0], [1, 1]]
+    );
+    assert_eq!(
+        slots(3, Some("ann"))[0],
+        2,
+        "of her slot the session's is taken"
+    );
+    assert_eq!(
+        slots(4, Some("col")),
+        [3, 3],
+        "a slot of his own, not what she left of hers"
+    );
+    passes.remove(1);
+    let whole = [(5, "dan"), (6, "eva"), (7, "fay"), (8, "gil"), (9, "hal")];
+    let given = whole.map(|(id, user)| {
+        passes.push(police.session(SessionId(id), Some(user)));
+        passes[passes.len() - 1].meters().unwrap()
+    });
+    assert_eq!(
+        given[4],
+        [3, 4],
+        "what became free last is given out last: {given:?}"
+    );
 }
 
 #[test]

@@ -297,12 +297,10 @@ fn tables_under(seed: u32, path: Path, flows: u32, options: &Options) -> Option<
             path.leaves,
         );
         let mut session = Session::new([arrival, departure], [next_hop; 2], [u64::MAX; 2]);
-        for meter in session.legs[0]
-            .meters
-            .iter_mut()
-            .take(options.limits as usize)
-        {
-            *meter = tables.meter(unlimited());
+        // Both have their place, as with the relay, whether anything is limited or not.
+        let places = [0, 1].map(|_| tables.meter(unlimited()));
+        for (meter, place) in (0..options.limits as usize).zip(places) {
+            session.legs[0].meters[meter] = place;
         }
         if options.rtp {
             session.legs[0].streams = tables.stream_place();

@@ -9,8 +9,7 @@ use std::collections::HashMap;
 use super::*;
 use crate::fastpath::Leg;
 use crate::fastpath::memory::{
-    NEXT_HOP_WORDS, PORT_WORDS, PlainMemory, SESSION_WORDS, deadline_word, next_hop_word,
-    packets_word,
+    NEXT_HOP_WORDS, PORT_WORDS, PlainMemory, SLOT_WORDS, deadline_word, next_hop_word, packets_word,
 };
 use crate::fastpath::next_hop::{Cards, Link, Neighbour, Route};
 
@@ -87,11 +86,11 @@ impl World {
     }
 
     fn session_word(&self, slot: usize, word: usize) -> u64 {
-        self.mirror.kernel.memory().sessions()[slot * SESSION_WORDS + word].load(Relaxed)
+        self.mirror.kernel.memory().sessions()[slot * SLOT_WORDS + word].load(Relaxed)
     }
 
     fn count(&self, slot: usize, leg: usize, packets: u64) {
-        self.mirror.kernel.memory().sessions()[slot * SESSION_WORDS + packets_word(leg)]
+        self.mirror.kernel.memory().sessions()[slot * SLOT_WORDS + packets_word(leg)]
             .fetch_add(packets, Relaxed);
     }
 
@@ -99,7 +98,7 @@ impl World {
         let sessions = self.mirror.kernel.memory().sessions();
         sessions
             .iter()
-            .step_by(SESSION_WORDS)
+            .step_by(SLOT_WORDS)
             .filter(|word| word.load(Relaxed) != 0)
             .count()
     }

@@ -9,7 +9,7 @@ use relay_common::{IndexEntry, Match, Session};
 use super::streams::{place_of, with_place};
 use super::{Live, Slot, Table};
 use crate::fastpath::memory::{
-    BUCKET_WORDS, Memory, SESSION_WORDS, is_counter, meters_word, streams_word,
+    BUCKET_WORDS, Memory, SESSION_WORDS, SLOT_WORDS, is_counter, meters_word, streams_word,
 };
 use crate::fastpath::shared::{session_of, session_words};
 
@@ -17,7 +17,6 @@ impl<M: Memory> Table<M> {
     /// Reads the tables: whole sessions stay, the halves that a killed process left are removed. Returns how many stay.
     /// Freed slots may be written again only after a grace period, which the caller waits out before this.
     pub fn adopt(&mut self) -> usize {
-        self.free.clear();
         let mut newest = 0;
         for slot in (0..self.slots.len() as u32).rev() {
             match self.read(slot) {
@@ -30,16 +29,16 @@ impl<M: Memory> Table<M> {
                     let live = Some(live);
                     self.slots[slot as usize] = Slot { generation, live };
                     self.unclaimed.insert(slot);
+                    self.free.take(slot);
                 }
                 None => {
-                    self.memory.sessions()[slot as usize * SESSION_WORDS].store(0, Release);
-                    self.free.push(slot);
+                    self.memory.sessions()[slot as usize * SLOT_WORDS].store(0, Release);
                 }
             }
         }
         // What still names a free slot, a port's shortcut for example, must not fit its next session.
-        for slot in &self.free {
-            self.slots[*slot as usize].generation = newest;
+        for free in self.slots.iter_mut().filter(|slot| slot.live.is_none()) {
+            free.generation = newest;
         }
         self.clear_stray_entries();
         let live = self.slots.iter().filter_map(|slot| slot.live.as_ref());
@@ -100,7 +99,7 @@ impl<M: Memory> Table<M> {
 
     /// A live session both of whose legs are in the index; `None` for anything less.
     fn read(&self, slot: u32) -> Option<Live> {
-        let cells = &self.memory.sessions()[slot as usize * SESSION_WORDS..][..SESSION_WORDS];
+        let cells = &self.memory.sessions()[slot as usize * SLOT_WORDS..][..SESSION_WORDS];
         let generation = cells[0].load(Relaxed) as u32;
         if generation == 0 {
             return None;
@@ -177,17 +176,17 @@ mod tests {
     #[test]
     fn a_claimed_session_keeps_slot_generation_and_counters_and_the_others_end() {
         let mut table = Table::new(PlainMemory::new(8, 64), KEY);
-        let kept = table.install(&session(1, 10)).unwrap();
-        let other = table.install(&session(2, 10)).unwrap();
-        let base = kept.0 as usize * SESSION_WORDS;
+        let kept = table.install(&session(1, 10), 0).unwrap();
+        let other = table.install(&session(2, 10), 0).unwrap();
+        let base = kept.0 as usize * SLOT_WORDS;
         table.memory.sessions()[base + packets_word(0)].store(5, Relaxed);
 
         let mut table = next_process(table);
         assert_eq!(table.adopt(), 2);
-        assert_eq!(table.install(&session(1, 99)), Ok(kept));
+        assert_eq!(table.install(&session(1, 99), 0), Ok(kept));
         assert_eq!(table.traffic(kept.0)[0].packets, 5);
         let live = |table: &Table<PlainMemory>, slot: u32| {
-            table.memory.sessions()[slot as usize * SESSION_WORDS].load(Relaxed)
+            table.memory.sessions()[slot as usize * SLOT_WORDS].load(Relaxed)
         };
         assert_ne!(live(&table, other.0), 0, "until it is known to be unwanted");
         assert_eq!(table.drop_unclaimed(), 1);
@@ -200,10 +199,10 @@ mod tests {
     #[test]
     fn what_a_process_was_killed_over_is_cleaned_up() {
         let mut table = Table::new(PlainMemory::new(8, 64), KEY);
-        let (slot, _) = table.install(&session(1, 10)).unwrap();
-        let half = table.install(&session(2, 10)).unwrap();
+        let (slot, _) = table.install(&session(1, 10), 0).unwrap();
+        let half = table.install(&session(2, 10), 0).unwrap();
         // Killed while removing the first, and before the second was whole.
-        table.memory.sessions()[slot as usize * SESSION_WORDS].store(0, Relaxed);
+        table.memory.sessions()[slot as usize * SLOT_WORDS].store(0, Relaxed);
         let entries = table.slots[half.0 as usize].live.clone().unwrap().entries;
         table.memory.buckets()[entries[1].0].store(0, Relaxed);
 
@@ -213,10 +212,7 @@ mod tests {
             |cells: &[std::sync::atomic::AtomicU64]| cells.iter().all(|c| c.load(Relaxed) == 0);
         assert!(empty(table.memory.buckets()));
         for slot in 0..8 {
-            assert_eq!(
-                table.memory.sessions()[slot * SESSION_WORDS].load(Relaxed),
-                0
-            );
+            assert_eq!(table.memory.sessions()[slot * SLOT_WORDS].load(Relaxed), 0);
         }
         assert_eq!(table.free.len(), 8);
     }
@@ -224,12 +220,12 @@ mod tests {
     #[test]
     fn a_session_with_half_of_a_strangers_packets_takes_its_place() {
         let mut table = Table::new(PlainMemory::new(8, 64), KEY);
-        let (old, _) = table.install(&session(1, 10)).unwrap();
+        let (old, _) = table.install(&session(1, 10), 0).unwrap();
         let mut table = next_process(table);
         table.adopt();
         let mut other = session(1, 10);
         other.legs[1] = session(2, 10).legs[1];
-        let (slot, _) = table.install(&other).unwrap();
+        let (slot, _) = table.install(&other, 0).unwrap();
         assert_ne!(slot, old);
         assert_eq!(table.drop_unclaimed(), 0);
         assert_eq!(table.take_retired(), [old]);

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use relay_common::Streams;
 
 use super::Table;
-use crate::fastpath::memory::{Memory, SESSION_WORDS, STREAMS_WORDS, streams_word};
+use crate::fastpath::memory::{Memory, SESSION_WORDS, SLOT_WORDS, STREAMS_WORDS, streams_word};
 use crate::fastpath::shared::streams_of;
 
 /// Entry 0 is nobody's.
@@ -55,7 +55,7 @@ impl Places {
 impl<M: Memory> Table<M> {
     /// RTP that arrives on a leg; `None`: there was no room to keep it.
     pub fn streams(&self, slot: u32, leg: usize) -> Option<Streams> {
-        let word = slot as usize * SESSION_WORDS + streams_word(leg);
+        let word = slot as usize * SLOT_WORDS + streams_word(leg);
         let place = place_of(self.memory.sessions()[word].load(Relaxed));
         let from = place as usize * STREAMS_WORDS;
         let words = self.memory.streams().get(from..from + STREAMS_WORDS)?;

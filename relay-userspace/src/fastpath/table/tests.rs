@@ -7,6 +7,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::fastpath::memory::PlainMemory;
+use crate::police::meter_words;
+use relay_common::meter_index;
 
 const KEY: HashKey = HashKey([
     0x9e37_79b9,
@@ -48,7 +50,7 @@ fn lookup(table: &Table<PlainMemory>, wanted: &Match) -> Option<(u32, u32)> {
             if entry.tag() != place.tag || entry.generation() == 0 {
                 continue;
             }
-            let base = entry.slot() as usize * SESSION_WORDS;
+            let base = entry.slot() as usize * SLOT_WORDS;
             let generation = table.memory.sessions()[base].load(Relaxed) as u32;
             let mut expected = Session::default();
             expected.legs[entry.leg() as usize].matches = *wanted;
@@ -87,7 +89,7 @@ proptest! {
         let mut model: HashMap<u16, u32> = HashMap::new();
         for step in steps {
             match step {
-                Step::Install(n) => match table.install(&session(n)) {
+                Step::Install(n) => match table.install(&session(n), 0) {
                     Ok((slot, generation)) => {
                         prop_assert!(generation != 0 && generation <= IndexEntry::GENERATION_MASK);
                         prop_assert!(model.values().all(|s| *s != slot));
@@ -119,13 +121,13 @@ proptest! {
 #[test]
 fn a_freed_slot_waits_for_its_grace_period() {
     let mut table = Table::new(PlainMemory::new(1, 64), KEY);
-    let (slot, generation) = table.install(&session(1)).unwrap();
+    let (slot, generation) = table.install(&session(1), 0).unwrap();
     table.remove(slot);
-    assert_eq!(table.install(&session(2)), Err(TableFault::Full));
+    assert_eq!(table.install(&session(2), 0), Err(TableFault::Full));
     let retired = table.take_retired();
     assert_eq!(retired, [slot]);
     table.release(retired);
-    assert_eq!(table.install(&session(2)), Ok((slot, generation + 1)));
+    assert_eq!(table.install(&session(2), 0), Ok((slot, generation + 1)));
 }
 
 #[test]
@@ -137,8 +139,8 @@ fn generations_skip_zero_when_they_wrap() {
 #[test]
 fn counters_of_a_live_session_survive_everything_but_removal() {
     let mut table = Table::new(PlainMemory::new(2, 64), KEY);
-    let (slot, _) = table.install(&session(1)).unwrap();
-    table.memory.sessions()[slot as usize * SESSION_WORDS + packets_word(1)].fetch_add(7, Relaxed);
+    let (slot, _) = table.install(&session(1), 0).unwrap();
+    table.memory.sessions()[slot as usize * SLOT_WORDS + packets_word(1)].fetch_add(7, Relaxed);
     table.set_deadlines(slot, [99, 98]);
     table.set_next_hop(slot, 0, 5);
     assert_eq!(table.verify(0..usize::MAX), 0);
@@ -149,11 +151,43 @@ fn counters_of_a_live_session_survive_everything_but_removal() {
 #[test]
 fn damaged_memory_is_counted_and_repaired() {
     let mut table = Table::new(PlainMemory::new(2, 64), KEY);
-    let (slot, _) = table.install(&session(1)).unwrap();
-    table.memory.sessions()[slot as usize * SESSION_WORDS + deadline_word(0)].store(1, Relaxed);
+    let (slot, _) = table.install(&session(1), 0).unwrap();
+    table.memory.sessions()[slot as usize * SLOT_WORDS + deadline_word(0)].store(1, Relaxed);
     let at = table.slots[slot as usize].live.as_ref().unwrap().entries[0].0;
     table.memory.buckets()[at].store(0, Relaxed);
     assert_eq!(table.verify(0..usize::MAX), 2);
     assert_eq!(table.verify(0..usize::MAX), 0);
     assert!(lookup(&table, &leg(1, 0x4000)).is_some());
+}
+
+#[test]
+fn a_session_lies_where_its_meter_does_unless_that_slot_is_taken() {
+    let mut table = Table::new(PlainMemory::new(4, 64), KEY);
+    let mut install = |n, slot| table.install(&session(n), meter_index(slot, 0)).unwrap().0;
+    assert_eq!(install(1, 2), 2);
+    assert_eq!(install(2, 2), 3, "the one whose meters are given out last");
+    assert_eq!(install(3, 0), 0);
+    assert_eq!(install(4, 3), 1, "whatever is left");
+}
+
+#[test]
+fn sessions_and_meters_of_a_slot_leave_each_other_alone() {
+    let mut table = Table::new(PlainMemory::new(2, 64), KEY);
+    let meters = |table: &Table<PlainMemory>| {
+        let words = (1..=4).flat_map(|index| meter_words(table.memory.sessions(), index).unwrap());
+        words.map(|word| word.load(Relaxed)).collect::<Vec<_>>()
+    };
+    for index in 1..=4 {
+        for word in meter_words(table.memory.sessions(), index).unwrap() {
+            word.store(u64::from(index), Relaxed);
+        }
+    }
+    let before = meters(&table);
+    let (slot, _) = table.install(&session(1), 0).unwrap();
+    table.set_deadlines(slot, [7, 8]);
+    assert_eq!(table.verify(0..2), 0);
+    table.remove(slot);
+    assert_eq!(meters(&table), before);
+    assert!(meter_words(table.memory.sessions(), 0).is_none());
+    assert!(meter_words(table.memory.sessions(), 5).is_none());
 }
