@@ -19,7 +19,7 @@
 //!
 //! Every other answer is an [`api::Fault`](crate::api::Fault) with its status code.
 
-mod bearer;
+pub(crate) mod bearer;
 pub mod client;
 mod drain;
 mod events;

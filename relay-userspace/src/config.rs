@@ -10,10 +10,12 @@ mod events;
 pub mod fault;
 pub(crate) mod file;
 mod load;
+mod public_api;
 mod rates;
 pub mod raw;
 mod reader;
 pub mod show;
+mod signaling;
 pub(crate) mod validate;
 pub mod value;
 pub mod warning;
@@ -31,7 +33,11 @@ pub use auth_hook::Hook;
 pub use auth_jwt::{Jwt, JwtKey};
 pub use drain::Drain;
 pub use fault::{Fault, Faults};
+#[cfg(test)]
+pub(crate) use load::tests::read as read_text;
 pub use load::{Layers, load};
+pub use public_api::{ApiKey, PublicApi};
+pub use signaling::{HostHeader, Route, Signaling};
 pub use validate::forward_limits;
 
 use crate::advertise::Advertised;
@@ -72,6 +78,8 @@ pub struct Config {
     pub forwards: Vec<Forward>,
     pub admin: Admin,
     pub metrics: Metrics,
+    pub signaling: Signaling,
+    pub api: PublicApi,
     pub drain: Drain,
     pub events: Events,
     /// Slow-path threads; 0 = one per core.

@@ -1,6 +1,7 @@
 //! A client for the HTTP servers an operator names: HTTP/1.1, HTTPS by roots that are given, a deadline for all of it.
 //! Follows no redirect and keeps no cookie.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use rustls::crypto::ring::default_provider;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
 /// More of an answer is not read.
@@ -37,12 +40,8 @@ impl Https {
     }
 
     pub fn trusting(roots: RootCertStore) -> Result<Self, rustls::Error> {
-        let tls = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
+            .with_tls_config(client_config(roots)?)
             .https_or_http()
             .enable_http1()
             .build();
@@ -74,6 +73,48 @@ impl Https {
         let asked = tokio::time::timeout(deadline, asked).await;
         asked.unwrap_or(Err(HttpsFault::Timeout(deadline)))
     }
+}
+
+/// Why nobody could be trusted.
+#[derive(Debug, thiserror::Error)]
+pub enum Untrusting {
+    #[error("{}: {problem}", .path.display())]
+    File { path: PathBuf, problem: String },
+    #[error("the root certificates of this host cannot be read: name some")]
+    NoRoots,
+}
+
+/// The authorities of `file`, else those of this host.
+pub fn authorities(file: Option<&Path>) -> Result<RootCertStore, Untrusting> {
+    let Some(path) = file else {
+        let roots = roots_of_this_host();
+        return match roots.is_empty() {
+            true => Err(Untrusting::NoRoots),
+            false => Ok(roots),
+        };
+    };
+    let fault = |problem: String| Untrusting::File {
+        path: path.to_owned(),
+        problem,
+    };
+    let mut roots = RootCertStore::empty();
+    let all = CertificateDer::pem_file_iter(path).map_err(|error| fault(error.to_string()))?;
+    for one in all {
+        let one = one.map_err(|error| fault(error.to_string()))?;
+        roots.add(one).map_err(|error| fault(error.to_string()))?;
+    }
+    match roots.is_empty() {
+        true => Err(fault("holds no certificate".to_owned())),
+        false => Ok(roots),
+    }
+}
+
+pub fn client_config(roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
+    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(config)
 }
 
 pub fn roots_of_this_host() -> RootCertStore {

@@ -33,6 +33,8 @@ pub mod https;
 mod kept;
 pub mod tls;
 
+pub mod web;
+
 pub mod net;
 pub mod relay;
 

@@ -8,6 +8,7 @@ mod drain;
 mod forwards;
 mod heritage;
 mod listen;
+mod streams;
 mod users;
 mod workers;
 
@@ -295,6 +296,7 @@ impl Relay {
         samples.extend(sample::of_fastpath(&shared.fastpath));
         samples.extend(sample::of_hook(shared.hook().as_ref()));
         samples.extend(sample::of_events(shared.events.gauges()));
+        samples.extend(shared.streams.web.samples());
         samples.extend(sample::of_webhooks(&self.inner.webhook_counts));
         samples.push(Sample::gauge("ports_in_use", shared.pool.in_use()));
         samples.push(Sample::gauge("ports_configured", shared.pool.size()));

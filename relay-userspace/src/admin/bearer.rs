@@ -34,7 +34,7 @@ pub async fn judge(
 }
 
 /// RFC 6750 §2.1; the scheme in any case (RFC 9110 §11.1).
-fn bearer(given: &str) -> Option<&str> {
+pub fn bearer(given: &str) -> Option<&str> {
     let (scheme, token) = given.split_once(' ')?;
     scheme
         .eq_ignore_ascii_case("bearer")

@@ -21,7 +21,7 @@ use crate::secret::Secret;
 const EVERY: Duration = Duration::from_secs(5);
 
 /// Keys that take effect without a restart, and what begins with them.
-const LIVE: [&str; 8] = [
+const LIVE: [&str; 10] = [
     "tls.certificate",
     "auth.secrets",
     "auth.shared",
@@ -30,10 +30,17 @@ const LIVE: [&str; 8] = [
     "auth.jwt",
     "auth.strict_expiry",
     "rates.",
+    "signaling.",
+    "api.",
 ];
-/// So do limits, but for this one: its table is made at the start.
+/// So do limits.
 const LIMITS: &str = "limits.";
-const FIXED: &str = "limits.unauthenticated_per_second";
+/// Not these: their tables are made at the start.
+const FIXED: [&str; 3] = [
+    "limits.unauthenticated_per_second",
+    "signaling.max_connections",
+    "signaling.max_connections_per_prefix",
+];
 
 /// Of one running relay.
 pub struct Reload {
@@ -93,14 +100,17 @@ impl Reload {
         self.ensure_secret(&mut config.auth)?;
         let hook = self.relay.prepare_hook(&config.auth);
         let hook = hook.map_err(|fault| fault.to_string())?;
+        let web = self.relay.prepare_web(&config);
+        let web = web.map_err(|fault| format!("signaling: {fault}"))?;
         let files = &config.tls.certificates;
         let certificates = match files.is_empty() {
             true => self.relay.reload_certificates(),
             false => self.relay.replace_certificates(files),
         };
         let certificates = certificates.map_err(|fault| fault.to_string())?;
+        self.relay.adopt_web(web);
         let mut applied = changed(&in_use.shown, &shown);
-        applied.extend(hidden_changes(&in_use.config.auth, &config.auth));
+        applied.extend(hidden_changes(&in_use.config, &config));
         applied.retain(|key| is_live(key));
         applied.sort();
         applied.dedup();
@@ -159,12 +169,16 @@ impl Reload {
 }
 
 fn is_live(key: &str) -> bool {
-    key != FIXED && (LIVE.iter().any(|live| key.starts_with(live)) || key.starts_with(LIMITS))
+    !FIXED.contains(&key)
+        && (LIVE.iter().any(|live| key.starts_with(live)) || key.starts_with(LIMITS))
 }
 
 /// Changes of what is never shown.
-fn hidden_changes(before: &Auth, after: &Auth) -> Vec<String> {
+fn hidden_changes(before: &Config, after: &Config) -> Vec<String> {
+    let keys = before.api.keys != after.api.keys;
+    let (before, after) = (&before.auth, &after.auth);
     [
+        ("api.keys", keys),
         ("auth.secrets", before.secrets != after.secrets),
         ("auth.shared", before.shared != after.shared),
         ("auth.jwt", before.jwt != after.jwt),
@@ -220,8 +234,10 @@ mod tests {
     }
 
     #[test]
-    fn every_limit_takes_effect_at_once_but_the_one_whose_table_is_made_at_the_start() {
+    fn every_limit_takes_effect_at_once_but_those_whose_tables_are_made_at_the_start() {
         assert!(is_live("limits.allocations") && is_live("rates.total_bits"));
-        assert!(!is_live(FIXED) && !is_live("auth.realm") && !is_live("listen.udp"));
+        assert!(
+            !FIXED.into_iter().any(is_live) && !is_live("auth.realm") && !is_live("listen.udp")
+        );
     }
 }

@@ -130,6 +130,26 @@ pub fn read_files(raw: &mut Raw, faults: &mut Faults) -> Vec<PathBuf> {
             }
         }
     }
+    if let Some(At {
+        value: signaling, ..
+    }) = &raw.signaling
+    {
+        files.extend(
+            signaling
+                .routes
+                .iter()
+                .filter_map(|one| one.ca_file.clone()),
+        );
+    }
+    if let Some(At { value: api, place }) = &mut raw.api {
+        for one in &mut api.keys {
+            files.push(one.file.clone());
+            match load::read_text(&one.file) {
+                Ok(text) => one.key = Secret::new(text.trim().to_owned()),
+                Err(error) => unreadable(&one.file, &error, place, faults),
+            }
+        }
+    }
     files
 }
 

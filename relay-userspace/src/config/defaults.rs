@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{
     Admin, Auth, Config, Drain, Events, Kernel, Limits, Listen, Log, LogFormat, Metrics, Peers,
-    RelayAddresses, Shield, Stream, Tls, Turn, XdpMode, rates,
+    PublicApi, RelayAddresses, Shield, Signaling, Stream, Tls, Turn, XdpMode, rates,
 };
 
 /// Read when it exists and `--config` is not given.
@@ -55,6 +55,8 @@ impl Default for Config {
             metrics: Metrics {
                 listen: Some((Ipv4Addr::LOCALHOST, METRICS_PORT).into()),
             },
+            signaling: Signaling::default(),
+            api: PublicApi::default(),
             drain: Drain::default(),
             events: Events::default(),
             workers: 0,

@@ -9,7 +9,10 @@ use super::fault::{At, Faults, Wrong};
 use super::raw::Raw;
 use super::reader::{Section, Source};
 use super::value::Protocol;
-use super::{Forward, User, accounts, auth_hook, auth_jwt, defaults, drain, events, rates, value};
+use super::{
+    Forward, User, accounts, auth_hook, auth_jwt, defaults, drain, events, public_api, rates,
+    signaling, value,
+};
 use crate::secret::Secret;
 use crate::tls::CertificateFiles;
 
@@ -124,6 +127,9 @@ pub fn read(path: &Path, text: &str, faults: &mut Faults) -> Raw {
     raw.metrics_listen = metrics.text("listen", faults, value::metrics);
     raw.metrics_public = metrics.boolean("allow_public", faults);
     metrics.finish(faults);
+
+    raw.signaling = signaling::read(&mut root, faults);
+    raw.api = public_api::read(&mut root, faults);
 
     let mut log = root.section("log", faults);
     raw.log_level = log.text("level", faults, value::log_level);

@@ -150,4 +150,4 @@ pub(super) fn readable(error: &io::Error) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use super::accounts::SharedSecrets;
 use super::fault::At;
 use super::rates::UserRate;
-use super::{Forward, Hook, Jwt, LogFormat, User, XdpMode};
+use super::{Forward, Hook, Jwt, LogFormat, PublicApi, Signaling, User, XdpMode};
 use crate::advertise::Advertised;
 use crate::events::webhook::Webhook;
 use crate::secret::Secret;
@@ -102,6 +102,8 @@ layer! {
     admin_socket: Key<PathBuf>,
     metrics_listen: Key<Option<SocketAddr>>,
     metrics_public: Key<bool>,
+    signaling: Key<Signaling>,
+    api: Key<PublicApi>,
     alternates: Keys<Alternate>,
     drain_on_stop: Key<Duration>,
     webhooks: Keys<Webhook>,

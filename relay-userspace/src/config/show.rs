@@ -4,7 +4,9 @@ use serde_json::{Map, Value as Json};
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
 use super::value::{bit_rate_text, duration_text};
-use super::{Caps, Forward, Hook, Jwt, LogFormat, Settings, SharedSecrets, XdpMode};
+use super::{
+    Caps, Forward, Hook, Jwt, LogFormat, Settings, SharedSecrets, XdpMode, public_api, signaling,
+};
 use crate::events::webhook::Webhook;
 use crate::police::{Limit, Limits};
 
@@ -150,6 +152,8 @@ pub fn toml(settings: &Settings) -> DocumentMut {
         "webhooks",
         tables(config.events.webhooks.iter().map(webhook)),
     )]);
+    root["signaling"] = Item::Table(signaling::shown(&config.signaling));
+    root["api"] = Item::Table(public_api::shown(&config.api));
     root["admin"] = section([("socket", value(config.admin.socket.display().to_string()))]);
     let metrics = config.metrics.listen;
     root["metrics"] = section([
@@ -314,11 +318,11 @@ fn section<const N: usize>(keys: [(&'static str, Item); N]) -> Item {
     Item::Table(keys.into_iter().collect())
 }
 
-fn tables(all: impl Iterator<Item = Table>) -> Item {
+pub(super) fn tables(all: impl Iterator<Item = Table>) -> Item {
     Item::ArrayOfTables(all.collect::<ArrayOfTables>())
 }
 
-fn list<T: ToString>(all: impl IntoIterator<Item = T>) -> Item {
+pub(super) fn list<T: ToString>(all: impl IntoIterator<Item = T>) -> Item {
     value(
         all.into_iter()
             .map(|one| one.to_string())
@@ -326,7 +330,7 @@ fn list<T: ToString>(all: impl IntoIterator<Item = T>) -> Item {
     )
 }
 
-fn number(count: usize) -> Item {
+pub(super) fn number(count: usize) -> Item {
     value(i64::try_from(count).unwrap_or(i64::MAX))
 }
 

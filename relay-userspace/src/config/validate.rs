@@ -12,7 +12,7 @@ use super::fault::{At, Faults, Place, Wrong};
 use super::raw::Raw;
 use super::{
     Config, Destination, Forward, Log, Peers, Shield, User, accounts, auth_hook, auth_jwt, drain,
-    events, rates,
+    events, public_api, rates, signaling,
 };
 use crate::advertise::Advertised;
 use crate::policy::PeerPolicy;
@@ -88,6 +88,8 @@ pub fn validate(raw: Raw, faults: &mut Faults) -> (Config, Log) {
     set_all(&mut config.forwards, raw.forwards);
     set(&mut config.admin.socket, raw.admin_socket);
     set(&mut config.metrics.listen, raw.metrics_listen);
+    set(&mut config.signaling, raw.signaling);
+    set(&mut config.api, raw.api);
     set_all(&mut config.turn.alternates, raw.alternates);
     set(&mut config.drain.on_stop, raw.drain_on_stop);
     set_all(&mut config.events.webhooks, raw.webhooks);
@@ -175,6 +177,8 @@ fn rules(raw: &Raw, faults: &mut Faults) {
     listeners::streams(raw, faults);
     drain::rules(raw, faults);
     events::rules(raw, faults);
+    signaling::rules(raw, faults);
+    public_api::rules(raw, faults);
     metrics_are_private(raw, faults);
     secrets(raw, faults);
     accounts::rules(raw, faults);

@@ -6,12 +6,10 @@ use std::time::Duration;
 use http_body_util::Full;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, StatusCode, Uri};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 
 use super::answer::{Answer, Unreadable, read};
 use crate::config::Hook;
-use crate::https::{Https, HttpsFault, roots_of_this_host};
+use crate::https::{self, Https, HttpsFault, Untrusting};
 
 #[derive(Debug, thiserror::Error)]
 pub enum HookError {
@@ -81,28 +79,12 @@ impl Caller {
 }
 
 fn authorities(hook: &Hook) -> Result<rustls::RootCertStore, HookError> {
-    let mut store = rustls::RootCertStore::empty();
     if hook.url.scheme_str() != Some("https") {
-        return Ok(store);
+        return Ok(rustls::RootCertStore::empty());
     }
-    let Some(path) = &hook.ca_file else {
-        store = roots_of_this_host();
-        return match store.is_empty() {
-            true => Err(HookError::NoAuthorities),
-            false => Ok(store),
-        };
-    };
-    let fault = |problem: String| HookError::Authorities {
-        path: path.clone(),
-        problem,
-    };
-    let all = CertificateDer::pem_file_iter(path).map_err(|error| fault(error.to_string()))?;
-    for one in all {
-        let one = one.map_err(|error| fault(error.to_string()))?;
-        store.add(one).map_err(|error| fault(error.to_string()))?;
-    }
-    match store.is_empty() {
-        true => Err(fault("holds no certificate".to_owned())),
-        false => Ok(store),
-    }
+    let found = https::authorities(hook.ca_file.as_deref());
+    found.map_err(|fault| match fault {
+        Untrusting::File { path, problem } => HookError::Authorities { path, problem },
+        Untrusting::NoRoots => HookError::NoAuthorities,
+    })
 }

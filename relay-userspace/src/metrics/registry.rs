@@ -5,6 +5,7 @@ use relay_common::Counter;
 use crate::net::stats;
 use crate::relay::{Kind, sample};
 use crate::turn;
+use crate::web::counts;
 
 pub const PREFIX: &str = "relay";
 
@@ -32,6 +33,7 @@ pub fn all() -> Vec<Metric> {
     let described = stats::DESCRIPTIONS
         .iter()
         .chain(sample::DESCRIPTIONS)
+        .chain(counts::DESCRIPTIONS)
         .copied();
     let turn = turn::Counter::ALL
         .iter()
@@ -89,6 +91,18 @@ const SHAPES: &[(&str, Kind, &[&str])] = &[
     ("webhook_events", Kind::Counter, &["outcome"]),
     ("event_listeners", Kind::Gauge, &[]),
     ("draining", Kind::Gauge, &[]),
+    ("signaling_answers", Kind::Counter, &["status"]),
+    ("signaling_faults", Kind::Counter, &["code"]),
+    ("signaling_requests_under_way", Kind::Gauge, &[]),
+    ("http_connections", Kind::Gauge, &[]),
+    ("signaling_websockets", Kind::Gauge, &[]),
+    ("signaling_bytes", Kind::Counter, &["direction"]),
+    (
+        "signaling_origin_healthy",
+        Kind::Gauge,
+        &["route", "origin"],
+    ),
+    ("api_answers", Kind::Counter, &["request", "status"]),
 ];
 
 /// The tables of `docs/metrics.md`.

@@ -43,7 +43,11 @@ fn metric_names_are_unique_and_without_suffix() {
 
 #[tokio::test]
 async fn the_relay_counts_exactly_what_is_declared() {
-    let relay = Relay::start(loopback()).await.expect("the relay starts");
+    let mut config = loopback();
+    let route = "[[signaling.route]]\norigins = [\"http://127.0.0.1:1\"]\n";
+    let route = crate::config::read_text(route).expect("a route");
+    config.signaling = route.config.signaling;
+    let relay = Relay::start(config).await.expect("the relay starts");
     let samples = relay.counters().await;
     relay.shutdown().await;
     for sample in &samples {

@@ -19,6 +19,7 @@ use crate::journal::Journal;
 use crate::police::Police;
 use crate::stream::queue::Limits;
 use crate::tls::Certificates;
+use crate::web::Web;
 
 pub struct Shared {
     pub fastpath: FastPath,
@@ -44,6 +45,9 @@ pub struct Streams {
     /// Within it a connection has an allocation, or is closed.
     pub patience: Duration,
     pub gate: Arc<Gate>,
+    /// Of connections that speak HTTP.
+    pub pages: Arc<Gate>,
+    pub web: Arc<Web>,
     pub tls: Certificates,
     /// Balancers, whose connections begin with a PROXY protocol header.
     pub proxies: Vec<IpNet>,

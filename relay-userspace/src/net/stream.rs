@@ -11,6 +11,4 @@ pub mod inbox;
 pub mod joined;
 mod kernel;
 
-pub mod http;
-mod local;
 mod prefixed;

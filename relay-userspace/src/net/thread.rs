@@ -87,7 +87,15 @@ async fn run(
     let (first, stride) = plan.forward_ids;
     let (server, forwarding) = (Server::new(plan.turn), Forwarding::new(first, stride));
     let (listeners, doors) = (plan.listeners, plan.doors);
-    match Worker::start(plan.shared, stats, server, forwarding, listeners, doors) {
+    match Worker::start(
+        plan.index,
+        plan.shared,
+        stats,
+        server,
+        forwarding,
+        listeners,
+        doors,
+    ) {
         Ok(worker) => {
             worker.with_driver(|driver, context| driver.restore(context, &plan.restored));
             // Whoever waited may have given up: then the inbox is closed, too.

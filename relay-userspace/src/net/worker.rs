@@ -36,6 +36,7 @@ pub struct Context<'a> {
 
 /// Borrows of the cells never live across an await: tasks of one thread cannot meet in them.
 pub struct Worker {
+    index: usize,
     shared: Arc<Shared>,
     stats: Arc<Stats>,
     batch: RefCell<Batch>,
@@ -54,6 +55,7 @@ pub struct Worker {
 impl Worker {
     /// Inside the worker's runtime. `listeners` speak TURN, `doors` whatever their connections do.
     pub fn start(
+        index: usize,
         shared: Arc<Shared>,
         stats: Arc<Stats>,
         server: turn::Server,
@@ -68,6 +70,7 @@ impl Worker {
         let doors = doors.into_iter().map(stream::listen::adopt);
         let doors = doors.collect::<io::Result<Vec<_>>>()?;
         let worker = Rc::new(Worker {
+            index,
             shared,
             stats,
             batch: RefCell::default(),
@@ -93,6 +96,11 @@ impl Worker {
             receive::spawn(self, Rc::clone(socket), Role::TurnListener);
         }
         tokio::task::spawn_local(Rc::clone(self).commits());
+    }
+
+    /// Among all workers.
+    pub fn index(&self) -> usize {
+        self.index
     }
 
     pub fn stats(&self) -> &Stats {

@@ -3,13 +3,14 @@
 use std::sync::{Arc, PoisonError};
 
 use super::Relay;
-use crate::config::{Auth, Limits};
+use crate::config::{Auth, Config, Limits};
 use crate::credentials::Credentials;
 use crate::hook::{Hook, HookError};
 use crate::jwt::Verifier;
 use crate::net::control::Request;
 use crate::police;
 use crate::turn::{Ceilings, Rules};
+use crate::web::{self, Authority};
 
 impl Relay {
     /// For every request from now on. Allocations that `auth` vouches for no longer have ended when this returns; all
@@ -29,11 +30,20 @@ impl Relay {
             .credentials
             .write()
             .unwrap_or_else(PoisonError::into_inner) = Arc::clone(&credentials);
+        let verifier = auth.jwt.as_ref().map(Verifier::new).map(Arc::new);
         *inner
             .verifier
             .write()
-            .unwrap_or_else(PoisonError::into_inner) =
-            auth.jwt.as_ref().map(Verifier::new).map(Arc::new);
+            .unwrap_or_else(PoisonError::into_inner) = verifier.clone();
+        inner
+            .shared
+            .streams
+            .web
+            .adopt_authority(|before| Authority {
+                credentials: Arc::clone(&credentials),
+                verifier,
+                ..before.clone()
+            });
         inner.turn.set_ceilings(Ceilings::new(&limits, &auth));
         let rules = Rules {
             credentials,
@@ -63,6 +73,16 @@ impl Relay {
         let shared = &self.inner.shared;
         shared.police.replace(rates);
         shared.fastpath.limits_changed();
+    }
+
+    /// Routes and the public API as they are to be, with all they name read: nothing changes yet.
+    pub fn prepare_web(&self, config: &Config) -> Result<web::Next, web::Unroutable> {
+        let web = &self.inner.shared.streams.web;
+        web.prepare(&config.signaling, &config.api)
+    }
+
+    pub fn adopt_web(&self, next: web::Next) {
+        self.inner.shared.streams.web.adopt(next);
     }
 
     /// Judges the API's tokens, when somebody's are believed.

@@ -10,6 +10,8 @@ use crate::tls::TlsFault;
 pub enum StartError {
     #[error(transparent)]
     Hook(#[from] crate::hook::HookError),
+    #[error("signaling: {0}")]
+    Signaling(#[from] crate::web::Unroutable),
     #[error("listen on udp/{address}: {source}{}", advice(source))]
     Listen {
         address: SocketAddr,

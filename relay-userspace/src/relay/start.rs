@@ -14,8 +14,10 @@ use super::error::StartError;
 use super::forwards::Forwards;
 use super::heritage::{Heritage, Inheritance};
 use super::listen::bind_for_workers;
+use super::streams::streams;
 use super::workers::Workers;
 use super::{Inner, Relay};
+use crate::admin::ice::Reach;
 use crate::admission::Admission;
 use crate::advertise::Advertise;
 use crate::config::{Config, XdpMode};
@@ -26,14 +28,13 @@ use crate::hook::Hook;
 use crate::jwt::Verifier;
 use crate::net::addresses::{RelayAddresses, local_addresses};
 use crate::net::ports::PortPool;
-use crate::net::shared::{Shared, Streams};
-use crate::net::stream::gate::{Gate, Places};
+use crate::net::shared::Shared;
 use crate::net::thread::{Plan, WorkerThread};
 use crate::police::Police;
 use crate::policy::PeerPolicy;
-use crate::stream::queue::Limits;
 use crate::tls::Certificates;
 use crate::turn::{self, Alternates, Ceilings, RelayFamilies, ServerConfig};
+use crate::web::{self, Web};
 
 /// How often ports of reservations nobody came for are looked for, and new addresses of the host.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
@@ -92,14 +93,26 @@ pub async fn start(config: &Config) -> Result<(Relay, Inheritance), StartError> 
         hook.ask_about(users.map(|user| credentials.name_of(user)))
             .await;
     }
+    let credentials = Arc::new(Credentials::new(&config.auth));
+    let verifier = config.auth.jwt.as_ref().map(Verifier::new).map(Arc::new);
+    let admission = Admission::default();
+    let reach = Reach::of(String::new(), &listen, &doors.tcp, &doors.tls);
+    let authority = web::Authority {
+        credentials: Arc::clone(&credentials),
+        verifier: verifier.clone(),
+        reach,
+        admission: admission.clone(),
+        seed: random()?,
+    };
+    let web = Web::new(&config.signaling, &config.api, authority, count)?;
     let shared = Arc::new(Shared {
         police,
         fastpath: fastpath.clone(),
         pool,
-        admission: Admission::default(),
+        admission,
         addresses,
         journal: heritage.journal,
-        streams: streams(config, tls, seed),
+        streams: streams(config, tls, web, seed),
         events: Arc::default(),
         workers: OnceLock::new(),
         hook: RwLock::new(hook),
@@ -108,7 +121,7 @@ pub async fn start(config: &Config) -> Result<(Relay, Inheritance), StartError> 
     let webhooks = Webhooks::start(&config.events.webhooks, &shared.events);
     let webhooks = webhooks.map_err(StartError::Webhooks)?;
     let turn = ServerConfig {
-        credentials: Arc::new(Credentials::new(&config.auth)),
+        credentials,
         policy: Arc::clone(&policy),
         limits: config.limits.clone(),
         strict_expiry: config.auth.strict_expiry,
@@ -195,7 +208,7 @@ pub async fn start(config: &Config) -> Result<(Relay, Inheritance), StartError> 
         shared,
         turn: turn.shared,
         credentials: RwLock::new(turn.credentials),
-        verifier: RwLock::new(config.auth.jwt.as_ref().map(Verifier::new).map(Arc::new)),
+        verifier: RwLock::new(verifier),
         workers,
         forwards,
         drain,
@@ -211,26 +224,6 @@ pub async fn start(config: &Config) -> Result<(Relay, Inheritance), StartError> 
         limits: heritage.remembered.limits,
     };
     Ok((relay, inheritance))
-}
-
-fn streams(config: &Config, tls: Certificates, seed: [u8; 32]) -> Streams {
-    Streams {
-        queue: Limits {
-            bytes: config.stream.max_queue_bytes,
-            age: config.stream.max_queue_age,
-        },
-        patience: config.stream.setup_timeout,
-        gate: Gate::new(
-            Places {
-                total: config.stream.max_waiting,
-                of_a_prefix: config.stream.max_waiting_per_prefix,
-            },
-            config.stream.handshakes_per_second,
-            seed,
-        ),
-        tls,
-        proxies: config.listen.proxy_protocol_from.clone(),
-    }
 }
 
 /// Every allocation and every forward session is a socket; the usual soft limit of 1024 is for programs that `select`.

@@ -13,3 +13,4 @@ mod stream;
 mod tcp_allocations;
 mod trust;
 mod turn;
+mod web;

@@ -57,6 +57,8 @@ pub fn config() -> Config {
         },
         rates: Default::default(),
         drain: Default::default(),
+        signaling: Default::default(),
+        api: Default::default(),
         events: Default::default(),
         limits: Limits {
             allocations: 1000,

@@ -1,13 +1,14 @@
 //! Layers, precedence, and the rule that every fault is told at once.
 
 mod accounts;
+mod web;
 
 use std::collections::HashMap;
 
 use super::*;
 use crate::config::{Config, show};
 
-fn read(text: &str) -> Result<Settings, Faults> {
+pub(crate) fn read(text: &str) -> Result<Settings, Faults> {
     with(text, Raw::default(), &[])
 }
 

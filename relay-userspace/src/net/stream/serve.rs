@@ -3,10 +3,11 @@
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, interval_at, timeout_at};
 use tokio_rustls::TlsAcceptor;
@@ -14,7 +15,6 @@ use tokio_rustls::server::TlsStream;
 
 use super::connection::{Connection, Joined};
 use super::gate::{Full, Place};
-use super::http::{self, Origin};
 use super::joined;
 use super::prefixed::Prefixed;
 use crate::net::control::Request;
@@ -23,6 +23,7 @@ use crate::net::worker::Worker;
 use crate::stream::opening::{Speaker, by_alpn, by_first_byte};
 use crate::stream::proxied::{self, Header};
 use crate::turn::{FiveTuple, Transport};
+use crate::web::{self, Asker};
 
 /// Reads of one connection before others of the worker have their turn.
 const TURN: usize = 8;
@@ -30,8 +31,8 @@ const TURN: usize = 8;
 /// What a connection turned out to be.
 enum Opened {
     Turn(Box<Connection>),
-    Http(Prefixed<TcpStream>, Origin, Place),
-    Https(Box<Prefixed<TlsStream<TcpStream>>>, Origin, Place),
+    Http(Prefixed<TcpStream>, Asker, Place),
+    Https(Box<Prefixed<TlsStream<TcpStream>>>, Asker, Place),
 }
 
 /// Why it is closed before it is anything.
@@ -53,14 +54,8 @@ pub async fn connection(worker: Rc<Worker>, tcp: TcpStream, from: SocketAddr) {
         Ok(Ok(Opened::Turn(connection))) => {
             return turn(&worker, Rc::new(*connection), deadline, patience).await;
         }
-        Ok(Ok(Opened::Http(io, origin, _place))) => {
-            worker.stats().add(Stat::StreamHttp, 1);
-            return http::serve(io, origin, patience).await;
-        }
-        Ok(Ok(Opened::Https(io, origin, _place))) => {
-            worker.stats().add(Stat::StreamHttp, 1);
-            return http::serve(*io, origin, patience).await;
-        }
+        Ok(Ok(Opened::Http(io, asker, place))) => return http(&worker, io, asker, place).await,
+        Ok(Ok(Opened::Https(io, asker, place))) => return http(&worker, *io, asker, place).await,
         Ok(Err(refused)) => refused,
         Err(_) => return worker.stats().add(Stat::StreamRefusedSlow, 1),
     };
@@ -108,11 +103,10 @@ async fn open(worker: &Worker, mut tcp: TcpStream, from: SocketAddr) -> Result<O
             Ok(Opened::Turn(Box::new(connection)))
         }
         Speaker::Http => {
-            let origin = Origin {
-                client,
-                secure: false,
-            };
-            Ok(Opened::Http(Prefixed::new(tcp, None), origin, place))
+            let secure = false;
+            let place = page(worker, &tcp, client)?;
+            let tcp = Prefixed::new(tcp, None);
+            Ok(Opened::Http(tcp, Asker { client, secure }, place))
         }
         Speaker::Tls => {
             let began = streams.gate.handshake(client.ip(), Instant::now().into());
@@ -147,15 +141,35 @@ async fn secured(
             Ok(Opened::Turn(Box::new(connection)))
         }
         Speaker::Http => {
-            let origin = Origin {
-                client: tuple.client,
-                secure: true,
-            };
+            let (client, secure) = (tuple.client, true);
+            let place = page(worker, tls.get_ref().0, client)?;
             let tls = Box::new(Prefixed::new(tls, first));
-            Ok(Opened::Https(tls, origin, place))
+            Ok(Opened::Https(tls, Asker { client, secure }, place))
         }
         Speaker::Tls => Err(Refused::Unknown),
     }
+}
+
+/// It speaks HTTP: a place among those that do, and the queues they want.
+fn page(worker: &Worker, tcp: &TcpStream, client: SocketAddr) -> Result<Place, Refused> {
+    web::connection::widen(tcp)?;
+    let mut place = worker
+        .streams()
+        .pages
+        .enter()
+        .map_err(|full| reset(tcp, full))?;
+    place.of(client.ip()).map_err(|full| reset(tcp, full))?;
+    Ok(place)
+}
+
+async fn http<I>(worker: &Worker, io: I, asker: Asker, place: Place)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    worker.stats().add(Stat::StreamHttp, 1);
+    let web = Arc::clone(&worker.streams().web);
+    let setup = worker.streams().patience;
+    web::connection::serve(web, worker.index(), io, asker, place, setup).await;
 }
 
 /// Whom a balancer speaks for; `None`: for itself.

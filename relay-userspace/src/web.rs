@@ -1,0 +1,27 @@
+//! What strangers may ask over HTTP on the address TURN is served at: the public API, and the origins of the signaling
+//! routes. A request goes one way: connection → desk → API or proxy → origin.
+
+pub mod connection;
+mod local;
+
+mod desk;
+
+mod api;
+mod proxy;
+
+mod hygiene;
+mod target;
+
+mod health;
+mod origin;
+mod table;
+
+mod body;
+pub mod counts;
+mod fault;
+mod record;
+
+pub use api::Authority;
+pub use connection::Asker;
+pub use desk::{Next, Web};
+pub use table::Unroutable;
