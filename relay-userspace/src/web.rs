@@ -1,5 +1,6 @@
 //! What strangers may ask over HTTP on the address TURN is served at: the public API, and the origins of the signaling
-//! routes. A request goes one way: connection → desk → API or proxy → origin.
+//! routes. The browser's SDK as well.
+//! A request goes one way: connection → desk → API, SDK or proxy → origin.
 
 pub mod connection;
 mod local;
@@ -8,6 +9,7 @@ mod desk;
 
 mod api;
 mod proxy;
+mod sdk;
 
 mod hygiene;
 mod target;

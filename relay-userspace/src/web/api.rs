@@ -117,8 +117,13 @@ impl Api {
 
     /// Exactly its own paths: everything else is for the routes.
     pub fn serves(&self, host: &str, path: &str) -> bool {
+        self.is_at(host) && PATHS.iter().any(|(own, ..)| *own == path)
+    }
+
+    /// Whether it is served under this name.
+    pub fn is_at(&self, host: &str) -> bool {
         let here = self.config.hosts.is_empty() || self.config.hosts.iter().any(|one| one == host);
-        self.config.enabled && here && PATHS.iter().any(|(own, ..)| *own == path)
+        self.config.enabled && here
     }
 
     /// The answer, and what was asked for.

@@ -20,6 +20,7 @@ use super::health;
 use super::hygiene::Client;
 use super::proxy::{self, Exchange};
 use super::record::{Book, Record};
+use super::sdk;
 use super::table::{Route, Table, Unroutable};
 use super::target::{self, Target};
 use crate::config::{PublicApi, Signaling};
@@ -149,6 +150,13 @@ impl Web {
         if may && served.api.serves(&target.host, parts.uri.path()) {
             let (response, what) = served.api.answer(client, &target, parts, body).await;
             self.counts.api(what, response.status().as_u16());
+            return response;
+        }
+        if may
+            && served.api.is_at(&target.host)
+            && let Some(response) = sdk::answer(&parts)
+        {
+            self.counts.api("sdk", response.status().as_u16());
             return response;
         }
         let mut record = begin(&parts);

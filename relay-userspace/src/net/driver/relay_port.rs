@@ -156,14 +156,6 @@ impl RelayPort {
         &self.user
     }
 
-    /// `None`: nobody is permitted to hear anything from it.
-    pub fn socket(&self) -> Option<&Rc<Socket>> {
-        match &self.ear {
-            Ear::Open(open) => Some(&open.socket),
-            Ear::Shut(_) | Ear::Lost => None,
-        }
-    }
-
     pub fn channel_bound(&mut self, peer: SocketAddr, now: Instant, pass: Pass) {
         let share = Share {
             since: Some(now),
