@@ -83,7 +83,10 @@ impl Grantor {
 impl Credentials {
     pub fn new(auth: &Auth) -> Self {
         let key = |algorithm, user: &User| {
-            LongTermKey::new(algorithm, &user.name, &auth.realm, user.password.expose())
+            let key = LongTermKey::new(algorithm, &user.name, &auth.realm, user.password.expose());
+            // For all its copies.
+            key.print();
+            key
         };
         let keys = |user: &User| Keys {
             md5: key(Algorithm::Md5, user),

@@ -18,6 +18,7 @@ pub mod stats;
 pub mod totals;
 
 pub mod batch;
+mod entropy;
 pub mod fragment;
 pub mod icmp;
 pub mod marks;

@@ -52,7 +52,7 @@ fn arrive_by(xdp: &str) {
         }
         let (client, peer) = (&call.client.socket, &call.peer);
         for socket in [client, peer] {
-            message::enable(socket, edge.contains(':')).unwrap();
+            message::enable(socket, socket.local_addr().unwrap()).unwrap();
         }
         let (server, relayed) = (call.client.server, call.client.relayed);
         let data = channel_data(CHANNEL, b"marked", 0);

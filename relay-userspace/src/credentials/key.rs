@@ -3,6 +3,7 @@
 //! The codec ties SHA-256 integrity to SHA-256 passwords; a client may combine it with MD5 ones, so it is done here.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use hmac::{Hmac, Mac};
 use md5::{Digest as _, Md5};
@@ -60,11 +61,15 @@ impl Integrity {
         }
     }
 
-    fn mac(self, key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
-        fn over<M: Mac + hmac::digest::KeyInit>(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
+    /// The rest of a shorter MAC is zero.
+    fn mac(self, key: &[u8], parts: &[&[u8]]) -> [u8; LONGEST_MAC] {
+        fn over<M: Mac + hmac::digest::KeyInit>(key: &[u8], parts: &[&[u8]]) -> [u8; LONGEST_MAC] {
             let mut mac = <M as Mac>::new_from_slice(key).expect("HMAC takes a key of any length");
             parts.iter().for_each(|part| mac.update(part));
-            mac.finalize().into_bytes().to_vec()
+            let mut whole = [0; LONGEST_MAC];
+            let bytes = mac.finalize().into_bytes();
+            whole[..bytes.len()].copy_from_slice(&bytes);
+            whole
         }
         match self {
             Self::Sha1 => over::<Hmac<Sha1>>(key, parts),
@@ -73,20 +78,36 @@ impl Integrity {
     }
 }
 
-#[derive(Clone, PartialEq, Eq)]
+const LONGEST_MAC: usize = 32;
+
+#[derive(Clone)]
 pub struct LongTermKey {
     algorithm: Algorithm,
-    bytes: Vec<u8>,
+    /// As many as the algorithm makes; the rest is zero.
+    bytes: [u8; 32],
+    print: OnceLock<u64>,
 }
 
 impl LongTermKey {
     pub fn new(algorithm: Algorithm, username: &str, realm: &str, password: &str) -> Self {
         let text = format!("{username}:{realm}:{password}");
-        let bytes = match algorithm {
-            Algorithm::Md5 => Md5::digest(text).to_vec(),
-            Algorithm::Sha256 => Sha256::digest(text).to_vec(),
-        };
-        Self { algorithm, bytes }
+        let mut bytes = [0; 32];
+        match algorithm {
+            Algorithm::Md5 => bytes[..16].copy_from_slice(&Md5::digest(text)),
+            Algorithm::Sha256 => bytes.copy_from_slice(&Sha256::digest(text)),
+        }
+        Self {
+            algorithm,
+            bytes,
+            print: OnceLock::new(),
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self.algorithm {
+            Algorithm::Md5 => &self.bytes[..16],
+            Algorithm::Sha256 => &self.bytes,
+        }
     }
 
     pub fn algorithm(&self) -> Algorithm {
@@ -115,8 +136,8 @@ impl LongTermKey {
             return false;
         };
         let parts = [&bytes[..2], &end.to_be_bytes(), &bytes[4..offset]];
-        let expected = integrity.mac(&self.bytes, &parts);
-        subtle::ConstantTimeEq::ct_eq(&expected[..], &raw.value[..]).into()
+        let expected = integrity.mac(self.bytes(), &parts);
+        subtle::ConstantTimeEq::ct_eq(&expected[..integrity.length()], &raw.value[..]).into()
     }
 
     /// Adds the attribute; nothing but FINGERPRINT may follow.
@@ -129,20 +150,27 @@ impl LongTermKey {
         }
         let value = message.len() - integrity.length();
         let data = message.mut_data();
-        let mac = integrity.mac(&self.bytes, &[&data[..value - 4]]);
-        data[value..].copy_from_slice(&mac);
+        let mac = integrity.mac(self.bytes(), &[&data[..value - 4]]);
+        data[value..].copy_from_slice(&mac[..integrity.length()]);
     }
 
-    /// Tells a user's keys apart without giving one away: 64 bits of a MAC over a fixed message.
+    /// Tells a user's keys apart without giving one away: 64 bits of a MAC over a text that is no message. Made once, and
+    /// copies have it, too.
     pub fn print(&self) -> u64 {
-        use stun_types::message::{BINDING, MessageClass, MessageType, TransactionId};
-        let kind = MessageType::from_class_method(MessageClass::Indication, BINDING);
-        let mut message = Message::builder(kind, TransactionId::from(1), MessageWriteVec::new());
-        self.protect(&mut message, Integrity::Sha1);
-        let bytes = message.finish();
-        bytes.last_chunk().copied().map_or(0, u64::from_be_bytes)
+        *self.print.get_or_init(|| {
+            let mac = Integrity::Sha1.mac(self.bytes(), &[b"print of a key"]);
+            mac.first_chunk().copied().map_or(0, u64::from_be_bytes)
+        })
     }
 }
+
+impl PartialEq for LongTermKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.algorithm == other.algorithm && self.bytes == other.bytes
+    }
+}
+
+impl Eq for LongTermKey {}
 
 /// Without the key.
 impl fmt::Debug for LongTermKey {

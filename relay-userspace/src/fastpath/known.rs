@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
+use foldhash::quality::RandomState;
 use relay_common::{HashKey, KNOWN_WAYS, KnownPlace};
 
 use super::memory::Memory;
@@ -19,9 +20,9 @@ pub struct Acquainted {
 /// See the module.
 pub struct Known {
     key: HashKey,
-    all: HashMap<Acquainted, Entry>,
+    all: HashMap<Acquainted, Entry, RandomState>,
     /// Words of the table that are ours.
-    taken: HashSet<usize>,
+    taken: HashSet<usize, RandomState>,
 }
 
 struct Entry {
@@ -36,8 +37,8 @@ impl Known {
     pub fn new(key: HashKey) -> Self {
         Self {
             key,
-            all: HashMap::new(),
-            taken: HashSet::new(),
+            all: HashMap::default(),
+            taken: HashSet::default(),
         }
     }
 

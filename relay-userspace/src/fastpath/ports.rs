@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
+use foldhash::quality::RandomState;
 use relay_common::{Match, PORT_IS_CONTROL, PORT_IS_FLOW, PORT_IS_OPEN, port_index};
 
 use super::memory::{Memory, PORT_WORDS};
@@ -19,8 +20,8 @@ pub struct Hint {
 /// Who uses which port.
 #[derive(Default)]
 pub struct Ports {
-    opened: HashMap<SocketAddr, Vec<u32>>,
-    uses: HashMap<u32, PortUse>,
+    opened: HashMap<SocketAddr, Vec<u32>, RandomState>,
+    uses: HashMap<u32, PortUse, RandomState>,
 }
 
 #[derive(Default)]

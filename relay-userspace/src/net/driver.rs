@@ -105,7 +105,11 @@ impl Driver {
         let Some(relay) = self.server.handle_client(context.now, from, message) else {
             return self.obey(context);
         };
-        let Some(port) = self.ports.get_mut(&relay.relayed) else {
+        let port = self.ports.get_mut(&relay.relayed);
+        let Some((port, socket)) = port.and_then(|port| {
+            let socket = Rc::clone(port.socket()?);
+            Some((port, socket))
+        }) else {
             return context.stats.add(Stat::DroppedNoSocket, 1);
         };
         let Some(marks) = marks else {
@@ -121,7 +125,7 @@ impl Driver {
             marks,
             dont_fragment: relay.dont_fragment,
         };
-        context.outbox.push(&port.socket, route, relay.data);
+        context.outbox.push(&socket, route, relay.data);
         port.count_to_peer(context.now.mono, peer, length);
         context.stats.add(Stat::PacketsToPeer, 1);
         context.stats.add(Stat::BytesToPeer, length as u64);
@@ -234,7 +238,7 @@ impl Driver {
                     let bound = match tcp {
                         true => self.tcp.open(context, family, local_hint),
                         false => opening::bind(context, family, local_hint, port)
-                            .and_then(|bound| self.open(context, allocation, user, bound)),
+                            .map(|bound| self.open(context, allocation, user, bound)),
                     };
                     if bound.is_err() {
                         context.stats.add(Stat::RelayBindFailed, 1);
@@ -290,6 +294,8 @@ impl Driver {
                 } => {
                     let (relayed, peer) = (spec.far.local, spec.far.remote);
                     self.channels.insert(session, (relayed, peer));
+                    // A restored channel may have outlived its permission, and still leads to the peer.
+                    self.hear(context, relayed);
                     let shared = context.shared;
                     if let Some(port) = self.ports.get(&relayed) {
                         self.vouch(context, allocation, port.user());
@@ -354,6 +360,9 @@ impl Driver {
                 remote,
                 relayed,
             } = acquaintance;
+            if let Some(relayed) = relayed.filter(|_| is_known) {
+                self.hear(context, relayed);
+            }
             let local_port = relayed.map_or(0, |relayed| relayed.port());
             context
                 .shared

@@ -53,16 +53,21 @@ struct Name {
     bytes: [u8; 28],
 }
 
-/// Has the kernel say all that [`Meta`] holds.
-pub fn enable(socket: &impl AsFd, v6: bool) -> nix::Result<()> {
-    if v6 {
+/// Has the kernel say all that [`Meta`] holds; `to` only of a socket on a wildcard, where it is not known anyway.
+pub fn enable(socket: &impl AsFd, local: SocketAddr) -> nix::Result<()> {
+    let on_any = local.ip().is_unspecified();
+    if local.is_ipv6() {
         setsockopt(socket, sockopt::Ipv6RecvTClass, &true)?;
         setsockopt(socket, sockopt::Ipv6RecvHopLimit, &true)?;
-        setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+        if on_any {
+            setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+        }
     } else {
         setsockopt(socket, sockopt::IpRecvTos, &true)?;
         setsockopt(socket, sockopt::Ipv4RecvTtl, &true)?;
-        setsockopt(socket, sockopt::Ipv4PacketInfo, &true)?;
+        if on_any {
+            setsockopt(socket, sockopt::Ipv4PacketInfo, &true)?;
+        }
     }
     // Without it trains come apart.
     let _ = setsockopt(socket, sockopt::UdpGroSegment, &true);
@@ -181,11 +186,12 @@ fn uninterrupted(mut call: impl FnMut() -> isize) -> io::Result<usize> {
 mod tests {
     use super::*;
 
-    fn goes_over(host: &str) {
-        let open = || std::net::UdpSocket::bind((host, 0)).expect("a socket");
-        let (sender, receiver) = (open(), open());
-        let to = receiver.local_addr().expect("bound");
-        enable(&receiver, to.is_ipv6()).expect("it says everything");
+    fn goes_over(host: &str, listens: &str) {
+        let open = |host: &str| std::net::UdpSocket::bind((host, 0)).expect("a socket");
+        let (sender, receiver) = (open(host), open(listens));
+        let local = receiver.local_addr().expect("bound");
+        let to = SocketAddr::new(host.parse().expect("an address"), local.port());
+        enable(&receiver, local).expect("it says everything");
         let marks = Marks {
             traffic_class: 0xb8,
             hop_limit: Some(7),
@@ -205,7 +211,8 @@ mod tests {
             let count = envelopes.receive(&receiver, &mut buffers, &mut metas);
             for meta in &metas[..count.expect("received")] {
                 assert_eq!(meta.from, sender.local_addr().expect("bound"));
-                assert_eq!((meta.to, meta.marks), (Some(to.ip()), marks));
+                let unknown = local.ip().is_unspecified();
+                assert_eq!((meta.to, meta.marks), (unknown.then_some(to.ip()), marks));
                 assert_eq!(meta.stride, meta.length.min(100));
                 total += meta.length;
             }
@@ -215,7 +222,9 @@ mod tests {
 
     #[test]
     fn marks_and_trains_go_over_in_both_families() {
-        goes_over("127.0.0.1");
-        goes_over("::1");
+        goes_over("127.0.0.1", "127.0.0.1");
+        goes_over("127.0.0.1", "0.0.0.0");
+        goes_over("::1", "::1");
+        goes_over("::1", "::");
     }
 }

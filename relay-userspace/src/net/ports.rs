@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::entropy::Entropy;
 use super::socket::bind_alone;
 use crate::turn::ReservationToken;
 
@@ -72,6 +73,7 @@ struct State {
     inherited: HashSet<SocketAddr>,
     /// Held for TCP, not for UDP.
     streams: HashSet<SocketAddr>,
+    entropy: Entropy,
 }
 
 impl PortPool {
@@ -200,11 +202,11 @@ impl PortPool {
         let port = |index: usize| aligned + (index % candidates * step) as u16;
         // Random tries keep ports unpredictable; then every port once, so that a nearly full pool still serves.
         for _ in 0..16 {
-            if let Some(found) = attempt(port(random(address)? as usize))? {
+            if let Some(found) = attempt(port(self.random(address)?))? {
                 return Ok(found);
             }
         }
-        let start = random(address)? as usize % candidates;
+        let start = self.random(address)? % candidates;
         for index in 0..candidates {
             if let Some(found) = attempt(port(start + index))? {
                 return Ok(found);
@@ -235,6 +237,12 @@ impl PortPool {
                 source,
             }),
         }
+    }
+
+    fn random(&self, address: IpAddr) -> Result<usize, PortFault> {
+        let number = self.lock().entropy.number();
+        let number = number.map_err(|source| PortFault::Bind { address, source })?;
+        Ok(number as usize)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -270,13 +278,6 @@ impl State {
             bits[usize::from(address.port() / 64)] &= !(1 << (address.port() % 64));
         }
     }
-}
-
-fn random(address: IpAddr) -> Result<u32, PortFault> {
-    getrandom::u32().map_err(|error| PortFault::Bind {
-        address,
-        source: io::Error::other(error),
-    })
 }
 
 #[cfg(test)]

@@ -22,6 +22,10 @@ const LISTENER_BUFFER: usize = 4 << 20;
 /// There are many relay sockets, and each carries few sessions.
 const RELAY_BUFFER: usize = 1 << 20;
 
+/// More datagrams than the smallest receive buffer holds. Who sends more than this while they are dropped has not won
+/// anything: those came when they were to be heard.
+const EARLY: usize = 16;
+
 /// UDP_MAX_SEGMENTS of Linux before 6.9.
 const MAX_SEGMENTS: usize = 64;
 
@@ -34,16 +38,22 @@ pub fn bind_shared(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
     let socket = open(address)?;
     socket.set_reuse_port(true)?;
     socket.attach_filter(&DEAF)?;
-    bind(socket, address, LISTENER_BUFFER)
+    socket.bind(&address.into())?;
+    let socket = socket.into();
+    set_buffers(&socket, LISTENER_BUFFER);
+    Ok(socket)
 }
 
 pub fn hear(socket: &std::net::UdpSocket) -> io::Result<()> {
     SockRef::from(socket).detach_filter()
 }
 
-/// Binds an address nobody shares.
+/// Binds an address nobody shares. It keeps a datagram or two of what comes until [`Socket::of_pool`] has it.
 pub fn bind_alone(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
-    bind(open(address)?, address, RELAY_BUFFER)
+    let socket = open(address)?;
+    socket.set_recv_buffer_size(0)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
 }
 
 fn open(address: SocketAddr) -> io::Result<RawSocket> {
@@ -58,16 +68,21 @@ fn open(address: SocketAddr) -> io::Result<RawSocket> {
     Ok(socket)
 }
 
-fn bind(socket: RawSocket, address: SocketAddr, buffer: usize) -> io::Result<std::net::UdpSocket> {
-    socket.bind(&address.into())?;
-    // Best effort: the forced variants need CAP_NET_ADMIN, the others are capped by net.core.*mem_max.
-    if nix::sys::socket::setsockopt(&socket, sockopt::RcvBufForce, &buffer).is_err() {
-        let _ = socket.set_recv_buffer_size(buffer);
+/// Best effort: the forced variants need CAP_NET_ADMIN, the others are capped by net.core.*mem_max.
+fn set_buffers(socket: &std::net::UdpSocket, size: usize) {
+    if nix::sys::socket::setsockopt(socket, sockopt::RcvBufForce, &size).is_err() {
+        let _ = SockRef::from(socket).set_recv_buffer_size(size);
     }
-    if nix::sys::socket::setsockopt(&socket, sockopt::SndBufForce, &buffer).is_err() {
-        let _ = socket.set_send_buffer_size(buffer);
+    if nix::sys::socket::setsockopt(socket, sockopt::SndBufForce, &size).is_err() {
+        let _ = SockRef::from(socket).set_send_buffer_size(size);
     }
-    Ok(socket.into())
+}
+
+/// Drops what came so far to a socket that [`bind_alone`] made.
+fn forget_early(socket: &std::net::UdpSocket) {
+    let socket = SockRef::from(socket);
+    let one = || socket.recv_with_flags(&mut [], libc::MSG_DONTWAIT).is_ok();
+    (0..EARLY).take_while(|_| one()).for_each(drop);
 }
 
 /// Where a datagram goes and how it is marked.
@@ -103,7 +118,14 @@ impl Socket {
 
     /// Inside the worker's runtime. The port is held until the socket is gone.
     pub fn of_pool(bound: Bound) -> io::Result<Socket> {
+        set_buffers(&bound.socket, RELAY_BUFFER);
         Socket::with_lease(bound.socket, bound.address, Some(bound.lease))
+    }
+
+    /// The same, without what came while nobody was to hear it.
+    pub fn fresh(bound: Bound) -> io::Result<Socket> {
+        forget_early(&bound.socket);
+        Socket::of_pool(bound)
     }
 
     /// The port for another worker; what is in its queue goes along. This one is to be dropped.
@@ -124,7 +146,7 @@ impl Socket {
         lease: Option<Lease>,
     ) -> io::Result<Socket> {
         let io = Readable::new(socket)?;
-        message::enable(&io, local.is_ipv6())?;
+        message::enable(&io, local)?;
         set_dont_fragment(&io, local.is_ipv6(), false)?;
         queue::enable(&io, local.is_ipv6())?;
         Ok(Socket {
@@ -201,5 +223,28 @@ impl Socket {
             _ => {}
         }
         sent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::ports::PortPool;
+
+    #[tokio::test]
+    async fn what_came_before_a_port_is_heard_is_never_received_and_what_comes_then_is() {
+        let pool = PortPool::new(1024..=65_535);
+        let bound = pool.bind(std::net::Ipv4Addr::LOCALHOST.into()).unwrap();
+        let peer = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        for _ in 0..1000 {
+            peer.send_to(b"early", bound.address).unwrap();
+        }
+        let socket = Socket::fresh(bound).unwrap();
+        let mut batch = Batch::default();
+        peer.send_to(b"in time", socket.local()).unwrap();
+        socket.ready().await.unwrap();
+        socket.receive(&mut batch).unwrap();
+        let received: Vec<_> = batch.datagrams().map(|one| one.bytes.to_vec()).collect();
+        assert_eq!(received, [b"in time"]);
     }
 }

@@ -1,17 +1,11 @@
 //! Allocations on their way from one worker to another: the state machine's half by value, the sockets beside it.
 
-use std::net::SocketAddr;
-use std::rc::Rc;
-
 use tokio::sync::mpsc::error::SendError;
 
 use super::Driver;
 use super::ledger::Account;
-use super::relay_port::{Books, RelayPort};
+use super::relay_port::{Moving, RelayPort};
 use crate::net::control::Request;
-use crate::net::ports::Bound;
-use crate::net::receive::{self, Role};
-use crate::net::socket::Socket;
 use crate::net::worker::Context;
 use crate::turn::{AllocationId, Departed, FiveTuple};
 
@@ -28,7 +22,7 @@ pub struct Fetch {
 /// An allocation between two workers. Dropped, it is gone and its ports are free.
 pub struct Handed {
     departed: Departed,
-    ports: Vec<(Bound, Books)>,
+    ports: Vec<Moving>,
     account: Option<Account>,
 }
 
@@ -114,7 +108,7 @@ impl Driver {
             self.ledger.take_over(departed.id(), account);
             let arrived = ports
                 .into_iter()
-                .try_for_each(|(bound, books)| self.arrive(context, departed.id(), bound, books));
+                .try_for_each(|port| self.arrive(context, departed.id(), port));
             match arrived {
                 Ok(()) => Some(departed),
                 Err(error) => {
@@ -133,13 +127,10 @@ impl Driver {
         &mut self,
         context: &Context<'_>,
         allocation: AllocationId,
-        bound: Bound,
-        books: Books,
+        moving: Moving,
     ) -> std::io::Result<()> {
-        let relayed: SocketAddr = bound.address;
-        let socket = Rc::new(Socket::of_pool(bound)?);
-        let task = receive::spawn(context.worker, Rc::clone(&socket), Role::RelayPort(relayed));
-        let port = RelayPort::new(allocation, socket, task, books);
+        let relayed = moving.address();
+        let port = RelayPort::arrived(context.worker, allocation, moving)?;
         self.ports.insert(relayed, port);
         Ok(())
     }

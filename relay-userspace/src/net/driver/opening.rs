@@ -1,43 +1,50 @@
 //! Relayed addresses: bound, opened to peers for their allocation's user, and closed.
 
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use super::Driver;
-use super::relay_port::{Books, RelayPort};
+use super::relay_port::RelayPort;
 use crate::net::ports::{Bound, PortFault};
-use crate::net::receive::{self, Role};
-use crate::net::socket::Socket;
 use crate::net::worker::Context;
-use crate::turn::{AllocationId, BindFault, Family, PortWish};
+use crate::police::Police;
+use crate::turn::{AllocationId, BindFault, Family, PortWish, Server};
 
 impl Driver {
+    /// The kernel knows the port from now on. Peers are heard when one of them is permitted to send.
     pub(super) fn open(
         &mut self,
-        context: &mut Context<'_>,
+        context: &Context<'_>,
         allocation: AllocationId,
         user: Arc<str>,
         bound: Bound,
-    ) -> Result<SocketAddr, BindFault> {
+    ) -> SocketAddr {
         let relayed = bound.address;
-        let socket = Rc::new(Socket::of_pool(bound).map_err(|_| BindFault::Refused)?);
-        let task = receive::spawn(context.worker, Rc::clone(&socket), Role::RelayPort(relayed));
         context.shared.fastpath.open_flow_port(relayed);
-        self.vouch(context, allocation, &user);
-        let pass = context.shared.police.allocation(&user);
-        let port = RelayPort::new(allocation, socket, task, Books::new(user, pass));
-        self.ports.insert(relayed, port);
-        Ok(relayed)
+        self.ports
+            .insert(relayed, RelayPort::new(allocation, user, bound));
+        relayed
+    }
+
+    /// A peer was permitted to send to `relayed`.
+    pub(super) fn hear(&mut self, context: &Context<'_>, relayed: SocketAddr) {
+        let Some(port) = self.ports.get_mut(&relayed) else {
+            return;
+        };
+        let (server, police) = (&self.server, &context.shared.police);
+        let allocation = port.allocation;
+        let heard = port.hear(context.worker, |user| {
+            vouch(server, police, allocation, user);
+            police.allocation(user)
+        });
+        if let Err(error) = heard {
+            tracing::warn!(%error, %relayed, "a relayed address hears nothing");
+        }
     }
 
     /// Before its meters are made.
     pub(super) fn vouch(&self, context: &Context<'_>, allocation: AllocationId, user: &str) {
-        let (group, limit) = (
-            self.server.group_of(allocation),
-            self.server.granted_to(allocation),
-        );
-        context.shared.police.belongs(user, group, limit);
+        vouch(&self.server, &context.shared.police, allocation, user);
     }
 
     pub(super) fn close(&mut self, context: &mut Context<'_>, relayed: SocketAddr) {
@@ -50,6 +57,11 @@ impl Driver {
                 .address_released(port.allocation, port.share(None));
         }
     }
+}
+
+fn vouch(server: &Server, police: &Police, allocation: AllocationId, user: &str) {
+    let (group, limit) = (server.group_of(allocation), server.granted_to(allocation));
+    police.belongs(user, group, limit);
 }
 
 pub(super) fn bind(

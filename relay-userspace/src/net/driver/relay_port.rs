@@ -1,4 +1,6 @@
-//! The socket of one relayed transport address and what went through it, by channel. Counts, never decides.
+//! One relayed transport address, with what went through it, by channel. Counts, never decides.
+//!
+//! Until its allocation has a permission nobody may send to it: it is a bound socket and nothing else.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -10,7 +12,9 @@ use foldhash::quality::RandomState;
 use tokio::task::AbortHandle;
 
 use super::super::ports::Bound;
+use super::super::receive::{self, Role};
 use super::super::socket::Socket;
+use super::super::worker::Worker;
 use crate::police::Pass;
 use crate::tally::Tally;
 use crate::turn::AllocationId;
@@ -32,10 +36,23 @@ struct Held {
     pass: Pass,
 }
 
-/// Dropping it ends the receive task, and with that the socket.
 pub struct RelayPort {
     pub allocation: AllocationId,
-    pub socket: Rc<Socket>,
+    user: Arc<str>,
+    ear: Ear,
+}
+
+enum Ear {
+    /// Boxed: most allocations of a client that gathers candidates are never used.
+    Open(Box<Open>),
+    Shut(Bound),
+    /// Its socket could not be watched.
+    Lost,
+}
+
+/// Dropping it ends the receive task, and with that the socket.
+struct Open {
+    socket: Rc<Socket>,
     books: Books,
     _task: Task,
 }
@@ -44,36 +61,98 @@ struct Task(AbortHandle);
 
 /// What userspace relayed by one relayed address, and what it may.
 pub struct Books {
-    /// Whose it is.
-    user: Arc<str>,
     /// Peers with a channel: bounded by the channels of the allocation.
     channels: HashMap<SocketAddr, Held, RandomState>,
     other: Held,
 }
 
+/// A relay port between two workers; without books nobody may send to it yet.
+pub struct Moving {
+    user: Arc<str>,
+    bound: Bound,
+    books: Option<Books>,
+}
+
+impl Moving {
+    pub fn address(&self) -> SocketAddr {
+        self.bound.address
+    }
+}
+
 impl RelayPort {
-    pub fn new(
-        allocation: AllocationId,
-        socket: Rc<Socket>,
-        task: AbortHandle,
-        books: Books,
-    ) -> RelayPort {
+    pub fn new(allocation: AllocationId, user: Arc<str>, bound: Bound) -> RelayPort {
         RelayPort {
             allocation,
-            socket,
-            books,
-            _task: Task(task),
+            user,
+            ear: Ear::Shut(bound),
         }
     }
 
+    /// Hears peers from now on, and nothing that they sent before. `pass`: of what goes outside the channels.
+    pub fn hear(
+        &mut self,
+        worker: &Rc<Worker>,
+        pass: impl FnOnce(&str) -> Pass,
+    ) -> std::io::Result<()> {
+        if !matches!(self.ear, Ear::Shut(_)) {
+            return Ok(());
+        }
+        if let Ear::Shut(bound) = std::mem::replace(&mut self.ear, Ear::Lost) {
+            let socket = Socket::fresh(bound)?;
+            self.ear = Ear::Open(Open::new(worker, socket, Books::new(pass(&self.user))));
+        }
+        Ok(())
+    }
+
     /// For another worker. Nothing is received here any more.
-    pub fn hand_over(self) -> std::io::Result<(Bound, Books)> {
-        drop(self._task);
-        Ok((self.socket.hand_over()?, self.books))
+    pub fn hand_over(self) -> std::io::Result<Moving> {
+        let (bound, books) = match self.ear {
+            Ear::Open(open) => {
+                let Open {
+                    socket,
+                    books,
+                    _task,
+                } = *open;
+                drop(_task);
+                (socket.hand_over()?, Some(books))
+            }
+            Ear::Shut(bound) => (bound, None),
+            Ear::Lost => return Err(std::io::ErrorKind::NotConnected.into()),
+        };
+        Ok(Moving {
+            user: self.user,
+            bound,
+            books,
+        })
+    }
+
+    /// From another worker, with what is in its queue.
+    pub fn arrived(
+        worker: &Rc<Worker>,
+        allocation: AllocationId,
+        moving: Moving,
+    ) -> std::io::Result<RelayPort> {
+        let ear = match moving.books {
+            Some(books) => Ear::Open(Open::new(worker, Socket::of_pool(moving.bound)?, books)),
+            None => Ear::Shut(moving.bound),
+        };
+        Ok(RelayPort {
+            allocation,
+            user: moving.user,
+            ear,
+        })
     }
 
     pub fn user(&self) -> &str {
-        &self.books.user
+        &self.user
+    }
+
+    /// `None`: nobody is permitted to hear anything from it.
+    pub fn socket(&self) -> Option<&Rc<Socket>> {
+        match &self.ear {
+            Ear::Open(open) => Some(&open.socket),
+            Ear::Shut(_) | Ear::Lost => None,
+        }
     }
 
     pub fn channel_bound(&mut self, peer: SocketAddr, now: Instant, pass: Pass) {
@@ -81,11 +160,15 @@ impl RelayPort {
             since: Some(now),
             ..Share::default()
         };
-        self.books.channels.insert(peer, Held { share, pass });
+        if let Some(books) = self.books_mut() {
+            books.channels.insert(peer, Held { share, pass });
+        }
     }
 
     pub fn channel_gone(&mut self, peer: SocketAddr) {
-        self.books.channels.remove(&peer);
+        if let Some(books) = self.books_mut() {
+            books.channels.remove(&peer);
+        }
     }
 
     /// Whether a packet from ([`UP`](crate::police::UP)) or to the client may go on; counted if it may not.
@@ -96,24 +179,32 @@ impl RelayPort {
         peer: SocketAddr,
         bytes: usize,
     ) -> bool {
-        let held = self.books.of(peer);
+        let Some(books) = self.books_mut() else {
+            return false;
+        };
+        let held = books.of(peer);
         let admitted = held.pass.admits(direction, now, bytes);
         held.share.refused[direction] += u64::from(!admitted);
         admitted
     }
 
     pub fn count_to_peer(&mut self, now: Instant, peer: SocketAddr, bytes: usize) {
-        self.books.of(peer).share.to_peer.count(now, bytes);
+        if let Some(books) = self.books_mut() {
+            books.of(peer).share.to_peer.count(now, bytes);
+        }
     }
 
     pub fn count_to_client(&mut self, now: Instant, peer: SocketAddr, bytes: usize) {
-        self.books.of(peer).share.to_client.count(now, bytes);
+        if let Some(books) = self.books_mut() {
+            books.of(peer).share.to_client.count(now, bytes);
+        }
     }
 
     pub fn share(&self, peer: Option<SocketAddr>) -> Share {
-        let Books {
-            channels, other, ..
-        } = &self.books;
+        let Ear::Open(open) = &self.ear else {
+            return Share::default();
+        };
+        let Books { channels, other } = &open.books;
         match peer {
             Some(peer) => channels
                 .get(&peer)
@@ -122,13 +213,31 @@ impl RelayPort {
             None => other.share,
         }
     }
+
+    fn books_mut(&mut self) -> Option<&mut Books> {
+        match &mut self.ear {
+            Ear::Open(open) => Some(&mut open.books),
+            Ear::Shut(_) | Ear::Lost => None,
+        }
+    }
+}
+
+impl Open {
+    fn new(worker: &Rc<Worker>, socket: Socket, books: Books) -> Box<Open> {
+        let socket = Rc::new(socket);
+        let role = Role::RelayPort(socket.local());
+        let task = receive::spawn(worker, Rc::clone(&socket), role);
+        Box::new(Open {
+            socket,
+            books,
+            _task: Task(task),
+        })
+    }
 }
 
 impl Books {
-    /// `pass`: of what goes outside the channels.
-    pub fn new(user: Arc<str>, pass: Pass) -> Books {
+    fn new(pass: Pass) -> Books {
         Books {
-            user,
             channels: HashMap::default(),
             other: Held {
                 share: Share::default(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::journal::{Commit, Entry, Key};
 use crate::net::worker::Context;
-use crate::turn::{AllocationId, BindFault, FiveTuple, SavedAllocation, Transport};
+use crate::turn::{AllocationId, FiveTuple, SavedAllocation, Transport};
 
 use super::Driver;
 
@@ -21,8 +21,7 @@ impl Driver {
             let saved = self.server.save(id);
             (Key::Allocation(id.0), saved.map(Entry::Allocation))
         };
-        let changes: Vec<_> = changed.into_iter().map(now_is).collect();
-        journal.change(changes)
+        journal.change(changed.into_iter().map(now_is))
     }
 
     /// Binds the relayed addresses again and goes on with the sessions. What cannot go on is forgotten.
@@ -80,9 +79,7 @@ impl Driver {
         let bound = context.shared.pool.bind_exactly(relayed);
         let bound = bound.map_err(|fault| fault.to_string())?;
         let bound = bound.ok_or("another program has its port")?;
-        let opened = self.open(context, allocation, user, bound);
-        opened
-            .map(|_| ())
-            .map_err(|fault: BindFault| fault.to_string())
+        self.open(context, allocation, user, bound);
+        Ok(())
     }
 }

@@ -7,6 +7,8 @@ use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use foldhash::quality::RandomState;
+
 use crate::config::{Auth, Caps, Limits};
 
 #[derive(Debug)]
@@ -34,11 +36,11 @@ pub struct Held {
 struct Taken {
     ceilings: Ceilings,
     total: Held,
-    by_group: HashMap<Arc<str>, Held>,
-    by_user: HashMap<Arc<str>, Held>,
-    by_client: HashMap<IpAddr, usize>,
+    by_group: HashMap<Arc<str>, Held, RandomState>,
+    by_user: HashMap<Arc<str>, Held, RandomState>,
+    by_client: HashMap<IpAddr, usize, RandomState>,
     /// Of users that hold something and have caps of their own.
-    own: HashMap<Arc<str>, Caps>,
+    own: HashMap<Arc<str>, Caps, RandomState>,
 }
 
 /// Which limit is reached.
@@ -196,7 +198,11 @@ impl Taken {
 }
 
 /// Who holds nothing is forgotten.
-fn change_one(all: &mut HashMap<Arc<str>, Held>, key: &Arc<str>, change: impl Fn(&mut Held)) {
+fn change_one(
+    all: &mut HashMap<Arc<str>, Held, RandomState>,
+    key: &Arc<str>,
+    change: impl Fn(&mut Held),
+) {
     let held = all.entry(Arc::clone(key)).or_default();
     change(held);
     if *held == Held::default() {
@@ -279,7 +285,7 @@ impl Drop for Place {
 }
 
 fn give_back<K: Borrow<Q> + Hash + Eq, Q: Hash + Eq + ?Sized>(
-    counts: &mut HashMap<K, usize>,
+    counts: &mut HashMap<K, usize, RandomState>,
     key: &Q,
 ) {
     if let Some(count) = counts.get_mut(key) {
