@@ -18,6 +18,7 @@ pub mod netns;
 pub mod relay;
 pub mod residue;
 pub mod scene;
+pub mod signaling;
 pub mod socket_option;
 pub mod topology;
 pub mod trust;

@@ -1,4 +1,5 @@
-//! Software that nobody here wrote, for the interop tests: coturn's clients, aioice and aiortc, headless Chromium.
+//! Software that nobody here wrote, for the interop tests: coturn's clients, aioice and aiortc, headless Chromium, nginx,
+//! curl and what Node has of WebSockets.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -8,7 +9,7 @@ use anyhow::{Context, Result};
 use super::apt;
 use crate::{shell, tree};
 
-pub const PACKAGES: [(&str, &str); 7] = [
+pub const PACKAGES: [(&str, &str); 9] = [
     ("turnserver", "coturn"),
     // tidy asks it which files there are.
     ("git", "git"),
@@ -17,10 +18,12 @@ pub const PACKAGES: [(&str, &str); 7] = [
     ("node", "nodejs"),
     ("npm", "npm"),
     ("socat", "socat"),
+    ("nginx", "nginx-light"),
+    ("curl", "curl"),
 ];
 const PYTHON: [&str; 2] = ["aioice", "aiortc"];
-/// 24 is the last that runs on Debian 12's node 18.
-const NODE: (&str, &str) = ("puppeteer-core", "puppeteer-core@24");
+/// 24 is the last puppeteer that runs on Debian 12's node 18.
+const NODE: [(&str, &str); 2] = [("puppeteer-core", "puppeteer-core@24"), ("ws", "ws@8")];
 
 pub fn require() -> Result<()> {
     apt::require(&PACKAGES)?;
@@ -62,15 +65,12 @@ fn python() -> Result<()> {
     shell::step("install aioice and aiortc", &mut command)
 }
 
-/// `target/tools/node_modules/puppeteer-core`; it drives Debian's Chromium and downloads none.
+/// Into `target/tools/node_modules`; puppeteer-core drives Debian's Chromium and downloads none.
 fn node() -> Result<()> {
     let prefix = tools();
-    if prefix
-        .join("node_modules")
-        .join(NODE.0)
-        .join("package.json")
-        .exists()
-    {
+    let modules = prefix.join("node_modules");
+    let there = |name: &str| modules.join(name).join("package.json").exists();
+    if NODE.iter().all(|(name, _)| there(name)) {
         return Ok(());
     }
     std::fs::create_dir_all(&prefix).with_context(|| format!("create {}", prefix.display()))?;
@@ -78,6 +78,6 @@ fn node() -> Result<()> {
     command
         .args(["install", "--no-audit", "--no-fund", "--prefix"])
         .arg(&prefix)
-        .arg(NODE.1);
-    shell::step("install puppeteer-core", &mut command)
+        .args(NODE.map(|(_, version)| version));
+    shell::step("install puppeteer-core and ws", &mut command)
 }
