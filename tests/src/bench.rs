@@ -10,6 +10,7 @@ pub mod process;
 pub mod relay;
 pub mod report;
 pub mod running;
+pub mod signaling;
 pub mod stream;
 pub mod survive;
 pub mod veth;

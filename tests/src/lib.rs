@@ -19,6 +19,7 @@ pub mod relay;
 pub mod residue;
 pub mod rough;
 pub mod scene;
+pub mod signaling;
 pub mod socket_option;
 pub mod topology;
 pub mod trust;

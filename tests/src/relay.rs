@@ -66,6 +66,11 @@ impl Relay {
         Self::run(Arc::new(Home::new()?), command, arguments)
     }
 
+    /// The same in a home that is given.
+    pub fn spawn_at(home: Arc<Home>, command: Command, arguments: &[&str]) -> Result<Self> {
+        Self::run(home, command, arguments)
+    }
+
     fn run(home: Arc<Home>, mut command: Command, arguments: &[&str]) -> Result<Self> {
         let admin = home.path().join("admin.sock");
         let log = std::fs::File::create(home.path().join("log"))?;

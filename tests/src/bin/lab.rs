@@ -48,6 +48,8 @@ enum Bench {
     Control(bench::control::Options),
     /// TURN over TCP and TLS beside coturn: CPU per packet
     Stream(bench::stream::Options),
+    /// The signaling proxy beside nginx as reverse proxy: requests, WebSocket messages, CPU of each
+    Signaling(bench::signaling::Options),
 }
 
 fn main() -> Result<()> {
@@ -57,6 +59,9 @@ fn main() -> Result<()> {
         }
         Command::Bench(Bench::Stream(options)) => {
             print(&bench::stream::run(&options)?, options.json)
+        }
+        Command::Bench(Bench::Signaling(options)) => {
+            print(&bench::signaling::run(&options)?, options.json)
         }
         Command::Run(options) => lab::run::run(&options),
         Command::Bench(Bench::Packet(options)) => packet(&options),

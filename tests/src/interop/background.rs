@@ -29,6 +29,16 @@ impl Background {
         })
     }
 
+    /// Its process, and those it made.
+    pub fn family(&self) -> Result<Vec<u32>> {
+        let pid = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
+        let children = children.split_whitespace().map(str::parse);
+        let mut family = children.collect::<Result<Vec<_>, _>>()?;
+        family.push(pid);
+        Ok(family)
+    }
+
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }

@@ -17,6 +17,14 @@ impl Tools {
     pub fn or_skip(needs: &[&str]) -> Option<Self> {
         // Root, and the program that the lab puts on the outer ends.
         privileged::object("lab-xdp.o")?;
+        Self::without_kernel(needs)
+    }
+
+    /// The same for a test that loads no program.
+    pub fn without_kernel(needs: &[&str]) -> Option<Self> {
+        if !privileged::is_root() {
+            return None;
+        }
         let named = std::env::var_os("RELAY_TOOLS_DIR").map(PathBuf::from);
         let tools = Self {
             folder: named.unwrap_or_else(|| privileged::target_directory().join("tools")),

@@ -1,5 +1,5 @@
-//! Software that nobody here wrote, for the interop tests: coturn's clients, aioice and aiortc, headless Chromium,
-//! TypeScript for the types of the SDK.
+//! Software that nobody here wrote, for the interop tests: coturn's clients, aioice and aiortc, headless Chromium, nginx,
+//! curl, what Node has of WebSockets, and TypeScript for the types of the SDK.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use super::apt;
 use crate::{shell, tree};
 
-pub const PACKAGES: [(&str, &str); 7] = [
+pub const PACKAGES: [(&str, &str); 9] = [
     ("turnserver", "coturn"),
     // tidy asks it which files there are.
     ("git", "git"),
@@ -18,12 +18,15 @@ pub const PACKAGES: [(&str, &str); 7] = [
     ("node", "nodejs"),
     ("npm", "npm"),
     ("socat", "socat"),
+    ("nginx", "nginx-light"),
+    ("curl", "curl"),
 ];
 const PYTHON: [&str; 2] = ["aioice", "aiortc"];
 /// Modules and what is asked of npm: 24 is the last puppeteer that runs on Debian 12's node 18.
-const NODE: [(&str, &str); 2] = [
+const NODE: [(&str, &str); 3] = [
     ("puppeteer-core", "puppeteer-core@24"),
     ("typescript", "typescript@5"),
+    ("ws", "ws@8"),
 ];
 
 pub fn require() -> Result<()> {
