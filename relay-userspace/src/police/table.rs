@@ -9,7 +9,13 @@ use relay_common::{Meter, Slot, meter_index, meter_place};
 use crate::free_list::FreeList;
 
 /// Words of a meter: rate (3), due (2), dropped (2), none.
-pub const METER_WORDS: usize = size_of::<Meter>() / 8;
+pub(super) const METER_WORDS: usize = size_of::<Meter>() / 8;
+/// Which of a slot's two meters is for a session.
+const SESSIONS: u32 = 0;
+/// Which is for a user.
+const USERS: u32 = 1;
+/// Slots both of whose meters are free, in [`Places::free`].
+const BOTH: usize = 2;
 
 /// Memory the kernel spends from as well.
 pub trait Words: Send + Sync {
@@ -22,18 +28,12 @@ pub struct MeterTable {
     places: Mutex<Places>,
 }
 
-/// Which of a slot's two meters is for a session, and which for a user.
-const SESSIONS: u32 = 0;
-const USERS: u32 = 1;
-
 struct Places {
     /// Slots by what is free in them: nothing but the session's meter, nothing but the user's, both.
     free: [FreeList; 3],
     /// Sessions of an earlier process still spend from these.
     held_over: Vec<u32>,
 }
-
-const BOTH: usize = 2;
 
 impl Places {
     fn take(&mut self, index: u32) -> bool {
