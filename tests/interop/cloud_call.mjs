@@ -29,6 +29,8 @@ const FLAGS = [
   // Nobody looks at these windows, and they are to go on all the same.
   "--disable-background-timer-throttling",
   "--disable-renderer-backgrounding",
+  // Addresses need no resolver, and what the browser would look up for itself is nobody's business here.
+  `--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE ${wish["near-host"]}, EXCLUDE ${wish["far-host"]}`,
   // The relay of the lab has a certificate of its own making.
   "--ignore-certificate-errors",
   "--use-fake-device-for-media-stream",
@@ -56,6 +58,8 @@ async function browser(namespace) {
 function watchFrames() {
   window.shown = { frames: 0, first: null, last: null, gap: 0 };
   const video = document.getElementById("other");
+  // A page of the browser's own, about what went wrong.
+  if (!video) return;
   const shown = (now) => {
     const seen = window.shown;
     seen.first ??= now;
@@ -99,8 +103,8 @@ const commands = {
     pages = await Promise.all(browsers.map((one) => one.newPage()));
     await Promise.all(
       pages.map(async (page, i) => {
-        await page.evaluateOnNewDocument(() => addEventListener("DOMContentLoaded", () => window.watchFrames()));
-        await page.evaluateOnNewDocument(`window.watchFrames = ${watchFrames}`);
+        page.on("pageerror", (fault) => console.error(`${i ? "far" : "near"}: ${fault}`));
+        await page.evaluateOnNewDocument(`addEventListener("DOMContentLoaded", ${watchFrames})`);
         const query = `room=${room}&name=${i ? "far" : "near"}&mode=${mode}`;
         await page.goto(`https://${hosts[i]}/?${query}`);
       }),

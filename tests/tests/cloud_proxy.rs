@@ -2,9 +2,11 @@
 //! through one relay, in each mode, with UDP cut and restored.
 
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use relay_tests::eventually::eventually;
 use relay_tests::interop::call::{Browsers, Look, Seat, Side};
 use relay_tests::interop::{Background, Tools};
 use relay_tests::netns::NetNs;
@@ -25,13 +27,17 @@ const BEFORE_ANYTHING: Duration = Duration::from_secs(40);
 const SLOWER_WITHOUT_UDP_MS: f64 = 1500.0;
 const RESUMES_WITHIN_MS: f64 = 3000.0;
 
-/// Dropped in this order: browsers, origin, relay, namespaces, files.
+/// Two cores carry one call.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Dropped in this order: browsers, origin, relay, namespaces, files, the right to be the only one.
 struct Meeting {
     browsers: Browsers,
     _origin: Background,
     relay: Relay,
     lab: Topology,
     _folder: tempfile::TempDir,
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Meeting {
@@ -39,6 +45,7 @@ impl Meeting {
         let Some(tools) = Tools::or_skip(&NEEDS) else {
             return Ok(None);
         };
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let lab = Topology::new()?;
         let folder = tempfile::Builder::new()
             .prefix("relay-meeting-")
@@ -50,8 +57,15 @@ impl Meeting {
         std::fs::write(&configuration, configured(&key, &address))?;
         let configuration = configuration.to_str().context("a path of text")?;
         let mut serve = arguments(&[CLIENT_CARD, SERVER_CARD], "native");
-        serve.extend(["--config", configuration]);
+        serve.extend(["--config", configuration, "--secret", "of-the-lab"]);
         let relay = Relay::start(&lab.edge, &serve)?;
+        for namespace in [&lab.client, &lab.server] {
+            // A browser takes an address that becomes usable for a change of network, and gives up what it loads.
+            eventually("addresses in use", || {
+                let tentative = namespace.run("ip", &["-6", "addr", "show", "tentative"]);
+                tentative.is_ok_and(|said| said.trim().is_empty())
+            })?;
+        }
         let seat = |namespace, host| Seat { namespace, host };
         let (near, far) = (
             seat(&lab.client, EDGE_V4),
@@ -63,6 +77,7 @@ impl Meeting {
             relay,
             lab,
             _folder: folder,
+            _alone: alone,
         }))
     }
 

@@ -31,14 +31,9 @@ for (const event of ["transport-selected", "transport-degraded", "transport-swit
 
 const connection = (meeting.connection = await proxy.createPeerConnection());
 connection.ontrack = ({ streams }) => (place("other").srcObject = streams[0]);
-const channel = (meeting.channel = connection.createDataChannel("chat", { negotiated: true, id: 0 }));
-channel.onmessage = ({ data }) => {
-  meeting.heard.push(data);
-  log(`they: ${data}`);
-};
 place("say").onsubmit = (event) => {
   event.preventDefault();
-  channel.send(event.target.text.value);
+  meeting.channel.send(event.target.text.value);
   log(`you: ${event.target.text.value}`);
   event.target.reset();
 };
@@ -48,10 +43,15 @@ place("own").srcObject = camera;
 
 let take;
 let begun = false;
-/** Once there is somebody to talk to. */
+/** Once there is somebody to talk to; what is added before `negotiate` is there, nobody is told of. */
 function begin() {
   if (begun) return;
   begun = true;
+  meeting.channel = connection.createDataChannel("chat", { negotiated: true, id: 0 });
+  meeting.channel.onmessage = ({ data }) => {
+    meeting.heard.push(data);
+    log(`they: ${data}`);
+  };
   camera.getTracks().forEach((track) => connection.addTrack(track, camera));
 }
 const socket = proxy.webSocket(`/signal?room=${config.room}`);

@@ -13,6 +13,8 @@ use crate::api::IceServer;
 use crate::config::PublicApi;
 use crate::jwt::Scope;
 
+const HTTPS: u16 = 443;
+
 /// What a request says.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -65,18 +67,33 @@ impl Mode {
         all.find(|(_, mode)| *mode == self).map_or("", |one| one.0)
     }
 
-    /// What of a relay serves it: UDP, and of TCP what firewalls let through first.
+    /// What of a relay serves it.
     fn of_reach(self, reach: Reach) -> Reach {
         match self {
-            Mode::UdpOverTcp => reach,
+            Mode::UdpOverTcp => secure(reach),
             Mode::UdpOnly => Reach {
                 tcp: None,
                 tls: Vec::new(),
                 ..reach
             },
-            Mode::TcpOnly => Reach { udp: None, ..reach },
+            Mode::TcpOnly => Reach {
+                udp: None,
+                ..secure(reach)
+            },
         }
     }
+}
+
+/// Of TCP the one way that firewalls let through first, for a browser tries every way it is told: TLS on 443, else on
+/// another port, else TCP as it is.
+fn secure(mut reach: Reach) -> Reach {
+    let https = reach.tls.iter().position(|port| *port == HTTPS);
+    let Some(first) = reach.tls.get(https.unwrap_or(0)).copied() else {
+        return reach;
+    };
+    reach.tcp = None;
+    reach.tls = vec![first];
+    reach
 }
 
 /// An empty body asks for what is usual.
@@ -155,5 +172,30 @@ fn ttl(config: &PublicApi, asker: &Asker, asked: Option<u64>) -> Result<u64, Fau
         None => Ok(usual),
         Some(ttl) if (1..=most).contains(&ttl) => Ok(ttl),
         Some(ttl) => Err(Fault::Ttl(ttl, most)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tcp_is_secure_and_one_way_where_it_can_be() {
+        let reach = |tls: &[u16]| Reach {
+            host: "relay.test".to_owned(),
+            udp: Some(3478),
+            tcp: Some(3478),
+            tls: tls.to_vec(),
+        };
+        let of = |mode: Mode, tls: &[u16]| {
+            let Reach { udp, tcp, tls, .. } = mode.of_reach(reach(tls));
+            (udp, tcp, tls)
+        };
+        let all = &[443, 5349][..];
+        assert_eq!(of(Mode::UdpOverTcp, all), (Some(3478), None, vec![443]));
+        assert_eq!(of(Mode::TcpOnly, all), (None, None, vec![443]));
+        assert_eq!(of(Mode::TcpOnly, &[5349]), (None, None, vec![5349]));
+        assert_eq!(of(Mode::TcpOnly, &[]), (None, Some(3478), vec![]));
+        assert_eq!(of(Mode::UdpOnly, all), (Some(3478), None, vec![]));
     }
 }

@@ -82,24 +82,20 @@ async fn a_token_gets_servers_for_each_mode_with_a_credential_the_relay_verifies
     let relay = relay(config.clone()).await;
     let status = relay.status();
     let udp = format!("turn:relay.test:{}?transport=udp", status.listen[0].port());
-    let tcp = format!(
-        "turn:relay.test:{}?transport=tcp",
-        status.listen_tcp[0].port()
-    );
     let tls = format!(
         "turns:relay.test:{}?transport=tcp",
         status.listen_tls[0].port()
     );
     let proof = format!("Authorization: Bearer {}", token(&json!({})));
     for (body, mode, urls) in [
-        ("", "UDP_OVER_TCP", vec![&udp, &tcp, &tls]),
+        ("", "UDP_OVER_TCP", vec![&udp, &tls]),
         (
             r#"{"mode":"UDP_OVER_TCP"}"#,
             "UDP_OVER_TCP",
-            vec![&udp, &tcp, &tls],
+            vec![&udp, &tls],
         ),
         (r#"{"mode":"UDP_ONLY"}"#, "UDP_ONLY", vec![&udp]),
-        (r#"{"mode":"TCP_ONLY"}"#, "TCP_ONLY", vec![&tcp, &tls]),
+        (r#"{"mode":"TCP_ONLY"}"#, "TCP_ONLY", vec![&tls]),
     ] {
         let answer = ice(&relay, &proof, body).await;
         assert_eq!(answer.status, 200, "{answer:?}");
