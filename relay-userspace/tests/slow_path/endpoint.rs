@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::UdpSocket;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -27,8 +27,14 @@ enum Way {
 }
 
 impl Endpoint {
+    /// On a number that no listener has for TCP: whatever its protocol, a listener of the relay is never a peer.
     pub async fn new() -> Endpoint {
-        Endpoint::at("127.0.0.1:0").await
+        loop {
+            let endpoint = Endpoint::at("127.0.0.1:0").await;
+            if TcpListener::bind(endpoint.address).await.is_ok() {
+                return endpoint;
+            }
+        }
     }
 
     pub async fn at(address: &str) -> Endpoint {

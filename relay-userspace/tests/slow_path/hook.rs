@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 
 use crate::client::{Refused, TurnClient};
 use crate::endpoint::Endpoint;
-use crate::setup::{config, metric, relay};
+use crate::setup::{Nobody, config, metric, relay};
 
 const CHANNEL: u16 = 0x4001;
 
@@ -111,6 +111,9 @@ async fn a_user_of_the_hook_is_let_in_with_its_password_and_held_to_its_limits()
     let mut first = user(&relay, "one", "of-one").await;
     first.allocate().await.expect("allowed");
     first.refresh(600).await.expect("refreshed");
+    // What may flow is metered; before, there is nothing to hold to a limit.
+    let peer = Endpoint::new().await;
+    first.permit(peer.address()).await.expect("permitted");
     let mut second = user(&relay, "one", "of-one").await;
     assert_eq!(second.allocate().await.unwrap_err(), Refused(486));
     let mut wrong = user(&relay, "one", "guessed").await;
@@ -156,12 +159,11 @@ async fn many_clients_of_one_user_at_once_are_one_question() {
 #[tokio::test]
 async fn a_service_that_does_not_answer_lets_nobody_in_and_disturbs_nobody_else() {
     for (name, service_runs) in [("broken", true), ("garbage", true), ("anyone", false)] {
-        let service = Service::default();
+        let (service, nobody) = (Service::default(), Nobody::new());
         let address = service.start().await;
         let mut config = asking(address);
         if !service_runs {
-            let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-            let nobody = closed.local_addr().expect("its address");
+            let nobody = nobody.address();
             config.auth.hook.as_mut().expect("set").url =
                 format!("http://{nobody}/ask").parse().expect("a URL");
         }

@@ -10,6 +10,7 @@ use relay_userspace::config::{
 };
 use relay_userspace::relay::Relay;
 use relay_userspace::secret::Secret;
+use tokio::net::TcpSocket;
 
 /// Far beyond what loopback takes, even on a loaded machine.
 pub const DEADLINE: Duration = Duration::from_secs(20);
@@ -97,6 +98,21 @@ pub fn forward(name: &str, to: SocketAddr) -> Forward {
         allow: Vec::new(),
         idle: Duration::from_secs(60),
         max_sessions: 100,
+    }
+}
+
+/// An address where nobody listens for TCP, and nobody will while it is there: bound, and no more.
+pub struct Nobody(TcpSocket);
+
+impl Nobody {
+    pub fn new() -> Nobody {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(addr("127.0.0.1:0")).expect("a port");
+        Nobody(socket)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.0.local_addr().expect("bound")
     }
 }
 

@@ -205,9 +205,3 @@ async fn head(stream: &mut TcpStream) -> bool {
     }
     true
 }
-
-/// An address nobody listens at.
-pub async fn nobody() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    listener.local_addr().expect("its address")
-}

@@ -9,8 +9,8 @@ use socket2::SockRef;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::{Echo, Raw, ask, nobody, route, serving};
-use crate::setup::{eventually, metric};
+use super::{Echo, Raw, ask, route, serving};
+use crate::setup::{Nobody, eventually, metric};
 
 /// Broken off without a farewell.
 async fn reset(stream: TcpStream) {
@@ -19,6 +19,7 @@ async fn reset(stream: TcpStream) {
 
 #[tokio::test]
 async fn the_client_is_told_which_side_failed() {
+    let gone = Nobody::new();
     let resets = Raw::default().start(reset).await;
     let silent = Raw::default().start(async |_stream| pending().await).await;
     let confused = Raw::default();
@@ -27,7 +28,7 @@ async fn the_client_is_told_which_side_failed() {
         pending().await
     });
     let mut routes = vec![
-        route("/nobody", &[nobody().await]),
+        route("/nobody", &[gone.address()]),
         route("/resets", &[resets]),
         route("/silent", &[silent]),
         route("/confused", &[confused.await]),
@@ -56,7 +57,8 @@ async fn the_client_is_told_which_side_failed() {
 #[tokio::test]
 async fn another_origin_is_asked_when_one_cannot_be_reached_whatever_the_method() {
     let echo = Echo::default();
-    let origins = [nobody().await, nobody().await, echo.start().await];
+    let gone = [Nobody::new(), Nobody::new()];
+    let origins = [gone[0].address(), gone[1].address(), echo.start().await];
     let relay = serving(vec![route("/", &origins)]).await;
     for _ in 0..6 {
         let answer = ask(&relay, "POST /\r\nContent-Length: 4", "body").await;
