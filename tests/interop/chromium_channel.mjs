@@ -10,6 +10,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 
+import { FLAGS } from "./chromium_flags.mjs";
+
 const { values: wish } = parseArgs({
   options: {
     server: { type: "string" },
@@ -24,20 +26,6 @@ const { values: wish } = parseArgs({
     modules: { type: "string", default: process.env.NODE_PATH ?? "." },
   },
 });
-
-// Nothing but WebRTC may leave the browser: every other service it would look up is off.
-const FLAGS = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-  "--disable-dev-shm-usage",
-  // The relay of the lab has a certificate of its own making.
-  "--ignore-certificate-errors",
-];
 
 // Runs inside the page.
 async function pingPong({ urls, username, credential, count, size }) {

@@ -10,6 +10,8 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 
+import { FLAGS } from "./chromium_flags.mjs";
+
 const text = { type: "string" };
 const { values: wish } = parseArgs({
   options: { modules: text, near: text, "near-host": text, far: text, "far-host": text },
@@ -17,22 +19,13 @@ const { values: wish } = parseArgs({
 const require = createRequire(join(wish.modules, "puppeteer-core", "package.json"));
 const { default: puppeteer } = await import(require.resolve("puppeteer-core"));
 
-const FLAGS = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-  "--disable-dev-shm-usage",
+const flags = [
+  ...FLAGS,
   // Nobody looks at these windows, and they are to go on all the same.
   "--disable-background-timer-throttling",
   "--disable-renderer-backgrounding",
   // Addresses need no resolver, and what the browser would look up for itself is nobody's business here.
   `--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE ${wish["near-host"]}, EXCLUDE ${wish["far-host"]}`,
-  // The relay of the lab has a certificate of its own making.
-  "--ignore-certificate-errors",
   "--use-fake-device-for-media-stream",
   "--use-fake-ui-for-media-stream",
   "--autoplay-policy=no-user-gesture-required",
@@ -50,7 +43,7 @@ async function browser(namespace) {
     headless: true,
     pipe: true,
     userDataDir: join(folder, `profile-${namespace}`),
-    args: FLAGS,
+    args: flags,
   });
 }
 
