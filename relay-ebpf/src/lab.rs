@@ -5,6 +5,8 @@
 mod frame;
 #[path = "lab/harness.rs"]
 mod harness;
+#[path = "lab/reads.rs"]
+mod reads;
 #[path = "lab/sink.rs"]
 mod sink;
 

@@ -4,12 +4,12 @@
 //! time is: harness with relay, less harness with an empty program, less half of what moving the start of the frame
 //! and moving it back costs (the harness moves it back where the relay had moved it). Rounds take turns.
 
+mod floor;
+mod rig;
+
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
-use aya::maps::{Array, MapData, ProgramArray};
-use aya::programs::{TestRun, TestRunOptions, Xdp};
-use aya::{Ebpf, EbpfLoader};
 use relay_common::{Counter, Match, Meter, NextHop, Rate, Session, VLAN_NONE};
 use serde::Serialize;
 
@@ -20,6 +20,7 @@ use crate::packet::{channel_data, udp};
 
 #[path = "../../../relay-ebpf/src/lab/shared.rs"]
 pub mod shared;
+use rig::{Memory, Rig};
 use shared::{HEADER_WORDS, Harness};
 
 // SAFETY: integers only; 72 + 10 * 4 bytes make 112, without padding.
@@ -50,7 +51,7 @@ pub struct Options {
     /// Packets are RTP, and counted as such.
     #[arg(long)]
     pub rtp: bool,
-    /// Only these paths.
+    /// Only these paths; `floor` is what the memory alone takes.
     #[arg(long, value_delimiter = ',')]
     pub paths: Vec<String>,
 }
@@ -132,18 +133,27 @@ const PORTS: u32 = 8192;
 /// Measures all paths; `object` and `lab` are the two BPF objects.
 pub fn run(object: &[u8], lab: &[u8], options: &Options) -> Result<Report> {
     let mut rows = Vec::new();
-    let wanted = |path: &&Path| {
-        options.paths.is_empty() || options.paths.iter().any(|name| name == path.name)
+    let mut tell = |row: Row| {
+        eprintln!(
+            "{:<24} {:>8} flows  {:>6.1} ns  ({:.1} to {:.1})",
+            row.path, row.flows, row.ns, row.ns_min, row.ns_max
+        );
+        rows.push(row);
     };
-    for path in PATHS.iter().filter(wanted).copied() {
+    let wanted =
+        |name: &str| options.paths.is_empty() || options.paths.iter().any(|path| path == name);
+    for path in PATHS.iter().filter(|path| wanted(path.name)).copied() {
         for flows in &options.flows {
             let row = measure(object, lab, path, *flows, options)
                 .with_context(|| format!("{} with {flows} flows", path.name))?;
-            eprintln!(
-                "{:<24} {:>8} flows  {:>6.1} ns  ({:.1} to {:.1})",
-                row.path, flows, row.ns, row.ns_min, row.ns_max
-            );
-            rows.push(row);
+            tell(row);
+        }
+    }
+    for reads in floor::ALL.into_iter().filter(|_| wanted("floor")) {
+        for flows in &options.flows {
+            let row = floor::measure(lab, reads, *flows, options)
+                .with_context(|| format!("{} with {flows} flows", reads.name))?;
+            tell(row);
         }
     }
     Ok(Report {
@@ -158,11 +168,11 @@ fn measure(object: &[u8], lab: &[u8], path: Path, flows: u32, options: &Options)
     let mut kernel = KernelEngine::new(object, &tables)?;
     drop(tables);
     let (harness, frame) = packets(path, flows, options);
-    let mut relay = Rig::new(lab, harness)?;
+    let mut relay = Rig::new(lab, harness, Memory::NONE)?;
     relay.aim_at(kernel.program()?)?;
-    let mut nothing = Rig::new(lab, harness)?;
+    let mut nothing = Rig::new(lab, harness, Memory::NONE)?;
     nothing.aim("nothing")?;
-    let mut shift = Rig::new(lab, harness)?;
+    let mut shift = Rig::new(lab, harness, Memory::NONE)?;
     shift.aim("shift")?;
 
     let before = relayed(&mut kernel)?;
@@ -187,87 +197,28 @@ fn measure(object: &[u8], lab: &[u8], path: Path, flows: u32, options: &Options)
         relayed == sent,
         "only {relayed} of {sent} packets were relayed"
     );
-    net.sort_by(f64::total_cmp);
-    Ok(Row {
-        path: path.name.into(),
-        flows,
-        payload: options.payload,
-        ns: net[net.len() / 2],
-        ns_min: net[0],
-        ns_max: net[net.len() - 1],
-    })
+    Ok(Row::new(path.name, flows, options, net))
+}
+
+impl Row {
+    /// `net` has the nanoseconds of each round.
+    fn new(path: &str, flows: u32, options: &Options, mut net: Vec<f64>) -> Row {
+        net.sort_by(f64::total_cmp);
+        Row {
+            path: path.into(),
+            flows,
+            payload: options.payload,
+            ns: net[net.len() / 2],
+            ns_min: net[0],
+            ns_max: net[net.len() - 1],
+        }
+    }
 }
 
 /// The harness changes addresses and leaves the checksum: one packet in 65536 looks as if its sender had left it to
 /// hardware, and is passed at the very end of the checks.
 fn relayed(kernel: &mut KernelEngine) -> Result<u64> {
     Ok(kernel.counter(Counter::Transmitted)? + kernel.counter(Counter::PartialChecksum)?)
-}
-
-/// The harness program with one target.
-struct Rig {
-    ebpf: Ebpf,
-}
-
-impl Rig {
-    fn new(lab: &[u8], harness: Harness) -> Result<Self> {
-        let mut ebpf = EbpfLoader::new().load(lab).context("load the lab object")?;
-        let mut map: Array<&mut MapData, Harness> =
-            ebpf.map_mut("HARNESS").context("map HARNESS")?.try_into()?;
-        map.set(0, harness, 0)?;
-        let program: &mut Xdp = ebpf
-            .program_mut("harness")
-            .context("program harness")?
-            .try_into()?;
-        program.load()?;
-        Ok(Self { ebpf })
-    }
-
-    fn aim(&mut self, name: &str) -> Result<()> {
-        let program: &mut Xdp = self
-            .ebpf
-            .program_mut(name)
-            .with_context(|| format!("program {name}"))?
-            .try_into()?;
-        program.load()?;
-        let fd = program.fd()?.try_clone()?;
-        let mut target: ProgramArray<&mut MapData> = self
-            .ebpf
-            .map_mut("TARGET")
-            .context("map TARGET")?
-            .try_into()?;
-        Ok(target.set(0, &fd, 0)?)
-    }
-
-    fn aim_at(&mut self, program: &Xdp) -> Result<()> {
-        let mut target: ProgramArray<&mut MapData> = self
-            .ebpf
-            .map_mut("TARGET")
-            .context("map TARGET")?
-            .try_into()?;
-        Ok(target.set(0, program.fd()?, 0)?)
-    }
-
-    /// Nanoseconds a packet.
-    fn run(&mut self, frame: &[u8], packets: u32) -> Result<f64> {
-        let program: &mut Xdp = self
-            .ebpf
-            .program_mut("harness")
-            .context("program harness")?
-            .try_into()?;
-        let options = TestRunOptions {
-            data_in: Some(frame),
-            repeat: packets,
-            ..Default::default()
-        };
-        let result = program.test_run(options)?;
-        ensure!(
-            matches!(result.return_value, 2 | 3),
-            "the target returned XDP action {}",
-            result.return_value
-        );
-        Ok(result.duration.as_nanos() as f64)
-    }
 }
 
 /// Every flow is to be found, so a key under which one of millions finds no room is not taken.

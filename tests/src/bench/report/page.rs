@@ -138,7 +138,7 @@ fn packet(run: &Value) -> Result<Section> {
     };
     Ok(Section {
         title: "The program, per packet",
-        method: "Net nanoseconds of the XDP program by path and number of flows through `BPF_PROG_TEST_RUN`, on ever new packets, with deadlines and counters on.",
+        method: "Net nanoseconds of the XDP program by path and number of flows through `BPF_PROG_TEST_RUN`, on ever new packets, with deadlines and counters on. `floor` is what only reading and writing the same memory takes: an index, then a slot, as the relay does, or both at once.",
         table: table(
             rows,
             &[
