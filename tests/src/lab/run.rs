@@ -53,16 +53,15 @@ pub fn run(options: &Options) -> Result<()> {
         true => println!("{}", serde_json::to_string(&report)?),
         false => eprintln!("\n{}\n\n{REAL_HOST}", report.text()),
     }
-    let faults = report.faults();
+    let mut faults = report.faults();
+    if interrupt.asked() {
+        faults.insert(0, "interrupted before the end".to_owned());
+    }
     ensure!(
         !options.once || faults.is_empty(),
         "{}; relay's log:\n{}",
         faults.join("; "),
         lab.relay.log()
-    );
-    ensure!(
-        !options.once || !interrupt.asked(),
-        "interrupted before the end"
     );
     Ok(())
 }

@@ -4,6 +4,7 @@
 
 mod calls;
 mod connector;
+mod line;
 mod measure;
 mod outcome;
 mod phone;

@@ -1,18 +1,17 @@
 //! One call and its schedule: on UDP, UDP cut, on TLS, UDP restored, back on UDP, over. Moves on with time, and with what the
 //! connector says.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
-use super::connector::{Connector, Event, Leg};
+use super::connector::Leg;
+use super::line::{Line, Switch};
 use super::measure::Measure;
-use super::phone::{Phone, Tracks};
-use super::{Outcome, Place};
+use super::{Outcome, Place, Uplink};
 
 /// How long a state that works is shown: to be followed, and to be measured.
-pub const STEADY: Duration = Duration::from_secs(6);
+const STEADY: Duration = Duration::from_secs(6);
 /// To be on UDP with packets both ways.
 const CALLING: Duration = Duration::from_secs(60);
 /// By default UDP is given up after 2.5 s of silence.
@@ -36,15 +35,8 @@ enum Stage {
 
 /// Hangs up when dropped.
 pub struct Round<'l> {
-    place: Place<'l>,
-    callee: Phone,
-    caller: Option<Phone>,
-    connector: Connector,
-    /// The connector's local port.
-    port: Option<SocketAddr>,
-    leg: Option<Leg>,
-    /// Why it changed last, and when.
-    switched: (String, Instant),
+    uplink: &'l Uplink,
+    line: Line<'l>,
     measure: Measure,
     started: Instant,
     stage: Stage,
@@ -57,21 +49,11 @@ impl<'l> Round<'l> {
     pub fn start(place: Place<'l>) -> Result<Self> {
         place.uplink.pass_udp()?;
         let measure = Measure::default();
-        let tracks = Tracks {
-            said: measure.to_caller.clone(),
-            heard: measure.to_callee.clone(),
-        };
-        let callee = Phone::start(place.callee, place.callee_ip, None, tracks)?;
-        let connector = Connector::start(&place, callee.address)?;
+        let line = Line::start(place, &measure)?;
         let now = Instant::now();
         Ok(Self {
-            place,
-            callee,
-            caller: None,
-            connector,
-            port: None,
-            leg: None,
-            switched: (String::new(), now),
+            uplink: place.uplink,
+            line,
             measure,
             started: now,
             stage: Stage::Calling,
@@ -86,12 +68,8 @@ impl<'l> Round<'l> {
         if self.is_over() {
             return Ok(());
         }
-        while let Some((at, event)) = self.connector.next() {
-            self.hear(at, event)?;
-        }
-        self.connector.check()?;
-        self.callee.check()?;
-        self.caller.as_mut().map_or(Ok(()), Phone::check)?;
+        let heard = self.line.hear(&self.measure)?;
+        heard.into_iter().for_each(|news| self.say(news));
         self.step(Instant::now())
     }
 
@@ -120,9 +98,10 @@ impl<'l> Round<'l> {
     /// How it is now.
     pub fn status(&self) -> String {
         let leg = self
-            .leg
+            .line
+            .leg()
             .map_or("not connected".to_owned(), |leg| format!("on {leg}"));
-        let [callee, caller] = self.pictures();
+        let [callee, caller] = self.line.pictures();
         let Measure {
             to_callee,
             to_caller,
@@ -150,56 +129,15 @@ impl<'l> Round<'l> {
         }
     }
 
-    fn hear(&mut self, at: Instant, event: Event) -> Result<()> {
-        match event {
-            Event::Listening { udp } => self.port = udp.first().copied(),
-            Event::TransportSelected { proto } => self.leg = Some(proto),
-            Event::Ready { relayed } => {
-                self.say(format!("the caller is reachable at {relayed}"));
-                self.pick_up()?;
-            }
-            Event::TransportSwitched { to, reason } => {
-                self.leg = Some(to);
-                self.switched = (reason, at);
-            }
-            Event::Reconnecting { reason } => {
-                self.leg = None;
-                self.say(format!("the connector begins anew: {reason}"));
-            }
-            Event::Other => {}
-        }
-        Ok(())
-    }
-
-    /// The caller calls.
-    fn pick_up(&mut self) -> Result<()> {
-        if self.caller.is_some() {
-            return Ok(());
-        }
-        let port = self
-            .port
-            .context("the connector was ready before it listened")?;
-        let tracks = Tracks {
-            said: self.measure.to_callee.clone(),
-            heard: self.measure.to_caller.clone(),
-        };
-        let namespace = &self.place.uplink.caller;
-        let loopback = Ipv4Addr::LOCALHOST.to_string();
-        let mut caller = Phone::start(namespace, &loopback, Some(port), tracks)?;
-        caller.camera_on(namespace)?;
-        self.caller = Some(caller);
-        Ok(())
-    }
-
     fn step(&mut self, now: Instant) -> Result<()> {
         let waited = now.saturating_duration_since(self.entered);
         match self.stage {
             Stage::Calling => self.answer(now, waited)?,
-            Stage::OnUdp if self.leg != Some(Leg::Udp) => self.enter(Stage::Calling, now),
+            Stage::OnUdp if self.line.leg() != Some(Leg::Udp) => self.enter(Stage::Calling, now),
             Stage::OnUdp if waited >= STEADY => self.cut()?,
-            Stage::Cut if self.leg == Some(Leg::Tls) => self.on_tls(),
+            Stage::Cut if self.line.leg() == Some(Leg::Tls) => self.on_tls(),
             Stage::OnTls if waited >= STEADY => self.restore()?,
-            Stage::Restored if self.leg == Some(Leg::Udp) => self.on_udp(),
+            Stage::Restored if self.line.leg() == Some(Leg::Udp) => self.on_udp(),
             Stage::Back if waited >= STEADY => self.hang_up()?,
             Stage::Cut if waited >= SWITCHING => self.hang_up()?,
             Stage::Restored if waited >= RETURNING => self.hang_up()?,
@@ -211,10 +149,10 @@ impl<'l> Round<'l> {
 
     /// The callee does, to whoever calls.
     fn answer(&mut self, now: Instant, waited: Duration) -> Result<()> {
-        if self.measure.to_callee.received() > 0 && !self.callee.has_camera_on() {
-            self.callee.camera_on(self.place.callee)?;
+        if self.measure.to_callee.received() > 0 {
+            self.line.answer()?;
         }
-        if self.leg == Some(Leg::Udp) && self.measure.flows() {
+        if self.line.leg() == Some(Leg::Udp) && self.measure.flows() {
             self.say("on UDP, video both ways".to_owned());
             self.enter(Stage::OnUdp, now);
         }
@@ -222,7 +160,7 @@ impl<'l> Round<'l> {
             waited < CALLING,
             "no call within {CALLING:?}: {}; the connector says:\n{}",
             self.status(),
-            self.connector.log()
+            self.line.log()
         );
         Ok(())
     }
@@ -230,15 +168,15 @@ impl<'l> Round<'l> {
     fn cut(&mut self) -> Result<()> {
         let now = Instant::now();
         self.measure.udp_cut(now);
-        let how = self.place.uplink.block_udp()?;
+        let how = self.uplink.block_udp()?;
         self.say(format!("UDP is cut: {how}"));
         self.enter(Stage::Cut, now);
         Ok(())
     }
 
     fn on_tls(&mut self) {
-        let (reason, at) = self.switched.clone();
-        let took = self.measure.on_tls(at, self.pictures());
+        let Switch { at, reason } = self.line.switch();
+        let took = self.measure.on_tls(at, self.line.pictures());
         let gap = self.measure.longest_silence(at).as_millis();
         self.say(format!(
             "on TLS {took} ms after the cut ({reason}); {gap} ms without a packet"
@@ -248,15 +186,15 @@ impl<'l> Round<'l> {
 
     fn restore(&mut self) -> Result<()> {
         let now = Instant::now();
-        self.measure.udp_restored(now, self.pictures());
-        let how = self.place.uplink.pass_udp()?;
+        self.measure.udp_restored(now, self.line.pictures());
+        let how = self.uplink.pass_udp()?;
         self.say(format!("UDP passes again: {how}"));
         self.enter(Stage::Restored, now);
         Ok(())
     }
 
     fn on_udp(&mut self) {
-        let (reason, at) = self.switched.clone();
+        let Switch { at, reason } = self.line.switch();
         let took = self.measure.on_udp(at);
         self.say(format!(
             "back on UDP {took} ms after it passes again ({reason})"
@@ -266,16 +204,15 @@ impl<'l> Round<'l> {
 
     fn hang_up(&mut self) -> Result<()> {
         self.measure.last_packets(Instant::now());
-        self.callee.camera_off()?;
-        self.caller.as_mut().map_or(Ok(()), Phone::camera_off)?;
+        self.line.cameras_off()?;
         self.enter(Stage::Draining, Instant::now());
         Ok(())
     }
 
     fn end(&mut self) -> Result<()> {
-        self.measure.end(self.pictures());
-        self.place.uplink.pass_udp()?;
-        self.connector.stop()?;
+        self.measure.end(self.line.pictures());
+        self.uplink.pass_udp()?;
+        self.line.close()?;
         self.say(self.measure.outcome().text());
         self.enter(Stage::Over, Instant::now());
         Ok(())
@@ -288,11 +225,5 @@ impl<'l> Round<'l> {
     fn say(&mut self, text: String) {
         let seconds = self.started.elapsed().as_secs_f64();
         self.news.push(format!("{seconds:5.1} s  {text}"));
-    }
-
-    /// Decoded so far: callee, caller.
-    fn pictures(&self) -> [u64; 2] {
-        let caller = self.caller.as_ref().map_or(0, Phone::pictures);
-        [self.callee.pictures(), caller]
     }
 }
