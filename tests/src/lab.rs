@@ -4,8 +4,12 @@ pub mod histogram;
 pub mod ledger;
 
 pub mod call;
+pub mod traffic;
 pub mod video;
 
+pub mod video_call;
+
+pub mod canvas;
 pub mod interrupt;
 pub mod janitor;
 pub mod summary;

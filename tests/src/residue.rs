@@ -41,7 +41,8 @@ fn processes() -> Vec<String> {
 
 /// Cards of the lab outside its namespaces.
 fn interfaces() -> Vec<String> {
-    let lab = [crate::topology::CLIENT_CARD, crate::topology::SERVER_CARD];
+    use crate::topology::{CLIENT_CARD, SERVER_CARD};
+    let lab = [CLIENT_CARD, SERVER_CARD, crate::lab::video_call::CARD];
     let names = names("/sys/class/net")
         .into_iter()
         .filter(|name| lab.contains(&name.as_str()));

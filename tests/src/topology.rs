@@ -82,7 +82,8 @@ pub(crate) fn link_server(server: &NetNs, edge: &NetNs) -> Result<()> {
 /// Name of the card of the client and of the server.
 pub const OUTER_CARD: &str = "eth0";
 
-fn link(
+/// `outer`'s first card to `edge`'s card of this name, and its default route.
+pub(crate) fn link(
     outer: &NetNs,
     edge: &NetNs,
     card: &str,

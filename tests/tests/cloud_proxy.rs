@@ -160,13 +160,14 @@ fn start_origin(
     Ok((origin, address.context("no address")?.to_owned()))
 }
 
+/// The example's, with another key file and another origin.
 fn configured(key: &Path, origin: &str) -> String {
-    format!(
-        "[auth.jwt]\nissuer = \"meeting\"\n\
-         [[auth.jwt.keys]]\nkid = \"meeting\"\nalgorithm = \"HS256\"\nfile = {:?}\n\
-         [[signaling.route]]\npath = \"/\"\norigins = [\"{origin}\"]\n",
-        key.display().to_string()
-    )
+    let example = include_str!("../../docs/examples/meeting/relay.toml");
+    let [file, address] = ["\"meeting.key\"", "\"http://127.0.0.1:8080\""];
+    assert!(example.contains(file) && example.contains(address));
+    example
+        .replace(file, &format!("{:?}", key.display().to_string()))
+        .replace(address, &format!("{origin:?}"))
 }
 
 fn gap(look: &Look) -> f64 {

@@ -115,7 +115,7 @@ fn a_video_over_a_plain_router_arrives_whole() -> Result<()> {
         return Ok(());
     };
     let receiver = video::Receiver::start(&topology.server, SERVER_V4)?;
-    let mut sender = video::Sender::start(&topology.client, receiver.address)?;
+    let mut sender = video::Sender::start(&topology.client, receiver.address, &video::LARGE)?;
     let some = || (receiver.ledger.lock().received > 200).then_some(());
     within(Duration::from_secs(30), "200 packets of video", some)?;
     sender.stop()?;

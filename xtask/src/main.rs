@@ -30,7 +30,7 @@ enum Task {
     Setup(setup::Options),
     /// Build the XDP objects, then the `relay` and `lab` commands
     Build(build::Options),
-    /// Relay real media through a lab of three namespaces and show where it runs
+    /// Relay real media through a lab of namespaces, show where it runs and what a cut of UDP does to a call
     Run(run::Options),
     /// Run every test, then look for leftovers
     Test(test::Options),

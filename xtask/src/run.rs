@@ -8,7 +8,8 @@ use crate::{build, setup, shell, tree};
 
 #[derive(clap::Args)]
 pub struct Options {
-    /// End after about 15 s of media; fail if anything was lost or less than 99 % ran in the kernel
+    /// End after 15 s of media and a call of half a minute that UDP is cut under; fail if media was lost, less than 99 % ran in
+    /// the kernel, or the call did not go on
     #[arg(long)]
     once: bool,
     /// Print the summary as one JSON object

@@ -14,6 +14,7 @@ pub struct Stream {
     pub sent: u64,
     /// Without duplicates.
     pub received: u64,
+    pub duplicated: u64,
     pub bytes: u64,
     pub delay: Histogram,
     seen: Vec<u64>,
@@ -44,6 +45,8 @@ impl Stream {
             self.seen[word] |= bit;
             self.received += 1;
             self.bytes += bytes as u64;
+        } else {
+            self.duplicated += 1;
         }
         self.next = self.next.max(sequence + 1);
     }
@@ -52,6 +55,21 @@ impl Stream {
     pub fn unwrap(&self, low: u16) -> u64 {
         let distance = low.wrapping_sub(self.next as u16) as i16;
         self.next.saturating_add_signed(i64::from(distance))
+    }
+
+    /// Of those that were sent from number `first` on.
+    pub fn missing_from(&self, first: u64) -> u64 {
+        let seen = |number: &u64| {
+            let word = self.seen.get((number / 64) as usize);
+            word.is_some_and(|word| word >> (number % 64) & 1 == 1)
+        };
+        let arrived = (first..self.sent).filter(seen).count() as u64;
+        self.sent.saturating_sub(first) - arrived
+    }
+
+    /// Whether the last that was sent is there.
+    pub fn has_last(&self) -> bool {
+        self.next >= self.sent
     }
 
     /// Holes before the newest packet: what is lost, or late.
@@ -78,6 +96,18 @@ mod tests {
         let mut stream = Stream::default();
         [0, 0, 2].into_iter().for_each(|n| stream.arrived(n, 1));
         assert_eq!((stream.received, stream.gaps()), (2, 1));
+        assert_eq!(stream.duplicated, 1);
+    }
+
+    #[test]
+    fn what_is_missing_is_told_from_a_number_on() {
+        let mut stream = Stream::default();
+        [0, 2, 70, 71]
+            .into_iter()
+            .for_each(|n| stream.arrived(n, 1));
+        stream.sent = 73;
+        let missing = [0, 2, 3, 70, 72, 73, 80].map(|first| stream.missing_from(first));
+        assert_eq!(missing, [69, 68, 68, 1, 1, 0, 0]);
     }
 
     #[test]

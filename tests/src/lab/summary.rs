@@ -3,8 +3,34 @@
 use serde::Serialize;
 
 use super::histogram::Histogram;
+use super::video_call::Outcome;
 
-/// The printed object. Relayed and kernel packets are the relay's own counts, lost ones those of the receivers.
+/// All that is printed in the end: one object.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Report {
+    #[serde(flatten)]
+    pub media: Summary,
+    /// Of the last call that was over.
+    #[serde(flatten)]
+    pub call: Option<Outcome>,
+}
+
+impl Report {
+    /// What is wrong with it; empty for a run as it should be.
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = self.media.faults();
+        faults.extend(self.call.iter().flat_map(Outcome::faults));
+        faults
+    }
+
+    /// For a person.
+    pub fn text(&self) -> String {
+        let call = self.call.map(|call| format!("\ncall: {}", call.text()));
+        self.media.text() + &call.unwrap_or_default()
+    }
+}
+
+/// Of the media. Relayed and kernel packets are the relay's own counts, lost ones those of the receivers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Summary {
     pub relayed_packets: u64,
@@ -85,8 +111,10 @@ The same on a real host:
   relay serve --interface eth0          # the card that carries the media; attaching can reset its queues for a moment
   relay credentials --user alice --ttl 12h                          # ICE servers, ready to paste
   relay forward add --listen udp/5004 --to media.example.org:5004   # a UDP forward, one line
+  relay connect --server https://relay.example.org --user alice --forward udp/127.0.0.1:5004=media.example.org:5004
+                                        # any program behind any firewall: over UDP, over TLS while UDP is cut
   relay status; relay session list                                  # where everything runs, and why
-Open UDP 3478 and the relay ports (49152-65535) in the firewall.";
+Open UDP 3478, TCP 443 and the relay ports (UDP 49152-65535) in the firewall.";
 
 #[cfg(test)]
 mod tests {
@@ -99,6 +127,30 @@ mod tests {
                 .faults()
                 .is_empty()
         );
+    }
+
+    #[test]
+    fn a_report_is_one_flat_object_with_the_call_if_there_was_one() {
+        let media = Summary::new(10, 0, 0, &Histogram::default());
+        let keys = |call| {
+            let json = serde_json::to_value(Report { media, call }).unwrap();
+            let keys = json.as_object().unwrap().keys().cloned();
+            keys.collect::<Vec<_>>()
+        };
+        let alone = keys(None);
+        assert_eq!(
+            alone,
+            [
+                "delay_us",
+                "kernel_packets",
+                "kernel_share",
+                "lost_packets",
+                "relayed_packets"
+            ]
+        );
+        let both = keys(Some(Outcome::default()));
+        assert!(alone.iter().all(|key| both.contains(key)));
+        assert!(both.contains(&"switch_to_tcp_ms".to_owned()));
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! The live table: redrawn each second on a terminal, one line a second elsewhere. On stderr.
 
-use std::io::IsTerminal;
 use std::time::Instant;
 
 use relay_userspace::api::{Session, Status, Traffic};
 
+use super::canvas::Canvas;
 use super::histogram::Histogram;
 
 /// What the receivers know.
@@ -19,39 +19,64 @@ pub struct Table {
     started: Instant,
     /// What the rates are counted from.
     last: (Instant, Traffic, Traffic),
-    /// Lines of the previous drawing, to be overwritten.
-    drawn: usize,
-    terminal: bool,
+    canvas: Canvas,
 }
 
 impl Table {
     /// A table whose first rates count from `status` on.
     pub fn new(status: &Status) -> Self {
         let now = Instant::now();
-        let terminal = std::io::stderr().is_terminal();
         Self {
             started: now,
             last: (now, status.kernel, status.userspace),
-            drawn: 0,
-            terminal,
+            canvas: Canvas::stderr(),
         }
     }
 
-    pub fn draw(&mut self, status: &Status, sessions: &[Session], receivers: &Receivers) {
+    /// Whether it stands on a terminal, where nobody else may write between two drawings; else it is lines that follow lines.
+    pub fn is_drawn(&self) -> bool {
+        self.canvas.is_terminal()
+    }
+
+    /// With `more` rows below it; elsewhere than on a terminal with the first of them.
+    pub fn draw(
+        &mut self,
+        status: &Status,
+        sessions: &[Session],
+        receivers: &Receivers,
+        more: &[String],
+    ) {
         let (then, kernel, userspace) = self.last;
         let seconds = then.elapsed().as_secs_f64().max(0.001);
         let kernel = rate(status.kernel, kernel, seconds);
         let userspace = rate(status.userspace, userspace, seconds);
         self.last = (Instant::now(), status.kernel, status.userspace);
-        match self.terminal {
-            true => self.redraw(&self.rows(status, sessions, receivers, &kernel, &userspace)),
-            false => eprintln!(
-                "{:4} s  sessions {} ({} in the kernel)  kernel {kernel}  userspace {userspace}  {}",
-                self.started.elapsed().as_secs(),
-                status.sessions,
-                status.kernel_sessions,
-                quality(receivers)
-            ),
+        match self.canvas.is_terminal() {
+            true => {
+                let mut rows = self.rows(status, sessions, receivers, &kernel, &userspace);
+                rows.extend_from_slice(more);
+                self.canvas.redraw(&rows);
+            }
+            false => self.line(status, receivers, more, [&kernel, &userspace]),
+        }
+    }
+
+    fn line(
+        &self,
+        status: &Status,
+        receivers: &Receivers,
+        more: &[String],
+        [kernel, userspace]: [&str; 2],
+    ) {
+        eprintln!(
+            "{:4} s  sessions {} ({} in the kernel)  kernel {kernel}  userspace {userspace}  {}",
+            self.started.elapsed().as_secs(),
+            status.sessions,
+            status.kernel_sessions,
+            quality(receivers)
+        );
+        if let Some(first) = more.first() {
+            eprintln!("{first}");
         }
     }
 
@@ -83,16 +108,6 @@ impl Table {
         ];
         rows.extend(sessions.iter().map(row));
         rows
-    }
-
-    fn redraw(&mut self, rows: &[String]) {
-        let up = match self.drawn {
-            0 => String::new(),
-            lines => format!("\x1b[{lines}A\x1b[J"),
-        };
-        // Without wrapping while drawing: a wrapped line would be two to overwrite.
-        eprintln!("{up}\x1b[?7l{}\x1b[?7h", rows.join("\n"));
-        self.drawn = rows.len();
     }
 }
 

@@ -65,6 +65,20 @@ impl Drop for Receiver {
     }
 }
 
+/// What ffmpeg encodes, in real time: a test picture of `size` at 30 a second, a key frame every `key_frames` of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Picture {
+    pub size: &'static str,
+    pub bits: &'static str,
+    pub key_frames: u32,
+}
+
+pub const LARGE: Picture = Picture {
+    size: "960x540",
+    bits: "3M",
+    key_frames: 60,
+};
+
 /// ffmpeg, sending until it is told to stop.
 pub struct Sender {
     child: Child,
@@ -73,44 +87,24 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// A 3 Mbit/s test picture, in real time. RTP only, from sequence number 0.
-    pub fn start(namespace: &NetNs, to: SocketAddr) -> Result<Self> {
+    /// RTP only, from sequence number 0.
+    pub fn start(namespace: &NetNs, to: SocketAddr, picture: &Picture) -> Result<Self> {
+        let Picture {
+            size,
+            bits,
+            key_frames,
+        } = picture;
         let directory = tempfile::tempdir()?;
         let log = directory.path().join("ffmpeg.log");
         let mut command: Command = namespace.command("ffmpeg");
         command.args(["-hide_banner", "-nostdin", "-loglevel", "error", "-re"]);
-        command.args([
-            "-f",
-            "lavfi",
-            "-i",
-            "testsrc2=size=960x540:rate=30",
-            "-pix_fmt",
-            "yuv420p",
-            "-an",
-        ]);
-        command.args([
-            "-c:v",
-            "libx264",
-            "-preset",
-            "ultrafast",
-            "-tune",
-            "zerolatency",
-            "-g",
-            "60",
-        ]);
-        command.args([
-            "-b:v", "3M", "-minrate", "3M", "-maxrate", "3M", "-bufsize", "600k",
-        ]);
-        command.args([
-            "-x264-params",
-            "nal-hrd=cbr",
-            "-f",
-            "rtp",
-            "-seq",
-            "0",
-            "-rtpflags",
-            "skip_rtcp",
-        ]);
+        let source = format!("testsrc2=size={size}:rate=30");
+        command.args(["-f", "lavfi", "-i", &source, "-pix_fmt", "yuv420p", "-an"]);
+        command.args(["-c:v", "libx264", "-preset", "ultrafast"]);
+        command.args(["-tune", "zerolatency", "-g", &key_frames.to_string()]);
+        command.args(["-b:v", bits, "-minrate", bits, "-maxrate", bits]);
+        command.args(["-bufsize", "600k", "-x264-params", "nal-hrd=cbr"]);
+        command.args(["-f", "rtp", "-seq", "0", "-rtpflags", "skip_rtcp"]);
         command.arg(format!("rtp://{to}?pkt_size=1200"));
         command
             .stdin(Stdio::null())
@@ -187,7 +181,8 @@ pub(super) fn roomy_socket(ip: &str) -> Result<UdpSocket> {
     Ok(socket)
 }
 
-fn rtp_sequence(packet: &[u8]) -> Option<u16> {
+/// `None`: not RTP.
+pub(super) fn rtp_sequence(packet: &[u8]) -> Option<u16> {
     let version_2 = packet.first()? >> 6 == 2;
     (version_2 && packet.len() >= 12).then(|| u16::from_be_bytes([packet[2], packet[3]]))
 }
