@@ -38,11 +38,16 @@ pub struct Rough {
 impl Rough {
     /// `None`, with the reason said: not root.
     pub fn new() -> Option<Self> {
-        privileged::is_root().then(|| Self::open(0).unwrap())
+        Self::with(&[])
+    }
+
+    /// With more arguments of `relay serve`.
+    pub fn with(more: &[&str]) -> Option<Self> {
+        privileged::is_root().then(|| Self::open(0, more).unwrap())
     }
 
     /// With the link's lots of this seed.
-    pub fn open(seed: u64) -> Result<Self> {
+    pub fn open(seed: u64, more: &[&str]) -> Result<Self> {
         crate::netns::remove_stale();
         let [client, edge, server] = ["client", "edge", "server"].map(NetNs::new);
         let (client, edge, server) = (client?, edge?, server?);
@@ -50,7 +55,7 @@ impl Rough {
         let link = Link::seeded(near, far, SHAPE, seed)?;
         link_server(&server, &edge)?;
         let trust = Trust::new()?;
-        let relay = start_relay(&edge, &trust)?;
+        let relay = start_relay(&edge, &trust, EDGE_V4, more)?;
         Ok(Self {
             client,
             server,
@@ -63,6 +68,34 @@ impl Rough {
 
     pub fn peer(&self) -> UdpSocket {
         socket(&self.server, SERVER_V4)
+    }
+
+    /// After its end, as another process that knows nothing of it.
+    pub fn start_relay_again(&mut self) {
+        self.relay = start_relay(&self.edge, &self.trust, EDGE_V4, &[]).unwrap();
+    }
+
+    /// One more, at another address of the relay's host.
+    pub fn another_relay(&self, address: &str, more: &[&str]) -> Relay {
+        let prefix = format!("{address}/24");
+        self.edge
+            .ip(&["addr", "add", &prefix, "dev", "access"])
+            .unwrap();
+        start_relay(&self.edge, &self.trust, address, more).unwrap()
+    }
+
+    /// A connector in this mode that is ready, the stream through it, and what it said of its first leg.
+    pub fn connected(&self, mode: &str, pace: Pace, timing: &[&str]) -> (Follower, Media, Value) {
+        let peer = self.peer();
+        let forward = format!("udp/127.0.0.1:0={}", peer.local_addr().unwrap());
+        let mut command = self.connect_command(mode, &forward);
+        command.args(timing.iter().flat_map(|one| ["--timing", one]));
+        let connector = Follower::start(&mut command).unwrap();
+        let port = local_port(&connector);
+        let selected = wait_for(&connector, "transport-selected");
+        wait_for(&connector, "ready");
+        let media = Media::start(self, peer, port, pace).unwrap();
+        (connector, media, selected)
     }
 
     /// An application's socket, beside the connector.
@@ -87,10 +120,11 @@ impl Rough {
     }
 }
 
-fn start_relay(edge: &NetNs, trust: &Trust) -> Result<Relay> {
+fn start_relay(edge: &NetNs, trust: &Trust, address: &str, more: &[&str]) -> Result<Relay> {
     let mut wish = arguments(&[], "off");
     let pair = trust.argument();
-    wish.extend(["--certificate", &pair, "--relay-address", EDGE_V4]);
+    wish.extend(["--certificate", &pair, "--relay-address", address]);
+    wish.extend(more);
     Relay::start(edge, &wish)
 }
 

@@ -39,13 +39,16 @@ pub struct Media {
 pub struct Arrived {
     numbers: BTreeSet<u32>,
     pub doubled: u32,
+    /// Of all that arrived, the most that had been sent since it was.
+    pub behind: u32,
 }
 
 impl Arrived {
-    fn take(&mut self, datagram: &[u8]) {
+    fn take(&mut self, datagram: &[u8], next: u32) {
         if let Some(number) = datagram.first_chunk() {
-            let new = self.numbers.insert(u32::from_be_bytes(*number));
-            self.doubled += u32::from(!new);
+            let number = u32::from_be_bytes(*number);
+            self.behind = self.behind.max(next - number);
+            self.doubled += u32::from(!self.numbers.insert(number));
         }
     }
 
@@ -108,11 +111,20 @@ impl Media {
 
     /// Until `connector` says `event`.
     pub fn run_until(&mut self, connector: &Follower, event: &str) -> Result<Value> {
+        self.run_until_line(connector, |line| line["event"] == event)
+    }
+
+    /// Until it says what is `wanted`.
+    pub fn run_until_line(
+        &mut self,
+        connector: &Follower,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Result<Value> {
         let mut found = None;
         self.run_while(Duration::from_secs(60), |_| {
             while let (None, Some(line)) = (&found, connector.poll::<Value>()?) {
                 println!("{line}");
-                found = (line["event"] == event).then_some(line);
+                found = wanted(&line).then_some(line);
             }
             Ok(found.is_none())
         })?;
@@ -137,6 +149,13 @@ impl Media {
         let sent = (end - first) as usize;
         [&self.to_peer, &self.to_application]
             .map(|to| sent - (to.count_from(first) - to.count_from(end)))
+    }
+
+    /// All sent from `first` on has arrived, none of it twice, by one relayed address.
+    pub fn assert_whole(&self, first: u32) {
+        assert_eq!(self.missing(first, self.next), [0, 0]);
+        assert_eq!(self.doubled(), [0, 0]);
+        assert_eq!(self.relayed.len(), 1, "{:?}", self.relayed);
     }
 
     pub fn doubled(&self) -> [u32; 2] {
@@ -165,10 +184,10 @@ impl Media {
             if self.relayed.last() != Some(&from) {
                 self.relayed.push(from);
             }
-            self.to_peer.take(&buffer[..length]);
+            self.to_peer.take(&buffer[..length], self.next);
         }
         while let Ok((length, _)) = self.application.recv_from(&mut buffer) {
-            self.to_application.take(&buffer[..length]);
+            self.to_application.take(&buffer[..length], self.next);
         }
         Ok(())
     }

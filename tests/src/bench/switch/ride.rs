@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::case::{Case, Course};
 use crate::relay::Follower;
-use crate::rough::{Media, Pace, Rough, local_port, wait_for};
+use crate::rough::{Media, Pace, Rough};
 
 /// Until it is on the other leg, or carried again.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -36,15 +36,9 @@ pub struct Ride {
 }
 
 pub fn ride(case: Case, seed: u64, pace: Pace, timing: &[String]) -> Result<Ride> {
-    let rough = Rough::open(seed)?;
-    let peer = rough.peer();
-    let forward = format!("udp/127.0.0.1:0={}", peer.local_addr()?);
-    let mut command = rough.connect_command("UDP_OVER_TCP", &forward);
-    command.args(timing.iter().flat_map(|one| ["--timing", one]));
-    let connector = Follower::start(&mut command)?;
-    let port = local_port(&connector);
-    wait_for(&connector, "ready");
-    let mut media = Media::start(&rough, peer, port, pace)?;
+    let rough = Rough::open(seed, &[])?;
+    let timing: Vec<&str> = timing.iter().map(String::as_str).collect();
+    let (connector, mut media, _) = rough.connected("UDP_OVER_TCP", pace, &timing);
     // Not always as long after a probe.
     media.run_for(Duration::from_millis(1500 + seed * 137 % 500))?;
     let rider = Rider {
