@@ -9,6 +9,7 @@ mod path;
 mod policy;
 mod probes;
 mod refusal;
+mod timing;
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,6 +18,7 @@ pub use machine::Machine;
 pub use notice::{Notice, Reason};
 pub use policy::Policy;
 pub use refusal::{Refusal, Tried};
+pub use timing::{Disorder, Timing, TimingError};
 
 /// What an application prefers; `preferredProtocol` of the browser's module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -63,6 +65,12 @@ pub enum Fact {
     },
     /// An [`Order::Use`] is carried out.
     InUse(Route),
+    /// Media is as long as that now, framing included.
+    Carries {
+        bytes: usize,
+    },
+    /// The relay sends its client to another one, to which both legs lead from now on.
+    Redirected,
     /// Addresses or routes of this host are others now.
     NetworkChanged,
 }

@@ -13,4 +13,5 @@ pub mod running;
 pub mod signaling;
 pub mod stream;
 pub mod survive;
+pub mod switch;
 pub mod veth;

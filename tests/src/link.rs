@@ -4,6 +4,7 @@
 //! Towards the far end is downstream: the far end is the client's, behind a NAT once that has begun.
 
 mod nat;
+mod police;
 mod way;
 mod weather;
 
@@ -53,6 +54,11 @@ pub type End<'n> = (&'n NetNs, &'n str, &'n str);
 impl Link {
     /// From `near` to `far`, without a limit yet.
     pub fn new(near: End<'_>, far: End<'_>, shape: Shape) -> Result<Link> {
+        Self::seeded(near, far, shape, 0)
+    }
+
+    /// The same, with other frames lost and late for another `seed`.
+    pub fn seeded(near: End<'_>, far: End<'_>, shape: Shape, seed: u64) -> Result<Link> {
         let between = NetNs::new("link")?;
         for (name, (namespace, card, address)) in [(NEAR, near), (FAR, far)] {
             let kind = ["type", "veth", "peer", "name", card, "netns"];
@@ -80,6 +86,7 @@ impl Link {
             to: near.try_clone()?,
             queue: shape.queue,
             downstream: false,
+            seed: 2 * seed,
             shared: Arc::clone(&shared),
         };
         let forth = Way {
@@ -87,6 +94,7 @@ impl Link {
             to: far,
             queue: shape.queue,
             downstream: true,
+            seed: 2 * seed + 1,
             shared: Arc::clone(&shared),
         };
         let threads = [forth, back].map(|way| std::thread::spawn(move || way.run()));

@@ -1,9 +1,12 @@
 //! `relay connect` behind a link that can be made bad, a relay before it, and a peer. Panics where a test would.
 
+mod media;
+
 use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
+use anyhow::Result;
 use serde_json::Value;
 
 use crate::link::{Link, Shape};
@@ -13,7 +16,9 @@ use crate::relay::{Follower, Relay, binary};
 use crate::scene::arguments;
 use crate::topology::{CLIENT_V4, EDGE_V4, SERVER_V4, link_server};
 use crate::trust::Trust;
+pub use media::{Media, Pace};
 
+pub const ROUND_TRIP: Duration = Duration::from_millis(20);
 /// As of a home; both directions.
 const SHAPE: Shape = Shape {
     delay: Duration::from_millis(10),
@@ -26,39 +31,71 @@ pub struct Rough {
     pub server: NetNs,
     pub link: Link,
     pub relay: Relay,
+    pub edge: NetNs,
     trust: Trust,
-    _edge: NetNs,
 }
 
 impl Rough {
     /// `None`, with the reason said: not root.
     pub fn new() -> Option<Self> {
-        if !privileged::is_root() {
-            return None;
-        }
+        Self::with(&[])
+    }
+
+    /// With more arguments of `relay serve`.
+    pub fn with(more: &[&str]) -> Option<Self> {
+        privileged::is_root().then(|| Self::open(0, more).unwrap())
+    }
+
+    /// With the link's lots of this seed.
+    pub fn open(seed: u64, more: &[&str]) -> Result<Self> {
         crate::netns::remove_stale();
-        let [client, edge, server] =
-            ["client", "edge", "server"].map(|label| NetNs::new(label).unwrap());
+        let [client, edge, server] = ["client", "edge", "server"].map(NetNs::new);
+        let (client, edge, server) = (client?, edge?, server?);
         let (near, far) = ((&edge, "access", EDGE_V4), (&client, "eth0", CLIENT_V4));
-        let link = Link::new(near, far, SHAPE).unwrap();
-        link_server(&server, &edge).unwrap();
-        let trust = Trust::new().unwrap();
-        let pair = format!("{}:{}", trust.cert().display(), trust.key().display());
-        let mut wish = arguments(&[], "off");
-        wish.extend(["--certificate", &pair, "--relay-address", EDGE_V4]);
-        let relay = Relay::start(&edge, &wish).unwrap();
-        Some(Self {
+        let link = Link::seeded(near, far, SHAPE, seed)?;
+        link_server(&server, &edge)?;
+        let trust = Trust::new()?;
+        let relay = start_relay(&edge, &trust, EDGE_V4, more)?;
+        Ok(Self {
             client,
             server,
             link,
             relay,
+            edge,
             trust,
-            _edge: edge,
         })
     }
 
     pub fn peer(&self) -> UdpSocket {
         socket(&self.server, SERVER_V4)
+    }
+
+    /// After its end, as another process that knows nothing of it.
+    pub fn start_relay_again(&mut self) {
+        self.relay = start_relay(&self.edge, &self.trust, EDGE_V4, &[]).unwrap();
+    }
+
+    /// One more, at another address of the relay's host.
+    pub fn another_relay(&self, address: &str, more: &[&str]) -> Relay {
+        let prefix = format!("{address}/24");
+        self.edge
+            .ip(&["addr", "add", &prefix, "dev", "access"])
+            .unwrap();
+        start_relay(&self.edge, &self.trust, address, more).unwrap()
+    }
+
+    /// A connector in this mode that is ready, the stream through it, and what it said of its first leg.
+    pub fn connected(&self, mode: &str, pace: Pace, timing: &[&str]) -> (Follower, Media, Value) {
+        let peer = self.peer();
+        let forward = format!("udp/127.0.0.1:0={}", peer.local_addr().unwrap());
+        let mut command = self.connect_command(mode, &forward);
+        command.args(timing.iter().flat_map(|one| ["--timing", one]));
+        let connector = Follower::start(&mut command).unwrap();
+        let port = local_port(&connector);
+        let selected = wait_for(&connector, "transport-selected");
+        wait_for(&connector, "ready");
+        let media = Media::start(self, peer, port, pace).unwrap();
+        (connector, media, selected)
     }
 
     /// An application's socket, beside the connector.
@@ -81,6 +118,14 @@ impl Rough {
         command.args(["--mode", mode, "--forward", forward]);
         command
     }
+}
+
+fn start_relay(edge: &NetNs, trust: &Trust, address: &str, more: &[&str]) -> Result<Relay> {
+    let mut wish = arguments(&[], "off");
+    let pair = trust.argument();
+    wish.extend(["--certificate", &pair, "--relay-address", address]);
+    wish.extend(more);
+    Relay::start(edge, &wish)
 }
 
 /// The next line about `event`.

@@ -1,170 +1,52 @@
 //! `relay connect` behind a link that is made bad in mid-flow: over which leg it goes, what of a stream is missing, and what
 //! it says.
 
-use std::collections::BTreeSet;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::process::Stdio;
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use relay_tests::relay::Follower;
-use relay_tests::rough::{Rough, local_port, wait_for};
+use relay_tests::relay::binary;
+use relay_tests::rough::{Media, Pace, Rough, local_port};
 use relay_tests::topology::SERVER_V4;
-use serde_json::Value;
 
-const PERIOD: Duration = Duration::from_millis(5);
-
-/// Numbered datagrams through a connector, both ways.
-struct Stream {
-    application: UdpSocket,
-    port: SocketAddr,
-    peer: UdpSocket,
-    /// Where the peer sees them come from.
-    relayed: Option<SocketAddr>,
-    next: u32,
-    /// Those before it found the way.
-    first: u32,
-    to_peer: BTreeSet<u32>,
-    to_application: BTreeSet<u32>,
-}
-
-impl Stream {
-    fn new(rough: &Rough, peer: UdpSocket, port: SocketAddr) -> Self {
-        let application = rough.application();
-        for socket in [&application, &peer] {
-            socket.set_nonblocking(true).unwrap();
-        }
-        let mut stream = Self {
-            application,
-            port,
-            peer,
-            relayed: None,
-            next: 0,
-            first: 0,
-            to_peer: BTreeSet::new(),
-            to_application: BTreeSet::new(),
-        };
-        let end = Instant::now() + Duration::from_secs(10);
-        while stream.relayed.is_none() {
-            assert!(Instant::now() < end, "nothing arrives at the peer");
-            stream.run_for(PERIOD);
-        }
-        stream.first = stream.next;
-        stream
-    }
-
-    /// Until `connector` says `event`; the number of the first datagram that was sent after it.
-    fn run_until(&mut self, connector: &Follower, event: &str) -> (Value, u32) {
-        let start = Instant::now();
-        loop {
-            assert!(start.elapsed() < Duration::from_secs(60), "no {event}");
-            self.run_for(PERIOD);
-            while let Some(line) = connector.poll::<Value>().unwrap() {
-                println!("{line}");
-                if line["event"] == event {
-                    return (line, self.next);
-                }
-            }
-        }
-    }
-
-    fn run_for(&mut self, time: Duration) {
-        let start = Instant::now();
-        while start.elapsed() < time {
-            let number = self.next.to_be_bytes();
-            self.next += 1;
-            self.application.send_to(&number, self.port).unwrap();
-            if let Some(relayed) = self.relayed {
-                self.peer.send_to(&number, relayed).unwrap();
-            }
-            let next = Instant::now() + PERIOD;
-            while Instant::now() < next {
-                self.receive();
-                std::thread::sleep(Duration::from_millis(1));
-            }
-        }
-    }
-
-    fn receive(&mut self) {
-        let mut buffer = [0; 2048];
-        while let Ok((length, from)) = self.peer.recv_from(&mut buffer) {
-            let before = self.relayed.replace(from);
-            assert!(
-                before.is_none_or(|before| before == from),
-                "another relayed address: {before:?}, {from}"
-            );
-            let number = u32::from_be_bytes(buffer[..length].try_into().unwrap());
-            assert!(self.to_peer.insert(number), "{number} came twice");
-        }
-        while let Ok((length, _)) = self.application.recv_from(&mut buffer) {
-            let number = u32::from_be_bytes(buffer[..length].try_into().unwrap());
-            assert!(self.to_application.insert(number), "{number} came twice");
-        }
-    }
-
-    /// Waits for what is under way.
-    fn settle(&mut self) {
-        let end = Instant::now() + Duration::from_secs(10);
-        let last = self.next - 1;
-        while !(self.to_peer.contains(&last) && self.to_application.contains(&last)) {
-            assert!(Instant::now() < end, "the last ones did not arrive");
-            self.receive();
-        }
-    }
-
-    /// Of those from `first` on.
-    fn missing(&self, first: u32) -> [usize; 2] {
-        let sent = (self.next - first) as usize;
-        [&self.to_peer, &self.to_application].map(|arrived| sent - arrived.range(first..).count())
-    }
-}
-
-/// A connector in this mode, ready, and a stream through it.
-fn connected(rough: &Rough, mode: &str) -> (Follower, Stream, Value) {
-    let peer = rough.peer();
-    let forward = format!("udp/127.0.0.1:0={}", peer.local_addr().unwrap());
-    let connector = rough.connect(mode, &forward);
-    let port = local_port(&connector);
-    let selected = wait_for(&connector, "transport-selected");
-    wait_for(&connector, "ready");
-    let stream = Stream::new(rough, peer, port);
-    (connector, stream, selected)
-}
+const PACE: Pace = Pace {
+    period: Duration::from_millis(5),
+    bytes: 4,
+};
 
 #[test]
 fn a_stream_goes_on_over_tls_when_udp_is_cut_and_back_when_it_works_with_the_same_address() {
     let Some(rough) = Rough::new() else { return };
-    let (connector, mut stream, selected) = connected(&rough, "UDP_OVER_TCP");
+    let (connector, mut media, selected) = rough.connected("UDP_OVER_TCP", PACE, &[]);
     assert_eq!(selected["proto"], "udp");
-    stream.run_for(Duration::from_secs(1));
-    stream.settle();
-    assert_eq!(stream.missing(stream.first), [0, 0]);
+    media.run_for(Duration::from_secs(1)).unwrap();
+    media.settle().unwrap();
+    media.assert_whole(media.first);
 
     rough.link.change(|weather| weather.udp_blocked = true);
     let cut = Instant::now();
-    let (switched, _) = stream.run_until(&connector, "transport-switched");
+    let switched = media.run_until(&connector, "transport-switched").unwrap();
     let took = cut.elapsed();
     println!("on TLS after {took:?}");
     assert_eq!(
         (&switched["from"], &switched["to"]),
         (&"udp".into(), &"tcp".into())
     );
-    // Of a machine so busy that a probe was late before: it asks more often, and knows sooner.
-    let reason = switched["reason"].as_str().unwrap();
-    assert!(["silence", "loss"].contains(&reason), "{reason}");
+    assert_eq!(switched["reason"], "silence");
     // 2.5 s without a proof, and a busy machine.
     assert!(took < Duration::from_secs(5), "{took:?}");
-    stream.run_for(Duration::from_millis(500));
-    stream.settle();
-    let [to_peer, to_application] = stream.missing(stream.first);
+    media.run_for(Duration::from_millis(500)).unwrap();
+    media.settle().unwrap();
+    let [to_peer, to_application] = media.missing(media.first, media.next);
     println!("missing: {to_peer} to the peer, {to_application} to the application");
     let lost = switched["lost"].as_u64().unwrap() as usize;
     assert!((1..=lost).contains(&to_peer), "{to_peer} of at most {lost}");
     assert!(to_application > 0, "the link was cut");
 
-    let restored = stream.next;
+    let restored = media.next;
     rough.link.change(|weather| weather.udp_blocked = false);
-    let (returned, _) = stream.run_until(&connector, "transport-switched");
+    let returned = media.run_until(&connector, "transport-switched").unwrap();
     assert_eq!(
         (&returned["from"], &returned["to"]),
         (&"tcp".into(), &"udp".into())
@@ -173,9 +55,9 @@ fn a_stream_goes_on_over_tls_when_udp_is_cut_and_back_when_it_works_with_the_sam
         (&returned["gap_ms"], &returned["lost"]),
         (&0.into(), &0.into())
     );
-    stream.run_for(Duration::from_secs(1));
-    stream.settle();
-    assert_eq!(stream.missing(restored), [0, 0]);
+    media.run_for(Duration::from_secs(1)).unwrap();
+    media.settle().unwrap();
+    media.assert_whole(restored);
     assert_eq!(rough.relay.sessions().unwrap().len(), 1);
 }
 
@@ -183,49 +65,45 @@ fn a_stream_goes_on_over_tls_when_udp_is_cut_and_back_when_it_works_with_the_sam
 fn udp_that_is_blocked_from_the_start_is_not_waited_for_and_tcp_only_sends_none() {
     let Some(rough) = Rough::new() else { return };
     let before = rough.link.udp_upstream();
-    let (connector, mut stream, selected) = connected(&rough, "TCP_ONLY");
+    let (connector, mut media, selected) = rough.connected("TCP_ONLY", PACE, &[]);
     assert_eq!(
         (&selected["proto"], &selected["reason"]),
         (&"tcp".into(), &"mode".into())
     );
-    stream.run_for(Duration::from_secs(1));
-    stream.settle();
-    assert_eq!(stream.missing(stream.first), [0, 0]);
+    media.run_for(Duration::from_secs(1)).unwrap();
+    media.settle().unwrap();
+    media.assert_whole(media.first);
     assert_eq!(rough.link.udp_upstream(), before, "UDP in TCP_ONLY");
     drop(connector);
 
     rough.link.change(|weather| weather.udp_blocked = true);
-    let (_connector, mut stream, selected) = connected(&rough, "UDP_OVER_TCP");
+    let (_connector, mut media, selected) = rough.connected("UDP_OVER_TCP", PACE, &[]);
     assert_eq!(
         (&selected["proto"], &selected["reason"]),
         (&"tcp".into(), &"no-answer".into())
     );
     let elapsed = selected["elapsed_ms"].as_u64().unwrap();
     assert!((1000..4000).contains(&elapsed), "{elapsed} ms");
-    stream.run_for(Duration::from_millis(500));
-    stream.settle();
-    assert_eq!(stream.missing(stream.first), [0, 0]);
+    media.run_for(Duration::from_millis(500)).unwrap();
+    media.settle().unwrap();
+    media.assert_whole(media.first);
     assert!(rough.link.udp_upstream() > before, "UDP was tried");
 }
 
 #[test]
 fn a_nat_that_forgets_its_client_costs_no_relayed_address() {
     let Some(rough) = Rough::new() else { return };
-    let (_connector, mut stream, _) = connected(&rough, "UDP_ONLY");
-    stream.run_for(Duration::from_millis(500));
-    stream.settle();
+    let (_connector, mut media, _) = rough.connected("UDP_ONLY", PACE, &[]);
+    media.run_for(Duration::from_millis(500)).unwrap();
+    media.settle().unwrap();
     rough.link.rebind();
-    // Until a probe has said so: a dozen of them.
-    let end = Instant::now() + Duration::from_secs(10);
-    let known = stream.to_peer.len();
-    while stream.to_peer.len() == known {
-        assert!(Instant::now() < end, "nothing arrives any more");
-        stream.run_for(Duration::from_millis(50));
-    }
-    let first = stream.next;
-    stream.run_for(Duration::from_secs(1));
-    stream.settle();
-    assert_eq!(stream.missing(first), [0, 0]);
+    let first = media.next;
+    let silent = |media: &Media| Ok(media.to_peer.count_from(first) == 0);
+    media.run_while(Duration::from_secs(10), silent).unwrap();
+    let first = media.next;
+    media.run_for(Duration::from_secs(1)).unwrap();
+    media.settle().unwrap();
+    media.assert_whole(first);
 }
 
 #[test]
@@ -245,6 +123,27 @@ fn udp_only_fails_with_what_was_tried_and_what_to_open() {
         said.contains("let the firewall pass UDP to 10.71.1.1:3478"),
         "{said}"
     );
+}
+
+#[test]
+fn a_timing_that_is_unknown_or_contradicts_another_is_wrong_usage() {
+    for (timing, words) in [
+        ("dowbt=1s", "\"dowbt\" is no timing: there are head-start,"),
+        ("doubt=9s", "doubt (9s) is longer than silence (2s500ms)"),
+    ] {
+        let mut command = Command::new(binary());
+        command.args(["connect", "--server", "127.0.0.1", "--user", "user"]);
+        command.args([
+            "--password",
+            "password",
+            "--forward",
+            "udp/127.0.0.1:0=127.0.0.1:9",
+        ]);
+        let ended = command.args(["--timing", timing]).output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(2), "{said}");
+        assert!(said.contains(words), "{said}");
+    }
 }
 
 #[test]

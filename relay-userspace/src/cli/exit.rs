@@ -11,6 +11,7 @@ use crate::config::Faults;
 pub enum Exit {
     Done = 0,
     Failed = 1,
+    Usage = 2,
     NotFound = 4,
     BadConfig = 64,
     NotRunning = 69,

@@ -18,6 +18,10 @@
 
 mod driver;
 mod legs;
+mod lengths;
+mod network;
+mod outbox;
+mod servers;
 
 use std::net::SocketAddr;
 use std::time::Duration;

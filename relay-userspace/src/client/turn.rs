@@ -32,6 +32,8 @@ pub enum Event {
     Failed(Leg, String),
     /// The server will not serve this client by this leg.
     Refused(Leg, Refused),
+    /// It wants this client to ask another one (RFC 8489 §10).
+    Redirected(Leg, Refused),
     /// Where peers reach this client now. Told again when the server has forgotten the allocation.
     Relayed(SocketAddr),
     Bound(u16),

@@ -38,6 +38,8 @@ pub struct Machine {
     /// When UDP was returned to.
     returned: Option<Instant>,
     dwell: Duration,
+    /// Of the longest datagram lately.
+    media_bytes: usize,
     orders: VecDeque<Order>,
 }
 
@@ -98,6 +100,7 @@ impl Machine {
             covered: None,
             returned: None,
             dwell: policy.dwell,
+            media_bytes: 0,
             orders: VecDeque::new(),
         };
         machine.settle(now);
@@ -113,6 +116,8 @@ impl Machine {
             Fact::Heard(leg) => self.path_mut(leg).hear(now, &policy),
             Fact::Answered { leg, probe } => self.answered(now, leg, probe),
             Fact::InUse(route) => self.in_use(now, route),
+            Fact::Carries { bytes } => self.media_bytes = bytes,
+            Fact::Redirected => self.begin_anew(now, Reason::Redirected),
             Fact::NetworkChanged => self.begin_anew(now, Reason::NetworkChanged),
         }
         self.settle(now);

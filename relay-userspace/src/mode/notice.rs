@@ -52,6 +52,8 @@ pub enum Reason {
     /// UDP works again.
     Restored,
     NetworkChanged,
+    /// The relay sent its client to another one.
+    Redirected,
 }
 
 impl Serialize for Leg {

@@ -11,6 +11,8 @@ pub(super) struct Path {
     /// Since it was first opened, or last heard.
     pub first_tried: Option<Instant>,
     pub proof: Option<Instant>,
+    /// Proofs in a row without a gap.
+    steady: usize,
     pub round_trip: Option<Duration>,
     pub answered: Option<Instant>,
     pub fault: Option<String>,
@@ -39,6 +41,7 @@ impl Path {
             state: State::Closed,
             first_tried: None,
             proof: None,
+            steady: 0,
             round_trip: None,
             answered: None,
             fault: None,
@@ -52,6 +55,7 @@ impl Path {
         self.state = State::Opening { since: now };
         self.first_tried.get_or_insert(now);
         self.proof = None;
+        self.steady = 0;
         self.answered = None;
         self.round_trip = None;
         self.reopen_at = None;
@@ -79,6 +83,11 @@ impl Path {
 
     pub fn hear(&mut self, now: Instant, policy: &Policy) {
         if self.is_open() {
+            let gap = |proof: Instant| now.saturating_duration_since(proof) > policy.steady_gap;
+            self.steady = match self.proof.is_some_and(gap) {
+                true => 0,
+                false => self.steady.saturating_add(1),
+            };
             self.proof = Some(now);
             self.first_tried = Some(now);
             self.fault = None;
@@ -102,6 +111,12 @@ impl Path {
             (State::Opening { since }, _) => Some(since),
             (State::Closed | State::Refused, _) => None,
         }
+    }
+
+    /// Silence is strange, and some questions are answered before it is doubted.
+    pub fn is_steady(&self, policy: &Policy) -> bool {
+        let quick = |time: Duration| 3 * time <= policy.steady_doubt;
+        self.steady >= policy.steady_run && self.round_trip.is_some_and(quick)
     }
 
     /// Answers, and no slower than a leg that does not suffer.

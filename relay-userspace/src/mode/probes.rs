@@ -7,23 +7,46 @@ use std::time::{Duration, Instant};
 pub(super) struct Probes {
     next: u64,
     sent: Option<Instant>,
-    /// Number and time of sending, in that order.
-    waiting: VecDeque<(u64, Instant)>,
-    /// When they were sent, and whether they were lost.
-    outcomes: VecDeque<(Instant, bool)>,
+    /// In the order of sending.
+    waiting: VecDeque<Probe>,
+    /// And whether they were lost.
+    outcomes: VecDeque<(Probe, bool)>,
     /// Answered one after the other, lately.
-    pub run: u32,
+    pub run: usize,
     /// Lost one after the other, lately.
     pub missed: u32,
 }
 
+#[derive(Debug, Clone, Copy)]
+struct Probe {
+    number: u64,
+    sent: Instant,
+    /// As long as media.
+    long: bool,
+}
+
+/// Those decided within a window.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Share {
+    lost: usize,
+    all: usize,
+}
+
+impl Share {
+    /// Fewer than `samples` reach nothing.
+    pub fn reaches(self, percent: usize, samples: usize) -> bool {
+        self.all >= samples && 100 * self.lost >= percent * self.all
+    }
+}
+
 impl Probes {
     /// One more.
-    pub fn send(&mut self, now: Instant) -> u64 {
+    pub fn send(&mut self, now: Instant, long: bool) -> u64 {
         let number = self.next;
         self.next += 1;
         self.sent = Some(now);
-        self.waiting.push_back((number, now));
+        let sent = now;
+        self.waiting.push_back(Probe { number, sent, long });
         number
     }
 
@@ -37,21 +60,24 @@ impl Probes {
 
     /// The round trip; `None`: it had been given up.
     pub fn answered(&mut self, now: Instant, number: u64) -> Option<Duration> {
-        let at = self.waiting.iter().position(|(n, _)| *n == number)?;
-        let (_, sent) = self.waiting.remove(at)?;
-        self.outcomes.push_back((sent, false));
+        let at = self
+            .waiting
+            .iter()
+            .position(|probe| probe.number == number)?;
+        let probe = self.waiting.remove(at)?;
+        self.outcomes.push_back((probe, false));
         self.run += 1;
         self.missed = 0;
-        Some(now.saturating_duration_since(sent))
+        Some(now.saturating_duration_since(probe.sent))
     }
 
     /// What is older than `patience` is lost.
     pub fn expire(&mut self, now: Instant, patience: Duration) {
-        while let Some((_, sent)) = self
+        while let Some(probe) = self
             .waiting
-            .pop_front_if(|(_, sent)| *sent + patience <= now)
+            .pop_front_if(|probe| probe.sent + patience <= now)
         {
-            self.outcomes.push_back((sent, true));
+            self.outcomes.push_back((probe, true));
             self.run = 0;
             self.missed += 1;
         }
@@ -59,28 +85,33 @@ impl Probes {
 
     /// When the oldest that waits is lost.
     pub fn due(&self, patience: Duration) -> Option<Instant> {
-        self.waiting.front().map(|(_, sent)| *sent + patience)
+        self.waiting.front().map(|probe| probe.sent + patience)
     }
 
-    /// Those lost and all of a `window`, which ends where the oldest that waits could be: later ones are known only if
-    /// they were answered, and would make the share look smaller.
-    pub fn share(&mut self, now: Instant, window: Duration, patience: Duration) -> (usize, usize) {
+    /// Of all and of the long ones in a `window`, which ends where the oldest that waits could be: later ones are known
+    /// only if they were answered, and would make the share look smaller.
+    pub fn shares(&mut self, now: Instant, window: Duration, patience: Duration) -> (Share, Share) {
         self.outcomes
-            .retain(|(sent, _)| *sent + patience + window > now);
-        let decided = |sent: Instant| sent + patience <= now;
-        let decided = self.outcomes.iter().filter(|(sent, _)| decided(*sent));
-        let (mut lost, mut all) = (0, 0);
-        for (_, is_lost) in decided {
-            lost += usize::from(*is_lost);
-            all += 1;
+            .retain(|(probe, _)| probe.sent + patience + window > now);
+        let (mut all, mut long) = (Share::default(), Share::default());
+        for (probe, lost) in &self.outcomes {
+            if probe.sent + patience > now {
+                continue;
+            }
+            for share in [Some(&mut all), probe.long.then_some(&mut long)] {
+                if let Some(share) = share {
+                    share.lost += usize::from(*lost);
+                    share.all += 1;
+                }
+            }
         }
-        (lost, all)
+        (all, long)
     }
 
     /// Whether one of the last `time` was lost.
     pub fn lost_since(&self, now: Instant, time: Duration) -> bool {
         let mut lost = self.outcomes.iter().filter(|(_, lost)| *lost);
-        lost.any(|(sent, _)| *sent + time > now)
+        lost.any(|(probe, _)| probe.sent + time > now)
     }
 
     /// As of a leg that is opened again; numbers are never used twice.

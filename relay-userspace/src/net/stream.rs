@@ -9,6 +9,6 @@ mod bytes;
 pub mod connection;
 pub mod inbox;
 pub mod joined;
-mod kernel;
+pub(crate) mod kernel;
 
 mod prefixed;

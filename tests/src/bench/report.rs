@@ -4,8 +4,10 @@
 //! these alone.
 
 mod page;
+mod signaling;
 mod stream;
 mod svg;
+mod switch;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -33,7 +35,7 @@ struct Bench {
     arguments: &'static [&'static str],
 }
 
-const BENCHES: [Bench; 7] = [
+const BENCHES: [Bench; 9] = [
     Bench {
         name: "packet",
         arguments: &[
@@ -64,6 +66,14 @@ const BENCHES: [Bench; 7] = [
     Bench {
         name: "stream",
         arguments: &["--rounds", "3"],
+    },
+    Bench {
+        name: "signaling",
+        arguments: &["--rounds", "5"],
+    },
+    Bench {
+        name: "switch",
+        arguments: &["--runs", "20"],
     },
     Bench {
         name: "survive",

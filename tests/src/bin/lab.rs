@@ -50,6 +50,8 @@ enum Bench {
     Stream(bench::stream::Options),
     /// The signaling proxy beside nginx as reverse proxy: requests, WebSocket messages, CPU of each
     Signaling(bench::signaling::Options),
+    /// `relay connect` behind a link that goes bad: time to the other leg and back, media missing and doubled
+    Switch(bench::switch::Options),
 }
 
 fn main() -> Result<()> {
@@ -62,6 +64,9 @@ fn main() -> Result<()> {
         }
         Command::Bench(Bench::Signaling(options)) => {
             print(&bench::signaling::run(&options)?, options.json)
+        }
+        Command::Bench(Bench::Switch(options)) => {
+            print(&bench::switch::run(&options)?, options.json)
         }
         Command::Run(options) => lab::run::run(&options),
         Command::Bench(Bench::Packet(options)) => packet(&options),

@@ -2,16 +2,20 @@
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, ppoll};
 use socket2::Socket;
 
 use super::Shared;
+use super::police::Policer;
 use super::weather::{Lots, Weather, is_udp};
 
-const TICK: Duration = Duration::from_micros(300);
+/// The end of the link is looked for this often.
+const LONGEST_WAIT: Duration = Duration::from_millis(20);
 
 pub(super) struct Way {
     pub from: Socket,
@@ -19,12 +23,14 @@ pub(super) struct Way {
     /// Bytes.
     pub queue: usize,
     pub downstream: bool,
+    pub seed: u64,
     pub shared: Arc<Shared>,
 }
 
 impl Way {
     pub fn run(mut self) {
-        let mut lots = Lots::new(u64::from(self.downstream));
+        let mut lots = Lots::new(self.seed);
+        let mut policer = Policer::new();
         let mut waiting: VecDeque<Vec<u8>> = VecDeque::new();
         let mut travelling: VecDeque<(Instant, Vec<u8>)> = VecDeque::new();
         let (mut bytes, mut free) = (0, Instant::now());
@@ -32,10 +38,15 @@ impl Way {
         let mut buffer = vec![0; 4096];
         while !self.shared.over.load(Relaxed) {
             let idle = waiting.is_empty();
+            let turn = (!idle).then_some(free);
+            let arrival = travelling.front().map(|(due, _)| *due);
+            self.wait([turn, arrival].into_iter().flatten().min());
             let weather = self.weather();
             while let Some(length) = self.take(&mut buffer) {
                 let frame = &mut buffer[..length];
-                if self.passes(weather, &mut lots, frame) && bytes + length <= self.queue {
+                let passes = self.passes(weather, &mut lots, frame)
+                    && (!is_udp(frame) || policer.passes(weather.udp_police, length));
+                if passes && bytes + length <= self.queue {
                     bytes += length;
                     waiting.push_back(frame.to_vec());
                 }
@@ -57,8 +68,16 @@ impl Way {
                 // What the card does not take is lost, as on any wire.
                 let _ = self.to.write(&frame);
             }
-            std::thread::sleep(TICK);
         }
+    }
+
+    /// Until a frame comes, or `due`.
+    fn wait(&self, due: Option<Instant>) {
+        let left = due.map(|due| due.saturating_duration_since(Instant::now()));
+        let left = left.map_or(LONGEST_WAIT, |left| left.min(LONGEST_WAIT));
+        let mut frames = [PollFd::new(self.from.as_fd(), PollFlags::POLLIN)];
+        // Whatever it says, the next look finds what there is.
+        let _ = ppoll(&mut frames, Some(left.into()), None);
     }
 
     fn weather(&self) -> Weather {
@@ -85,7 +104,11 @@ impl Way {
     }
 
     fn time_of(&self, weather: Weather, length: usize) -> Duration {
-        match weather.rate.filter(|_| self.downstream) {
+        let rate = match self.downstream {
+            true => weather.rate,
+            false => weather.rate_back,
+        };
+        match rate {
             Some(rate) => Duration::from_secs_f64(length as f64 * 8.0 / rate as f64),
             None => Duration::ZERO,
         }

@@ -16,8 +16,12 @@ pub struct Weather {
     pub udp_blocked: bool,
     /// Longer UDP packets vanish without a word: Ethernet header included.
     pub udp_black_hole: Option<usize>,
+    /// Bits per second of UDP in each direction; what is more is dropped, as by a policer.
+    pub udp_police: Option<u64>,
     /// Bits per second towards the far end.
     pub rate: Option<u64>,
+    /// And from it.
+    pub rate_back: Option<u64>,
 }
 
 const ETHERNET: usize = 14;
@@ -34,7 +38,9 @@ impl Weather {
             udp_loss_percent: 0,
             udp_blocked: false,
             udp_black_hole: None,
+            udp_police: None,
             rate: None,
+            rate_back: None,
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::config::{Destination, value};
-use crate::mode::Mode;
+use crate::mode::{Mode, Timing};
 
 #[derive(Debug, Args)]
 pub struct Connect {
@@ -40,6 +40,10 @@ pub struct Connect {
     /// The name in the relay's certificate [default: HOST]
     #[arg(long, value_name = "NAME")]
     pub tls_name: Option<String>,
+    /// Another time or threshold of the modes than the default, such as `dwell=5s` (docs/connect.md lists them); several
+    /// times for several
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub timing: Vec<Timing>,
     /// How often to tell what was carried
     #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = positive)]
     pub stats: Duration,

@@ -23,6 +23,7 @@ const TLS_PORT: u16 = 443;
 
 pub struct Plan {
     mode: Mode,
+    policy: Policy,
     pub login: Login,
     udp: SocketAddr,
     pub secure: SecureServer,
@@ -39,6 +40,8 @@ pub struct Forward {
 impl Plan {
     pub async fn read(wish: &Connect) -> Result<Self, Failure> {
         refuse_what_cannot_be(wish)?;
+        let policy = Policy::with(&wish.timing)
+            .map_err(|disorder| Failure::new(Exit::Usage, format!("--timing: {disorder}")))?;
         let (host, port) = server(&wish.server)?;
         let name = wish.tls_name.as_deref().unwrap_or(&host);
         let name = ServerName::try_from(name.to_owned()).map_err(|_| {
@@ -60,6 +63,7 @@ impl Plan {
         refuse_what_meets(&forwards)?;
         Ok(Self {
             mode: wish.mode,
+            policy,
             login: Login::new(&wish.user, &wish.password),
             udp: SocketAddr::new(address.ip(), wish.udp_port),
             secure: SecureServer {
@@ -75,7 +79,7 @@ impl Plan {
         let datagrams = self.forwards.iter().find(|forward| !forward.tcp);
         Options {
             mode: self.mode,
-            policy: Policy::default(),
+            policy: self.policy,
             login: self.login.clone(),
             udp: self.udp,
             secure: self.secure.clone(),

@@ -8,19 +8,27 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 use super::legs::{News, Secure, Udp};
+use super::lengths::Lengths;
+use super::network::Network;
+use super::servers::Servers;
 use super::{Command, Happening, Options, Stats};
+use crate::client::request::Refused;
 use crate::client::turn::{Event, Turn};
 use crate::mode::{Fact, Leg, Machine, Notice, Order};
 
 const LONGEST: usize = 1 << 16;
+const CHANNEL_HEADER: usize = 4;
 
 pub(super) struct Driver {
-    options: Options,
+    servers: Servers,
+    network: Network,
     machine: Machine,
     turn: Turn,
     udp: Option<Udp>,
     secure: Option<Secure>,
     channels: HashMap<SocketAddr, u16>,
+    lengths: Lengths,
+    /// But what is counted by others.
     stats: Stats,
     told: mpsc::Sender<Happening>,
     buffer: Vec<u8>,
@@ -31,6 +39,7 @@ enum Wake {
     Command(Option<Command>),
     Datagram(io::Result<usize>),
     News(Option<News>),
+    NetworkChanged,
     Due,
 }
 
@@ -39,12 +48,14 @@ impl Driver {
         let machine = Machine::new(options.mode, options.policy, Instant::now());
         let turn = Turn::new(options.login.clone(), options.relayed_v4);
         Self {
-            options,
+            network: Network::watch(options.udp.ip()),
+            servers: Servers::new(options.udp, options.secure),
             machine,
             turn,
             udp: None,
             secure: None,
             channels: HashMap::new(),
+            lengths: Lengths::default(),
             stats: Stats::default(),
             told,
             buffer: vec![0; LONGEST],
@@ -74,6 +85,7 @@ impl Driver {
                 }
                 Wake::News(Some(News::Failed(fault))) => self.fail(now, Leg::Tcp, fault),
                 Wake::News(None) => self.fail(now, Leg::Tcp, "the connection ended".into()),
+                Wake::NetworkChanged => self.machine.take(now, Fact::NetworkChanged),
                 Wake::Due => {
                     self.turn.tick(now);
                     self.machine.tick(now);
@@ -107,6 +119,7 @@ impl Driver {
             command = commands.recv() => Wake::Command(command),
             datagram = datagram => Wake::Datagram(datagram),
             news = news => Wake::News(news),
+            () = self.network.changed() => Wake::NetworkChanged,
             () = due => Wake::Due,
         }
     }
@@ -129,14 +142,14 @@ impl Driver {
 
     async fn order(&mut self, now: Instant, order: Order) -> Option<()> {
         match order {
-            Order::Open(Leg::Udp) => match Udp::open(self.options.udp).await {
+            Order::Open(Leg::Udp) => match Udp::open(self.servers.udp).await {
                 Ok(udp) => {
                     self.udp = Some(udp);
                     self.machine.take(now, Fact::Opened(Leg::Udp));
                 }
                 Err(error) => self.fail(now, Leg::Udp, udp_fault(&error)),
             },
-            Order::Open(Leg::Tcp) => self.secure = Some(Secure::open(self.options.secure.clone())),
+            Order::Open(Leg::Tcp) => self.secure = Some(Secure::open(self.servers.secure.clone())),
             Order::Close(leg) => self.close(leg),
             Order::Probe { leg, probe, bytes } => self.turn.probe(now, leg, probe, bytes),
             Order::Use(route) => self.turn.carry(now, route),
@@ -164,6 +177,7 @@ impl Driver {
                 self.machine
                     .take(now, Fact::Refused(leg, refused.to_string()));
             }
+            Event::Redirected(leg, refused) => self.redirect(now, leg, &refused),
             Event::Relayed(address) => self.tell(Happening::Relayed(address)).await?,
             Event::Bound(channel) => {
                 self.tell_of(channel, |peer| Happening::Bound { peer })
@@ -174,6 +188,7 @@ impl Driver {
                 self.tell_of(channel, unbound).await?;
             }
             Event::Data { channel, data } => {
+                self.notice_length(now, data.len());
                 self.tell_of(channel, |peer| Happening::Data { peer, data })
                     .await?;
             }
@@ -189,14 +204,18 @@ impl Driver {
                 }
             }
             Command::Send(peer, data) => {
+                self.notice_length(now, data.len());
                 let channel = self.channels.get(&peer);
                 let sent = channel.is_some_and(|channel| self.turn.send(*channel, &data));
                 self.stats.dropped += u64::from(!sent);
             }
             Command::Stats(told) => {
-                self.stats.traffic = self.turn.traffic;
+                let waited_too_long = self.secure.as_ref().map_or(0, Secure::dropped);
                 // Who asked may have gone.
-                let _ = told.send(self.stats);
+                let _ = told.send(Stats {
+                    traffic: self.turn.traffic,
+                    dropped: self.stats.dropped + waited_too_long,
+                });
             }
             Command::End => {}
         }
@@ -212,9 +231,26 @@ impl Driver {
             Leg::Tcp => self
                 .secure
                 .as_ref()
-                .is_some_and(|secure| secure.send(message)),
+                .is_some_and(|secure| secure.send(now, &message)),
         };
         self.stats.dropped += u64::from(!sent);
+    }
+
+    /// The relay wants its client elsewhere.
+    fn redirect(&mut self, now: Instant, leg: Leg, refused: &Refused) {
+        if self.servers.follow(leg, &refused.alternates) {
+            self.network = Network::watch(self.servers.udp.ip());
+            self.machine.take(now, Fact::Redirected);
+        } else {
+            let rule = refused.to_string();
+            self.machine.take(now, Fact::Refused(leg, rule));
+        }
+    }
+
+    fn notice_length(&mut self, now: Instant, payload: usize) {
+        if let Some(bytes) = self.lengths.take(now, payload + CHANNEL_HEADER) {
+            self.machine.take(now, Fact::Carries { bytes });
+        }
     }
 
     fn fail(&mut self, now: Instant, leg: Leg, fault: String) {
@@ -225,7 +261,10 @@ impl Driver {
         self.turn.close(leg);
         match leg {
             Leg::Udp => self.udp = None,
-            Leg::Tcp => self.secure = None,
+            Leg::Tcp => {
+                let closed = self.secure.take();
+                self.stats.dropped += closed.map_or(0, |secure| secure.dropped());
+            }
         }
     }
 

@@ -2,16 +2,18 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::outbox::{Brake, Outbox};
 use crate::client::secure::{Messages, SecureServer};
-use crate::stream::frame;
 
-/// Messages that wait for the connection to take them; more are dropped.
+/// Messages that came and wait for the session.
 const WAITING: usize = 256;
 
 #[derive(Debug)]
@@ -63,35 +65,37 @@ pub(super) enum News {
 /// Its connection ends with it.
 #[derive(Debug)]
 pub(super) struct Secure {
-    messages: mpsc::Sender<Vec<u8>>,
+    outbox: Arc<Outbox>,
     pub news: mpsc::Receiver<News>,
     task: JoinHandle<()>,
 }
 
 impl Secure {
     pub fn open(server: SecureServer) -> Self {
-        let (messages, outgoing) = mpsc::channel(WAITING);
+        let outbox = Arc::new(Outbox::new());
         let (told, news) = mpsc::channel(WAITING);
+        let outgoing = Arc::clone(&outbox);
         let task = tokio::spawn(async move {
-            let Err(error) = converse(&server, outgoing, &told).await;
+            let Err(error) = converse(&server, &outgoing, &told).await;
             let fault = format!("TLS to {}: {error}", server.address);
             let _ = told.send(News::Failed(fault)).await;
         });
-        Self {
-            messages,
-            news,
-            task,
-        }
+        Self { outbox, news, task }
     }
 
     /// False: there is no room.
-    pub fn send(&self, message: Vec<u8>) -> bool {
-        self.messages.try_send(message).is_ok()
+    pub fn send(&self, now: Instant, message: &[u8]) -> bool {
+        self.outbox.push(now, message)
+    }
+
+    /// Datagrams that were sent and dropped for want of a connection that takes them in time.
+    pub fn dropped(&self) -> u64 {
+        self.outbox.dropped()
     }
 
     /// Once all that waits was written.
     pub async fn finish(mut self) {
-        drop(std::mem::replace(&mut self.messages, mpsc::channel(1).0));
+        self.outbox.finish();
         while self.news.recv().await.is_some() {}
     }
 }
@@ -104,10 +108,12 @@ impl Drop for Secure {
 
 async fn converse(
     server: &SecureServer,
-    mut outgoing: mpsc::Receiver<Vec<u8>>,
+    outgoing: &Outbox,
     told: &mpsc::Sender<News>,
 ) -> io::Result<std::convert::Infallible> {
-    let (mut from, mut to) = tokio::io::split(server.connect().await?);
+    let connection = server.connect().await?;
+    let mut brake = Brake::new(connection.get_ref().0)?;
+    let (mut from, mut to) = tokio::io::split(connection);
     let over = || io::Error::from(io::ErrorKind::ConnectionAborted);
     told.send(News::Opened).await.map_err(|_| over())?;
     let read = async {
@@ -119,10 +125,10 @@ async fn converse(
         }
     };
     let write = async {
-        while let Some(mut message) = outgoing.recv().await {
-            message.extend_from_slice(frame::padding(message.len()));
+        while let Some(message) = outgoing.next(brake.was_full()).await {
             to.write_all(&message).await?;
             to.flush().await?;
+            brake.wait(outgoing.is_empty()).await?;
         }
         to.shutdown().await?;
         Err(over())

@@ -13,6 +13,8 @@ use crate::mode::{Leg, Route};
 
 /// The server knows no allocation of this 5-tuple, or one already (RFC 8656 §18.1).
 const MISMATCH: u16 = 437;
+/// Another server is to be asked (RFC 8489 §10).
+const TRY_ALTERNATE: u16 = 300;
 /// A ticket it cannot open, or not any more (RFC 8016 §3.2).
 const BAD_REQUEST: u16 = 400;
 
@@ -165,6 +167,10 @@ impl Turn {
                 let leg = asked.leg;
                 self.held = None;
                 self.wanted.get_or_insert(Route::Only(leg));
+            }
+            Purpose::Hold(_) if self.held.is_none() && refused.code == TRY_ALTERNATE => {
+                let event = Event::Redirected(asked.leg, refused.clone());
+                self.events.push_back(event);
             }
             Purpose::Hold(_) if refused.code == MISMATCH => {
                 let fault = refused.to_string();

@@ -22,7 +22,7 @@ impl Machine {
                 self.switch(now, Leg::Tcp, Reason::Silence, Some(proof));
             }
             _ if silent >= policy.give_up => self.give_up(now, silent),
-            None if silent >= policy.doubt => self.doubt(now, since),
+            None if silent >= self.patience_with_udp() => self.doubt(now, since),
             Some(Doubt {
                 since: doubted,
                 doubled: false,
@@ -30,7 +30,8 @@ impl Machine {
                 self.order(now, Route::Both, None);
                 self.live_again(since, Some((doubted, true)));
             }
-            _ if self.loses(now) && self.tcp.is_healthy(now, &policy) => {
+            // In doubt all of them are lost, and silence decides whether it is a pause.
+            None if self.loses(now) && self.tcp.is_healthy(now, &policy) => {
                 // It may be all of them.
                 let missing_since = (silent >= policy.probe_patience).then_some(proof);
                 self.switch(now, Leg::Tcp, Reason::Loss, missing_since);
@@ -120,11 +121,17 @@ impl Machine {
 
     fn loses(&mut self, now: Instant) -> bool {
         let policy = &self.policy;
-        let (lost, all) = self
-            .udp
-            .probes
-            .share(now, policy.loss_window, policy.probe_patience);
-        all >= policy.loss_samples && 100 * lost >= policy.loss_percent as usize * all
+        let probes = &mut self.udp.probes;
+        let (all, long) = probes.shares(now, policy.loss_window, policy.probe_patience);
+        all.reaches(policy.loss_percent, policy.loss_samples)
+            || long.reaches(policy.long_percent, policy.long_samples)
+    }
+
+    fn patience_with_udp(&self) -> Duration {
+        match self.udp.is_steady(&self.policy) {
+            true => self.policy.steady_doubt.min(self.policy.doubt),
+            false => self.policy.doubt,
+        }
     }
 
     pub(super) fn live_due(
@@ -138,7 +145,7 @@ impl Machine {
             Leg::Udp => {
                 let proof = self.udp.silent_since()?;
                 let patience = match doubt {
-                    None => policy.doubt,
+                    None => self.patience_with_udp(),
                     Some(_) if self.tcp.works() => policy.silence,
                     Some(_) => policy.give_up,
                 };

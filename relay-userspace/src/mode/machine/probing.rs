@@ -8,6 +8,10 @@ use crate::mode::{Leg, Order};
 
 /// Of a probe that only asks whether anything passes: a bare Binding request.
 const SMALL: usize = 20;
+/// Media that is no longer meets no limit of size.
+const LONG: usize = 300;
+/// What is longer is cut in pieces on any way, and the relay's answer is no longer either (RFC 5780 §7.6).
+const LONGEST: usize = 1400;
 
 impl Machine {
     pub(super) fn answered(&mut self, now: Instant, leg: Leg, probe: u64) {
@@ -67,7 +71,7 @@ impl Machine {
                 .last_sent()
                 .is_none_or(|sent| sent + every <= now)
             {
-                let probe = path.probes.send(now);
+                let probe = path.probes.send(now, bytes > SMALL);
                 self.orders.push_back(Order::Probe { leg, probe, bytes });
             }
         }
@@ -92,15 +96,46 @@ impl Machine {
         let suspect = self.suspects_udp(now);
         match (in_use, leg) {
             (None, _) => (seek.min(policy.probe_every), SMALL),
-            (Some(Leg::Udp), Leg::Udp) if suspect => (policy.loss_probe_every, SMALL),
+            (Some(Leg::Udp), Leg::Udp) if suspect => {
+                (policy.loss_probe_every, self.media_length_once_in(4))
+            }
+            (Some(Leg::Udp), Leg::Udp) if self.is_strangely_silent(now) => {
+                (policy.steady_probe_every, SMALL)
+            }
+            (Some(Leg::Udp), Leg::Udp) => (policy.probe_every, self.media_length_once_in(2)),
             (Some(Leg::Udp), Leg::Tcp) if !path.works() || suspect => (policy.probe_every, SMALL),
             (Some(Leg::Udp), Leg::Tcp) => (policy.standby_every, SMALL),
             (Some(Leg::Tcp), Leg::Udp) if path.probes.run > 0 => {
-                (policy.return_every, policy.return_bytes)
+                (policy.return_every, self.return_length())
             }
-            (Some(Leg::Tcp), Leg::Udp) => (seek.min(policy.longest_seek), policy.return_bytes),
-            (Some(_), _) => (policy.probe_every, SMALL),
+            (Some(Leg::Tcp), Leg::Udp) => (seek.min(policy.longest_seek), self.return_length()),
+            (Some(Leg::Tcp), Leg::Tcp) => (policy.probe_every, SMALL),
         }
+    }
+
+    /// Bare probes prove nothing about a way that lets only short packets pass.
+    fn media_length_once_in(&self, count: u64) -> usize {
+        let its_turn = self.udp.probes.count().is_multiple_of(count);
+        match its_turn && self.media_bytes > LONG {
+            true => self.media_bytes.min(LONGEST),
+            false => SMALL,
+        }
+    }
+
+    fn return_length(&self) -> usize {
+        self.policy.return_bytes.max(self.media_bytes.min(LONGEST))
+    }
+
+    /// It was heard all the time, and not for a moment.
+    fn is_strangely_silent(&self, now: Instant) -> bool {
+        self.silence_is_strange_from()
+            .is_some_and(|from| from <= now)
+    }
+
+    fn silence_is_strange_from(&self) -> Option<Instant> {
+        let steady = self.udp.is_steady(&self.policy);
+        let from = self.udp.proof? + self.policy.steady_gap;
+        (steady && matches!(self.phase, Phase::Live { leg: Leg::Udp, .. })).then_some(from)
     }
 
     /// Not every question of the last seconds was answered.
@@ -124,7 +159,11 @@ impl Machine {
             }
             _ => None,
         };
-        let due = [ask, lost, silent, self.reopen_due(leg)];
+        let strange = match leg {
+            Leg::Udp => self.silence_is_strange_from().filter(|from| *from > now),
+            Leg::Tcp => None,
+        };
+        let due = [ask, lost, silent, strange, self.reopen_due(leg)];
         due.into_iter().flatten().min()
     }
 }

@@ -145,6 +145,65 @@ fn media_that_comes_is_proof_and_hides_no_path_that_only_leads_back() {
 }
 
 #[test]
+fn media_that_stops_is_doubted_sooner_than_a_quiet_leg() {
+    let mut world = World::new(Mode::UdpOverTcp, Net::Works, Net::Works);
+    world.media = true;
+    world.run_to(Duration::from_secs(10));
+    world.udp = Net::Silent;
+    world.run_to(Duration::from_secs(20));
+    assert_eq!(
+        world.lines(),
+        [
+            "60 selected udp Answered",
+            "10700 degraded udp Silence",
+            "12530 switched udp tcp Silence 730"
+        ]
+    );
+}
+
+#[test]
+fn media_that_pauses_while_its_leg_answers_is_not_doubted() {
+    let mut world = World::new(Mode::UdpOverTcp, Net::Works, Net::Works);
+    for second in 1..200 {
+        world.media = second % 2 == 0;
+        world.run_to(Duration::from_millis(977 * second));
+    }
+    assert_eq!(world.lines(), ["60 selected udp Answered"]);
+}
+
+#[test]
+fn a_leg_that_jitters_or_loses_one_of_twenty_is_neither_doubted_nor_left() {
+    for (percent, late) in [(0, 200), (5, 0), (5, 50)] {
+        for seed in 1..4 {
+            let (udp, tcp) = (Net::Rough(percent, late), Net::Works);
+            let mut world = World::seeded(Mode::UdpOverTcp, udp, tcp, seed);
+            world.media = true;
+            world.run_to(Duration::from_secs(200));
+            let lines = world.lines();
+            assert_eq!(lines.len(), 1, "{percent} %, {late} ms: {lines:#?}");
+        }
+    }
+}
+
+#[test]
+fn long_media_leaves_a_way_that_lets_only_short_packets_pass_and_short_media_stays() {
+    for (bytes, leg) in [(1100, Leg::Tcp), (200, Leg::Udp)] {
+        let mut world = World::new(Mode::UdpOverTcp, Net::Works, Net::Works);
+        (world.media, world.media_bytes) = (true, bytes);
+        world.machine.take(world.now, Fact::Carries { bytes });
+        world.run_to(Duration::from_secs(10));
+        world.udp = Net::Narrow;
+        world.run_to(Duration::from_secs(16));
+        assert_eq!(
+            world.machine.leg(),
+            Some(leg),
+            "{bytes}: {:#?}",
+            world.lines()
+        );
+    }
+}
+
+#[test]
 fn a_leg_that_the_relay_refuses_is_told_and_never_tried_again() {
     let mut world = World::new(Mode::UdpOverTcp, Net::Works, Net::Works);
     world.run_to(Duration::from_secs(2));

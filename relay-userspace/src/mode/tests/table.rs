@@ -6,7 +6,7 @@ use super::world::{Net, World};
 use crate::mode::Mode;
 use crate::mode::Mode::{TcpOnly, UdpOnly, UdpOverTcp};
 
-use Net::{Loses, Narrow, Refuses, Silent, Works};
+use Net::{Loses, Narrow, Refuses, Rough, Silent, Works};
 
 struct Case {
     name: &'static str,
@@ -60,7 +60,7 @@ const CASES: &[Case] = &[
         says: &[
             "60 selected udp Answered",
             "11030 degraded udp Silence",
-            "UDP_OVER_TCP: no way to the relay for 10.0 s; udp, tried for 10.0 s: no answer to 193 probes; tcp, tried for 19.5 s: nothing was heard for 10.0 s",
+            "UDP_OVER_TCP: no way to the relay for 10.0 s; udp, tried for 10.0 s: no answer to 307 probes; tcp, tried for 19.5 s: nothing was heard for 10.0 s",
         ],
     },
     Case {
@@ -71,7 +71,7 @@ const CASES: &[Case] = &[
         says: &[
             "60 selected udp Answered",
             "11030 degraded udp Silence",
-            "11810 selected udp Restored",
+            "11780 selected udp Restored",
         ],
     },
     Case {
@@ -85,11 +85,18 @@ const CASES: &[Case] = &[
         ],
     },
     Case {
-        name: "udp loses a fifth",
+        name: "udp loses a fifth each way",
+        mode: UdpOverTcp,
+        script: &[(0, Works, Works), (100, Rough(20, 0), Works)],
+        ends: 20,
+        says: &["60 selected udp Answered", "17240 switched udp tcp Loss 0"],
+    },
+    Case {
+        name: "udp loses a fifth one way",
         mode: UdpOverTcp,
         script: &[(0, Works, Works), (100, Loses(20), Works)],
         ends: 30,
-        says: &["60 selected udp Answered", "13780 switched udp tcp Loss 0"],
+        says: &["60 selected udp Answered", "23980 switched udp tcp Loss 0"],
     },
     Case {
         name: "udp loses one of fifty",
@@ -162,7 +169,7 @@ const CASES: &[Case] = &[
         says: &[
             "60 selected udp Mode",
             "11030 degraded udp Silence",
-            "UDP_ONLY: no way to the relay for 10.0 s; udp, tried for 10.0 s: no answer to 193 probes",
+            "UDP_ONLY: no way to the relay for 10.0 s; udp, tried for 10.0 s: no answer to 307 probes",
         ],
     },
     Case {
@@ -173,7 +180,7 @@ const CASES: &[Case] = &[
         says: &[
             "60 selected udp Mode",
             "11030 degraded udp Silence",
-            "14110 selected udp Restored",
+            "14090 selected udp Restored",
         ],
     },
     Case {
@@ -203,6 +210,7 @@ const CASES: &[Case] = &[
 
 #[test]
 fn the_machine_says_what_the_table_says() {
+    let mut wrong = Vec::new();
     for case in CASES {
         let (_, udp, tcp) = case.script[0];
         let mut world = World::new(case.mode, udp, tcp);
@@ -213,6 +221,9 @@ fn the_machine_says_what_the_table_says() {
         world.run_to(Duration::from_secs(case.ends));
         let mut says = world.lines();
         says.extend(world.refusal.iter().map(ToString::to_string));
-        assert_eq!(says, case.says, "{}", case.name);
+        if says != case.says {
+            wrong.push((case.name, says));
+        }
     }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }

@@ -15,8 +15,17 @@ pub enum Net {
     Refuses,
     /// Only what is shorter than a packet of media passes.
     Narrow,
-    /// So many of a hundred are lost.
+    /// So many probes of a hundred are lost.
     Loses(u32),
+    /// So many packets of a hundred are lost each way, and others up to so many milliseconds late.
+    Rough(u32, u32),
+}
+
+#[derive(Debug)]
+enum Coming {
+    Fact(Fact),
+    /// The next of the media of this stream.
+    Media(u64),
 }
 
 #[derive(Debug)]
@@ -30,11 +39,16 @@ pub struct World {
     pub tcp_round_trip: Duration,
     /// Something from the relay every 20 ms by the leg in use.
     pub media: bool,
+    /// Its length.
+    pub media_bytes: usize,
+    stream: u64,
+    /// Nothing overtakes.
+    arrives: Instant,
     pub route: Option<Route>,
     pub told: Vec<(Duration, Notice)>,
     pub refusal: Option<Refusal>,
     /// Of the opening each fact belongs to: what comes of a closed one is dropped.
-    coming: BTreeMap<(Instant, u64), (Leg, u64, Fact)>,
+    coming: BTreeMap<(Instant, u64), (Leg, u64, Coming)>,
     opened: [Option<u64>; 2],
     proven: [bool; 2],
     serial: u64,
@@ -57,6 +71,9 @@ impl World {
             tcp,
             tcp_round_trip: ROUND_TRIP,
             media: false,
+            media_bytes: 200,
+            stream: 0,
+            arrives: start,
             route: None,
             told: Vec::new(),
             refusal: None,
@@ -85,9 +102,9 @@ impl World {
             };
             self.now = self.now.max(next);
             match self.coming.pop_first() {
-                Some((key, fact)) if key.0 <= self.now => self.arrive(fact),
-                Some((key, fact)) => {
-                    self.coming.insert(key, fact);
+                Some((key, coming)) if key.0 <= self.now => self.arrive(coming),
+                Some((key, coming)) => {
+                    self.coming.insert(key, coming);
                     self.machine.tick(self.now);
                 }
                 None => self.machine.tick(self.now),
@@ -186,6 +203,12 @@ impl World {
             Net::Silent => {}
             Net::Narrow if bytes >= 1000 => {}
             Net::Loses(percent) if self.lot() < percent => {}
+            Net::Rough(percent, _) if self.lot() < percent || self.lot() < percent => {}
+            Net::Rough(_, late) => {
+                let back = self.late(late);
+                let after = self.round_trip(leg) + self.late(late).max(back);
+                self.come(leg, after, answered);
+            }
             _ => self.come(leg, self.round_trip(leg), answered),
         }
     }
@@ -205,26 +228,32 @@ impl World {
     }
 
     fn come(&mut self, leg: Leg, after: Duration, fact: Fact) {
+        self.comes_at(leg, self.now + after, Coming::Fact(fact));
+    }
+
+    fn comes_at(&mut self, leg: Leg, at: Instant, coming: Coming) {
         let Some(opening) = self.opened[leg as usize] else {
             return;
         };
         self.serial += 1;
         self.coming
-            .insert((self.now + after, self.serial), (leg, opening, fact));
+            .insert((at, self.serial), (leg, opening, coming));
     }
 
-    fn arrive(&mut self, (leg, opening, fact): (Leg, u64, Fact)) {
-        let cut = self.net(leg) == Net::Silent && !matches!(fact, Fact::Opened(Leg::Udp));
-        if self.opened[leg as usize] != Some(opening) || cut {
+    fn arrive(&mut self, (leg, opening, coming): (Leg, u64, Coming)) {
+        if self.opened[leg as usize] != Some(opening) {
+            return;
+        }
+        let fact = match coming {
+            Coming::Fact(fact) => fact,
+            Coming::Media(stream) => return self.next_media(leg, stream),
+        };
+        if self.net(leg) == Net::Silent && !matches!(fact, Fact::Opened(Leg::Udp)) {
             return;
         }
         match &fact {
             Fact::InUse(route) => self.use_now(leg, *route),
             Fact::Answered { .. } => self.proven[leg as usize] = true,
-            Fact::Heard(_) if self.route.is_some_and(|route| route.carries(leg)) => {
-                self.come(leg, Duration::from_millis(20), Fact::Heard(leg));
-            }
-            Fact::Heard(_) => return,
             _ => {}
         }
         self.machine.take(self.now, fact);
@@ -232,9 +261,32 @@ impl World {
 
     fn use_now(&mut self, leg: Leg, route: Route) {
         self.route = Some(route);
-        if self.media {
-            self.come(leg, Duration::from_millis(20), Fact::Heard(leg));
+        self.stream += 1;
+        self.next_media(leg, self.stream);
+    }
+
+    /// Of what the relay sends by `leg` while that is in use.
+    fn next_media(&mut self, leg: Leg, stream: u64) {
+        if stream != self.stream {
+            return;
         }
+        let period = if self.media { 20 } else { 200 };
+        let next = self.now + Duration::from_millis(period);
+        self.comes_at(leg, next, Coming::Media(stream));
+        let late = match self.net(leg) {
+            Net::Works | Net::Loses(_) => 0,
+            Net::Narrow if self.media_bytes < 1000 => 0,
+            Net::Rough(percent, late) if self.lot() >= percent => late,
+            _ => return,
+        };
+        if self.media {
+            self.arrives = self.arrives.max(self.now + self.late(late));
+            self.comes_at(leg, self.arrives, Coming::Fact(Fact::Heard(leg)));
+        }
+    }
+
+    fn late(&mut self, most: u32) -> Duration {
+        Duration::from_millis(u64::from(self.lot() * most / 100))
     }
 
     /// Splitmix64, below a hundred.

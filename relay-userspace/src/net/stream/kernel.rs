@@ -16,7 +16,7 @@ const BYTES_ACKED: usize = 120;
 const MIN_RTT: usize = 148;
 
 /// Bytes written and not acknowledged.
-pub fn held(tcp: &TcpStream) -> usize {
+pub fn held(tcp: &impl AsRawFd) -> usize {
     let mut bytes: libc::c_int = 0;
     // SAFETY: an open socket, and a pointer to an int that lives here.
     let done = unsafe { libc::ioctl(tcp.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
@@ -26,7 +26,7 @@ pub fn held(tcp: &TcpStream) -> usize {
     }
 }
 
-pub fn read(tcp: &TcpStream) -> io::Result<Reading> {
+pub fn read(tcp: &impl AsRawFd) -> io::Result<Reading> {
     let mut info = [0u8; LENGTH];
     let mut length = LENGTH as libc::socklen_t;
     // SAFETY: an open socket, and a buffer with its length, of which the kernel fills no more.

@@ -50,6 +50,8 @@ pub fn write(runs: &[(&str, Value)], kept: &Path) -> Result<String> {
             "flood" => flood(run)?,
             "control" => control(run)?,
             "stream" => super::stream::section(run)?,
+            "signaling" => super::signaling::section(run)?,
+            "switch" => super::switch::section(run)?,
             _ => survive(run)?,
         };
         writeln!(page, "\n## {}\n\n{}\n", section.title, section.method)?;
