@@ -11,3 +11,5 @@ pub mod turn;
 
 pub mod session;
 pub mod tunnel;
+
+pub mod ice;

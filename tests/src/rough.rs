@@ -33,6 +33,11 @@ pub struct Rough {
 impl Rough {
     /// `None`, with the reason said: not root.
     pub fn new() -> Option<Self> {
+        Self::with(&[])
+    }
+
+    /// The same with more arguments of `relay serve`.
+    pub fn with(more: &[&str]) -> Option<Self> {
         if !privileged::is_root() {
             return None;
         }
@@ -46,6 +51,7 @@ impl Rough {
         let pair = format!("{}:{}", trust.cert().display(), trust.key().display());
         let mut wish = arguments(&[], "off");
         wish.extend(["--certificate", &pair, "--relay-address", EDGE_V4]);
+        wish.extend(more);
         let relay = Relay::start(&edge, &wish).unwrap();
         Some(Self {
             client,
@@ -72,11 +78,17 @@ impl Rough {
 
     /// In this mode with one forward, as the test's user.
     pub fn connect_command(&self, mode: &str, forward: &str) -> Command {
+        let mut command = self.connect_as_nobody(mode, forward);
+        command.args(["--user", "user"]);
+        command.env("RELAY_CONNECT_PASSWORD", "password");
+        command
+    }
+
+    /// Without a proof of who asks.
+    pub fn connect_as_nobody(&self, mode: &str, forward: &str) -> Command {
         let mut command = self.client.command(binary().to_str().unwrap());
         command.args(["connect", "--server", EDGE_V4, "--tls-name", "relay.test"]);
         command.arg("--ca").arg(self.trust.cert());
-        command.args(["--user", "user"]);
-        command.env("RELAY_CONNECT_PASSWORD", "password");
         command.args(["--stats", "1s", "--json"]);
         command.args(["--mode", mode, "--forward", forward]);
         command

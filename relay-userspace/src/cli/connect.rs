@@ -4,6 +4,7 @@ mod args;
 mod local;
 mod plan;
 mod telling;
+mod token;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, interval_at};
 
 use super::exit::{Exit, Failure};
@@ -36,7 +38,11 @@ enum End {
 
 pub async fn connect(wish: Connect) -> Result<(), Failure> {
     let teller = Teller::new(wish.json);
-    let plan = Plan::read(&wish).await?;
+    let mut plan = Plan::read(&wish).await?;
+    let mut renewing = JoinSet::new();
+    if let Some(renewal) = plan.renewal.take() {
+        renewing.spawn(renewal.run(teller));
+    }
     let tcp = TcpPorts::open(&plan).await?;
     let udp = UdpPorts::open(&plan).await?;
     let mut stop = Stop::new()?;
