@@ -27,7 +27,7 @@ pub struct Https(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
 pub enum HttpsFault {
     #[error("no answer within {}s", .0.as_secs())]
     Timeout(Duration),
-    #[error("{0}")]
+    #[error("{1}")]
     Connect(#[source] hyper_util::client::legacy::Error, String),
     #[error("the answer breaks off, or is longer than {ANSWER_LIMIT} bytes")]
     Broken,

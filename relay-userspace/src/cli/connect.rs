@@ -2,7 +2,7 @@
 
 mod args;
 mod local;
-mod plan;
+pub mod plan;
 mod telling;
 mod token;
 
@@ -18,7 +18,7 @@ use tokio::time::{Instant, Interval, interval_at};
 use super::exit::{Exit, Failure};
 use crate::client::session::{Happening, Session};
 use crate::mode::Refusal;
-pub use args::Connect;
+pub use args::{Connect, Proof};
 use local::{TcpPorts, UdpPorts};
 use plan::Plan;
 use telling::{Own, Saying, Teller};
