@@ -1,6 +1,7 @@
 //! The `relay` command: words to actions. Parses, asks the relay or becomes it, prints, and says by its exit code how it went.
 
 mod args;
+mod check;
 mod client;
 mod configuration;
 mod connect;
@@ -48,6 +49,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Forward(command) => client::forward(&global, command).await,
         Command::Credentials(wish) => client::credentials(&global, wish).await,
         Command::Connect(wish) => connect::connect(*wish).await,
+        Command::Check(wish) => check::check(*wish).await,
         Command::Config(command) => configuration::run(&global, command),
         Command::Doctor { flags, read } => doctor::doctor(&global, &flags, read.json).await,
         Command::Version(read) => output::version(read.json),

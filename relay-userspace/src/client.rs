@@ -8,6 +8,9 @@ pub mod words;
 
 pub mod secure;
 pub mod turn;
+pub mod udp;
 
 pub mod session;
 pub mod tunnel;
+
+pub mod ice;

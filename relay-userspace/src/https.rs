@@ -8,12 +8,12 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::{Request, StatusCode};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use rustls::crypto::ring::default_provider;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 
 /// More of an answer is not read.
@@ -27,7 +27,7 @@ pub struct Https(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
 pub enum HttpsFault {
     #[error("no answer within {}s", .0.as_secs())]
     Timeout(Duration),
-    #[error("{0}")]
+    #[error("{1}")]
     Connect(#[source] hyper_util::client::legacy::Error, String),
     #[error("the answer breaks off, or is longer than {ANSWER_LIMIT} bytes")]
     Broken,
@@ -45,7 +45,22 @@ impl Https {
             .https_or_http()
             .enable_http1()
             .build();
-        Ok(Self(Client::builder(TokioExecutor::new()).build(connector)))
+        Ok(Self::over(connector))
+    }
+
+    /// For one server, whatever it is called in a URL: its certificate is for `name`, and there is no HTTP without TLS.
+    pub fn named(config: ClientConfig, name: ServerName<'static>) -> Self {
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(config)
+            .https_only()
+            .with_server_name_resolver(FixedServerNameResolver::new(name))
+            .enable_http1()
+            .build();
+        Self::over(connector)
+    }
+
+    fn over(connector: HttpsConnector<HttpConnector>) -> Self {
+        Self(Client::builder(TokioExecutor::new()).build(connector))
     }
 
     pub async fn ask(

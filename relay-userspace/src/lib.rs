@@ -25,6 +25,7 @@ mod monotonic;
 pub mod forward;
 pub mod stream;
 
+pub mod check;
 pub mod client;
 pub mod mode;
 

@@ -14,6 +14,8 @@ mod timing;
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Serialize, Serializer};
+
 pub use machine::Machine;
 pub use notice::{Notice, Reason};
 pub use policy::Policy;
@@ -96,6 +98,20 @@ pub enum Order {
 impl Mode {
     pub const ALL: [Mode; 3] = [Mode::UdpOverTcp, Mode::UdpOnly, Mode::TcpOnly];
 
+    /// As it is displayed, to the letter: what programs write.
+    pub fn named(name: &str) -> Option<Mode> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|mode| mode.name() == name)
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::UdpOverTcp => "UDP_OVER_TCP",
+            Mode::UdpOnly => "UDP_ONLY",
+            Mode::TcpOnly => "TCP_ONLY",
+        }
+    }
+
     pub fn allows(self, leg: Leg) -> bool {
         match self {
             Mode::UdpOverTcp => true,
@@ -107,11 +123,13 @@ impl Mode {
 
 impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Mode::UdpOverTcp => "UDP_OVER_TCP",
-            Mode::UdpOnly => "UDP_ONLY",
-            Mode::TcpOnly => "TCP_ONLY",
-        })
+        f.write_str(self.name())
+    }
+}
+
+impl Serialize for Mode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 
@@ -122,12 +140,10 @@ pub struct NoMode(String);
 impl FromStr for Mode {
     type Err = NoMode;
 
-    /// As it is displayed, or in lower case with dashes.
+    /// As people write it: lower case and dashes as well.
     fn from_str(text: &str) -> Result<Self, NoMode> {
         let plain = text.to_ascii_uppercase().replace('-', "_");
-        let named = |mode: &Mode| mode.to_string() == plain;
-        let mode = Self::ALL.into_iter().find(named);
-        mode.ok_or_else(|| NoMode(text.to_owned()))
+        Self::named(&plain).ok_or_else(|| NoMode(text.to_owned()))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What strangers may ask over HTTP on the address TURN is served at: the public API, and the origins of the signaling
-//! routes. The browser's SDK as well.
-//! A request goes one way: connection → desk → API, SDK or proxy → origin.
+//! routes. The browser's SDK as well, and a page that checks the way here.
+//! A request goes one way: connection → desk → API, SDK, check or proxy → origin.
 
 pub mod connection;
 mod local;
@@ -8,6 +8,8 @@ mod local;
 mod desk;
 
 mod api;
+mod asset;
+mod check;
 mod proxy;
 mod sdk;
 

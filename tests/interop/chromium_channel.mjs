@@ -4,26 +4,19 @@
 // node chromium_channel.mjs --server HOST:PORT --user U --password P [--transport udp|tcp|tls] [--count 200] [--size 64]
 //   [--chromium PATH]
 
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { parseArgs } from "node:util";
 
-import { FLAGS } from "./chromium_flags.mjs";
+import { OPTIONS, report } from "./chromium_start.mjs";
 
 const { values: wish } = parseArgs({
   options: {
+    ...OPTIONS,
     server: { type: "string" },
     transport: { type: "string", default: "udp" },
     user: { type: "string" },
     password: { type: "string" },
     count: { type: "string", default: "200" },
     size: { type: "string", default: "64" },
-    timeout: { type: "string", default: "60" },
-    chromium: { type: "string", default: "/usr/bin/chromium" },
-    // An ES import ignores NODE_PATH, hence the folder by name.
-    modules: { type: "string", default: process.env.NODE_PATH ?? "." },
   },
 });
 
@@ -94,41 +87,21 @@ async function pingPong({ urls, username, credential, count, size }) {
   };
 }
 
-async function run() {
-  if (!existsSync(wish.chromium)) throw new Error(`no Chromium at ${wish.chromium}`);
-  const require = createRequire(join(wish.modules, "puppeteer-core", "package.json"));
-  const { default: puppeteer } = await import(require.resolve("puppeteer-core"));
-  const profile = mkdtempSync(join(tmpdir(), "relay-chromium-"));
-  let browser;
-  try {
-    browser = await puppeteer.launch({
-      executablePath: wish.chromium,
-      headless: true,
-      // A pipe, not a port: the client namespace is no place for another listener.
-      pipe: true,
-      userDataDir: profile,
-      args: FLAGS,
-    });
-    const page = await browser.newPage();
-    const late = Number(wish.timeout) * 1000;
-    return await Promise.race([
-      page.evaluate(pingPong, {
-        urls: wish.transport === "tls" ? `turns:${wish.server}?transport=tcp` : `turn:${wish.server}?transport=${wish.transport}`,
-        username: wish.user,
-        credential: wish.password,
-        count: Number(wish.count),
-        size: Number(wish.size),
-      }),
-      new Promise((_, reject) => {
-        setTimeout(() => reject(new Error(`nothing after ${wish.timeout} s`)), late).unref();
-      }),
-    ]);
-  } finally {
-    await browser?.close();
-    rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
-  }
+async function visit(browser) {
+  const page = await browser.newPage();
+  const late = Number(wish.timeout) * 1000;
+  return await Promise.race([
+    page.evaluate(pingPong, {
+      urls: wish.transport === "tls" ? `turns:${wish.server}?transport=tcp` : `turn:${wish.server}?transport=${wish.transport}`,
+      username: wish.user,
+      credential: wish.password,
+      count: Number(wish.count),
+      size: Number(wish.size),
+    }),
+    new Promise((_, reject) => {
+      setTimeout(() => reject(new Error(`nothing after ${wish.timeout} s`)), late).unref();
+    }),
+  ]);
 }
 
-const result = await run().catch((fault) => ({ ok: false, error: String(fault) }));
-console.log(JSON.stringify(result));
-process.exitCode = result.ok ? 0 : 1;
+await report(wish, visit);

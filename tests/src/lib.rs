@@ -21,6 +21,7 @@ pub mod rough;
 pub mod scene;
 pub mod signaling;
 pub mod socket_option;
+pub mod token;
 pub mod topology;
 pub mod trust;
 pub mod wire;

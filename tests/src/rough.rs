@@ -3,6 +3,7 @@
 mod media;
 
 use std::net::{SocketAddr, UdpSocket};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -109,11 +110,29 @@ impl Rough {
 
     /// In this mode with one forward, as the test's user.
     pub fn connect_command(&self, mode: &str, forward: &str) -> Command {
-        let mut command = self.client.command(binary().to_str().unwrap());
-        command.args(["connect", "--server", EDGE_V4, "--tls-name", "relay.test"]);
-        command.arg("--ca").arg(self.trust.cert());
+        let mut command = self.connect_as_nobody(mode, forward);
         command.args(["--user", "user"]);
         command.env("RELAY_CONNECT_PASSWORD", "password");
+        command
+    }
+
+    /// A verb of the `relay` command, on the client's host.
+    pub fn command(&self, verb: &str) -> Command {
+        let mut command = self.client.command(binary().to_str().unwrap());
+        command.arg(verb);
+        command
+    }
+
+    /// The relay's own authority.
+    pub fn certificate(&self) -> PathBuf {
+        self.trust.cert()
+    }
+
+    /// Without a proof of who asks.
+    pub fn connect_as_nobody(&self, mode: &str, forward: &str) -> Command {
+        let mut command = self.command("connect");
+        command.args(["--server", EDGE_V4, "--tls-name", "relay.test"]);
+        command.arg("--ca").arg(self.certificate());
         command.args(["--stats", "1s", "--json"]);
         command.args(["--mode", mode, "--forward", forward]);
         command

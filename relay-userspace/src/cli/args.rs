@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::check::Wish;
 use super::connect::Connect;
 use super::exit;
 use super::flags::ServeFlags;
@@ -82,6 +83,11 @@ pub enum Command {
     Credentials(Credentials),
     /// Open local ports that lead through a relay, over UDP or TLS, whichever works
     Connect(Box<Connect>),
+    /// What works between here and a relay, how fast, and what to ask the firewall's keeper for
+    #[command(
+        after_help = "Exits 0 when everything works, 1 when the mode works but not all of the rest, 69 when the mode does not work, 77 when the relay refuses this user."
+    )]
+    Check(Box<Wish>),
     /// Check or show the configuration
     #[command(subcommand)]
     Config(Config),

@@ -2,8 +2,9 @@
 
 mod args;
 mod local;
-mod plan;
+pub mod plan;
 mod telling;
+mod token;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -11,12 +12,13 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, interval_at};
 
 use super::exit::{Exit, Failure};
 use crate::client::session::{Happening, Session};
 use crate::mode::Refusal;
-pub use args::Connect;
+pub use args::{Connect, Proof};
 use local::{TcpPorts, UdpPorts};
 use plan::Plan;
 use telling::{Own, Saying, Teller};
@@ -36,7 +38,11 @@ enum End {
 
 pub async fn connect(wish: Connect) -> Result<(), Failure> {
     let teller = Teller::new(wish.json);
-    let plan = Plan::read(&wish).await?;
+    let mut plan = Plan::read(&wish).await?;
+    let mut renewing = JoinSet::new();
+    if let Some(renewal) = plan.renewal.take() {
+        renewing.spawn(renewal.run(teller));
+    }
     let tcp = TcpPorts::open(&plan).await?;
     let udp = UdpPorts::open(&plan).await?;
     let mut stop = Stop::new()?;

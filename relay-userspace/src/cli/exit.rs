@@ -33,10 +33,10 @@ pub const HELP: &str = "Exit codes:
   2   wrong usage of the command line
   4   no such session or forward
   64  faults in the configuration; `top` without a terminal
-  69  no relay answers on the admin socket; `connect`: no way to the relay
+  69  no relay answers on the admin socket; `connect`, `check`: no way to the relay
   70  internal error
   71  the system refused: cannot bind, read or write
-  77  the admin socket may not be opened by this user, or is answered by a stranger; `connect`: refused by the relay";
+  77  the admin socket may not be opened by this user, or is answered by a stranger; `connect`, `check`: refused by the relay";
 
 #[derive(Debug)]
 pub struct Failure {

@@ -42,6 +42,10 @@ fn every_documented_command_parses() {
         "relay forward remove x",
         "relay credentials --user alice --ttl 1h --url turn.example.org",
         "relay credentials --user alice --secret s --admin-socket /x",
+        "relay check https://relay.example.org --json",
+        "relay check relay.example.org:8443 --mode tcp-only --token t --udp-port 1 --tcp-port 2 --ca x.pem --tls-name y",
+        "relay connect --server relay.example.org --token t --forward udp/127.0.0.1:0=h.example:1",
+        "relay connect --server relay.example.org --user u --password p --forward tcp/127.0.0.1:0=h.example:1",
         "relay config check relay.toml --json",
         "relay config show --config relay.toml --workers 2 --json",
         "relay doctor --config relay.toml --interface eth0 --json",
@@ -57,6 +61,9 @@ fn values_of_the_command_line_alone_are_wrong_usage() {
         "relay credentials --user alice --ttl 12",
         "relay session kill alice",
         "relay forward remove a/b",
+        "relay check relay.example.org --mode UDP",
+        "relay check relay.example.org --user u --password p --token t",
+        "relay connect --server relay.example.org --forward udp/127.0.0.1:0=h.example:1",
     ] {
         let error = Cli::try_parse_from(words.split(' ')).expect_err(words);
         assert_eq!(error.exit_code(), 2, "{words}: {error}");

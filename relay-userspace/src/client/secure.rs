@@ -27,6 +27,11 @@ impl SecureServer {
     pub async fn connect(&self) -> io::Result<TlsStream<TcpStream>> {
         let tcp = TcpStream::connect(self.address).await?;
         tcp.set_nodelay(true)?;
+        self.over(tcp).await
+    }
+
+    /// On a connection that is there.
+    pub async fn over(&self, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let tls = TlsConnector::from(Arc::clone(&self.tls));
         tls.connect(self.name.clone(), tcp).await
     }

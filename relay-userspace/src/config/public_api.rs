@@ -19,6 +19,8 @@ use crate::secret::Secret;
 pub struct PublicApi {
     /// Default true.
     pub enabled: bool,
+    /// The page `/check` and its echo; default true.
+    pub check: bool,
     /// Names it answers to; empty: all. Elsewhere its paths are those of the routes.
     pub hosts: Vec<String>,
     /// Pages that may ask, by their `Origin`; `*`: all. Default none.
@@ -52,6 +54,7 @@ impl Default for PublicApi {
     fn default() -> Self {
         Self {
             enabled: true,
+            check: true,
             hosts: Vec::new(),
             allow_origins: Vec::new(),
             requests_per_second: 20,
@@ -76,6 +79,7 @@ pub fn read(root: &mut Section<'_>, faults: &mut Faults) -> Option<At<PublicApi>
     let keys = keys.collect();
     let read = PublicApi {
         enabled: or(api.boolean("enabled", faults), usual.enabled),
+        check: or(api.boolean("check", faults), usual.check),
         hosts: values(api.texts("hosts", faults, host)),
         allow_origins: values(api.texts("allow_origins", faults, any)),
         requests_per_second: or(
@@ -159,6 +163,7 @@ pub fn rules(raw: &Raw, faults: &mut Faults) {
 pub fn shown(api: &PublicApi) -> Table {
     let mut table: Table = [
         ("enabled", item(api.enabled)),
+        ("check", item(api.check)),
         ("hosts", list(&api.hosts)),
         ("allow_origins", list(&api.allow_origins)),
         (

@@ -126,6 +126,11 @@ impl Api {
         self.config.enabled && here
     }
 
+    /// Whether visitors may measure the way here.
+    pub fn checks(&self) -> bool {
+        self.config.check
+    }
+
     /// The answer, and what was asked for.
     pub async fn answer(
         &self,

@@ -28,6 +28,11 @@ pub struct Counts {
 
 const CLASSES: [&str; 6] = ["0xx", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
+/// First digits of what the API answers; 1: a WebSocket began.
+const ANSWERED: [usize; 4] = [1, 2, 4, 5];
+/// What is asked for beside the API.
+const BESIDE: [&str; 3] = ["sdk", "check", "echo"];
+
 pub const DESCRIPTIONS: &[(&str, &str)] = &[
     (
         "signaling_answers",
@@ -95,8 +100,9 @@ impl Counts {
         }));
         drop(faults);
         let api = lock(&self.api);
-        for (_, _, what) in api::PATHS {
-            samples.extend([2, 4, 5].map(|class| {
+        let named = api::PATHS.map(|(_, _, what)| what);
+        for what in named.into_iter().chain(BESIDE) {
+            samples.extend(ANSWERED.map(|class| {
                 let count = api.get(&(what, class)).copied().unwrap_or(0);
                 let sample = Sample::counter("api_answers", count).label("request", what);
                 sample.label("status", CLASSES[class])

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use super::api::{Api, Authority};
 use super::body::Body;
+use super::check::{self, Echo};
 use super::connection::{Asker, Busy};
 use super::counts::Counts;
 use super::fault::Fault;
@@ -39,6 +40,7 @@ pub struct Served {
 pub struct Web {
     served: RwLock<Arc<Served>>,
     counts: Arc<Counts>,
+    echo: Echo,
     workers: usize,
     /// Health checks of the routes; ended when others take their place.
     checks: Mutex<JoinSet<()>>,
@@ -58,11 +60,13 @@ impl Web {
     ) -> Result<Arc<Web>, Unroutable> {
         let counts = Arc::new(Counts::default());
         let table = Table::new(&signaling.routes, workers, &Table::default())?;
+        let echo = Echo::new(authority.seed);
         let api = Arc::new(Api::new(api, authority));
         let served = Served::new(signaling, table, api, &counts);
         let web = Arc::new(Web {
             served: RwLock::new(Arc::new(served)),
             counts,
+            echo,
             workers,
             checks: Mutex::default(),
             runtime: Handle::current(),
@@ -132,7 +136,7 @@ impl Web {
         let (parts, body) = request.into_parts();
         let trusted = &served.signaling.trusted_proxies;
         let client = client(asker.client.ip(), &parts.headers, trusted);
-        let begin = |parts: &Parts| {
+        let begin = |parts: &Parts, busy: Busy| {
             let mut record = Record::new(
                 &served.book,
                 client,
@@ -144,7 +148,7 @@ impl Web {
         };
         let target = match target::read(&parts) {
             Ok(target) => target,
-            Err(fault) => return refuse(begin(&parts), fault),
+            Err(fault) => return refuse(begin(&parts, busy), fault),
         };
         let may = asker.secure || served.signaling.allow_plain;
         if may && served.api.serves(&target.host, parts.uri.path()) {
@@ -152,14 +156,22 @@ impl Web {
             self.counts.api(what, response.status().as_u16());
             return response;
         }
-        if may
-            && served.api.is_at(&target.host)
-            && let Some(response) = sdk::answer(&parts)
-        {
+        let here = may && served.api.is_at(&target.host);
+        if here && let Some(response) = sdk::answer(&parts) {
             self.counts.api("sdk", response.status().as_u16());
             return response;
         }
-        let mut record = begin(&parts);
+        let here = here && served.api.checks();
+        if here && parts.uri.path() == check::ECHO {
+            let response = self.echo.answer(client, &parts, upgrade, busy);
+            self.counts.api("echo", response.status().as_u16());
+            return response;
+        }
+        if here && let Some(response) = check::answer(&parts) {
+            self.counts.api("check", response.status().as_u16());
+            return response;
+        }
+        let mut record = begin(&parts, busy);
         record.of_host(&target.host);
         let route = match served.route(&target, parts.uri.path()) {
             Ok(route) if may => route,

@@ -3,7 +3,7 @@
 
 mod attempt;
 mod tunnel;
-mod websocket;
+pub mod websocket;
 
 use std::sync::Arc;
 

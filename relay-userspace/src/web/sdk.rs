@@ -1,14 +1,11 @@
 //! `/sdk/`: the browser's module, from the relay itself, so that a page needs nobody else for it.
 
-use hyper::body::Bytes;
-use hyper::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, ETAG, HeaderValue, IF_NONE_MATCH,
-};
+use hyper::Response;
+use hyper::header::{ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Method, Response, StatusCode};
-use sha2::{Digest, Sha256};
 
-use super::body::{Body, text_of};
+use super::asset;
+use super::body::Body;
 
 macro_rules! files {
     ($($name:literal),*) => {
@@ -30,36 +27,16 @@ const FILES: [(&str, &str); 11] = files![
     "probe.js",
     "rank.js"
 ];
-/// A new relay's module is in use soon after.
-const CACHED: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
 /// `None`: not a path of it.
 pub fn answer(parts: &Parts) -> Option<Response<Body>> {
     let name = parts.uri.path().strip_prefix(FOLDER)?;
     let (_, text) = FILES.iter().find(|(own, _)| *own == name)?;
-    if !matches!(parts.method, Method::GET | Method::HEAD) {
-        let mut refused = text_of(StatusCode::METHOD_NOT_ALLOWED, "text/plain", Bytes::new());
-        let allowed = HeaderValue::from_static("GET, HEAD");
-        refused.headers_mut().insert(ALLOW, allowed);
-        return Some(refused);
-    }
-    let tag = tag(text);
-    let known = parts.headers.get(IF_NONE_MATCH);
-    let mut response = match known.is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
-        true => text_of(StatusCode::NOT_MODIFIED, kind(name), Bytes::new()),
-        false => text_of(
-            StatusCode::OK,
-            kind(name),
-            Bytes::from_static(text.as_bytes()),
-        ),
-    };
-    let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, CACHED);
+    let mut response = asset::answer(parts, kind(name), text);
     // A module of another origin is only taken with leave; there is nothing secret in it.
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
-        headers.insert(ETAG, tag);
-    }
+    let anyone = HeaderValue::from_static("*");
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, anyone);
     Some(response)
 }
 
@@ -70,15 +47,10 @@ fn kind(name: &str) -> &'static str {
     }
 }
 
-fn tag(text: &str) -> String {
-    let digest = Sha256::digest(text.as_bytes());
-    let short = digest[..8].iter().map(|byte| format!("{byte:02x}"));
-    format!("\"{}\"", short.collect::<String>())
-}
-
 #[cfg(test)]
 mod tests {
-    use hyper::Request;
+    use hyper::header::{ETAG, IF_NONE_MATCH};
+    use hyper::{Request, StatusCode};
 
     use super::*;
 

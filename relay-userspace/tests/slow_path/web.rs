@@ -1,6 +1,7 @@
 //! HTTP through a running relay: raw clients over TLS, and origins that behave as they are told.
 
 mod api;
+mod check;
 mod clients;
 mod failures;
 mod reach;

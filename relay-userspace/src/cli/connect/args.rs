@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 
 use crate::config::{Destination, value};
 use crate::mode::{Mode, Timing};
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("who").args(["user", "token"]).required(true))]
 pub struct Connect {
     /// The relay: HOST, HOST:PORT or https://HOST:PORT, its port for TLS [default port: 443]
     #[arg(long, value_name = "URL")]
@@ -20,17 +21,8 @@ pub struct Connect {
     /// UDP_OVER_TCP, UDP_ONLY or TCP_ONLY
     #[arg(long, default_value_t = Mode::UdpOverTcp, value_name = "MODE")]
     pub mode: Mode,
-    /// Of the TURN credential
-    #[arg(long, value_name = "NAME")]
-    pub user: String,
-    /// Of the TURN credential; better in the environment, where other users of this host cannot read it
-    #[arg(
-        long,
-        value_name = "PASSWORD",
-        env = "RELAY_CONNECT_PASSWORD",
-        hide_env_values = true
-    )]
-    pub password: String,
+    #[command(flatten)]
+    pub proof: Proof,
     /// A local port and where it leads; several times for several. Of UDP what comes back goes to whoever sent last
     #[arg(long, required = true, value_name = "udp|tcp/ADDR:PORT=HOST:PORT", value_parser = local_forward)]
     pub forward: Vec<LocalForward>,
@@ -50,6 +42,35 @@ pub struct Connect {
     /// Print JSON, a line for each event
     #[arg(long)]
     pub json: bool,
+}
+
+/// Who asks: a TURN credential, or a token that its API gives one for.
+#[derive(Debug, Clone, Args)]
+pub struct Proof {
+    /// Of the TURN credential
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "password",
+        conflicts_with = "token"
+    )]
+    pub user: Option<String>,
+    /// Of the TURN credential; better in the environment, where other users of this host cannot read it
+    #[arg(
+        long,
+        value_name = "PASSWORD",
+        env = "RELAY_CONNECT_PASSWORD",
+        hide_env_values = true
+    )]
+    pub password: Option<String>,
+    /// Of an issuer the relay knows: its API then says where its servers are, and gives credentials as long as they are needed
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "RELAY_CONNECT_TOKEN",
+        hide_env_values = true
+    )]
+    pub token: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

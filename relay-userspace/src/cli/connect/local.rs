@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
 
 use super::plan::{Forward, Plan};
+use super::token::Logins;
 use crate::cli::exit::{Exit, Failure};
 use crate::client::request::Login;
 use crate::client::secure::SecureServer;
@@ -100,8 +101,8 @@ impl TcpPorts {
             let listener = TcpListener::bind(forward.local).await;
             let listener = listener.map_err(|error| cannot_open(forward, &error))?;
             addresses.extend(listener.local_addr());
-            let (server, login) = (plan.secure.clone(), plan.login.clone());
-            listeners.spawn(accept(listener, server, login, forward.peer));
+            let (server, logins) = (plan.secure.clone(), plan.logins.clone());
+            listeners.spawn(accept(listener, server, logins, forward.peer));
         }
         Ok(Self {
             addresses,
@@ -114,12 +115,12 @@ impl TcpPorts {
     }
 }
 
-async fn accept(listener: TcpListener, server: SecureServer, login: Login, peer: SocketAddr) {
+async fn accept(listener: TcpListener, server: SecureServer, logins: Logins, peer: SocketAddr) {
     let mut connections = JoinSet::new();
     loop {
         match listener.accept().await {
             Ok((connection, from)) => {
-                let (server, login) = (server.clone(), login.clone());
+                let (server, login) = (server.clone(), logins.now());
                 connections.spawn(async move {
                     if let Err(error) = through(connection, &server, &login, peer).await {
                         tracing::warn!(%from, %peer, %error, "a connection through the relay");

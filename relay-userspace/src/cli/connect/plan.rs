@@ -10,8 +10,10 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 
-use super::args::{Connect, LocalForward};
+use super::args::{Connect, LocalForward, Proof};
+use super::token::{self, Logins, Renewal};
 use crate::cli::exit::{Exit, Failure};
+use crate::client::ice::{IceApi, Place};
 use crate::client::request::Login;
 use crate::client::secure::SecureServer;
 use crate::client::session::Options;
@@ -24,7 +26,9 @@ const TLS_PORT: u16 = 443;
 pub struct Plan {
     mode: Mode,
     policy: Policy,
-    pub login: Login,
+    pub logins: Logins,
+    /// Of a token.
+    pub renewal: Option<Renewal>,
     udp: SocketAddr,
     pub secure: SecureServer,
     pub forwards: Vec<Forward>,
@@ -43,13 +47,20 @@ impl Plan {
         let policy = Policy::with(&wish.timing)
             .map_err(|disorder| Failure::new(Exit::Usage, format!("--timing: {disorder}")))?;
         let (host, port) = server(&wish.server)?;
-        let name = wish.tls_name.as_deref().unwrap_or(&host);
-        let name = ServerName::try_from(name.to_owned()).map_err(|_| {
-            bad(format!(
-                "{name:?} is no name of a certificate: give --tls-name"
-            ))
-        })?;
-        let address = look_up(&host, port).await?;
+        let tls = tls(wish.ca.as_deref())?;
+        let named = |host: &str| certificate_name(wish.tls_name.as_deref().unwrap_or(host));
+        let name = named(&host)?;
+        let (mut udp, mut secure) = ((host.clone(), wish.udp_port), (host.clone(), port));
+        let (logins, renewal) = match &wish.proof.token {
+            None => (Logins::fixed(login(&wish.proof)), None),
+            Some(token) => {
+                let api = IceApi::new(&host, port, tls.clone(), name).map_err(token::failure)?;
+                let (granted, logins, renewal) = token::begin(api, token, wish.mode).await?;
+                udp = granted.udp.map_or(udp, Place::into);
+                secure = granted.tls.map_or(secure, Place::into);
+                (logins, Some(renewal))
+            }
+        };
         let mut forwards = Vec::new();
         for forward in &wish.forward {
             let LocalForward { tcp, local, to } = forward;
@@ -64,12 +75,13 @@ impl Plan {
         Ok(Self {
             mode: wish.mode,
             policy,
-            login: Login::new(&wish.user, &wish.password),
-            udp: SocketAddr::new(address.ip(), wish.udp_port),
+            logins,
+            renewal,
+            udp: look_up(&udp.0, udp.1).await?,
             secure: SecureServer {
-                address,
-                name,
-                tls: Arc::new(tls(wish.ca.as_deref())?),
+                address: look_up(&secure.0, secure.1).await?,
+                name: named(&secure.0)?,
+                tls: Arc::new(tls),
             },
             forwards,
         })
@@ -80,7 +92,7 @@ impl Plan {
         Options {
             mode: self.mode,
             policy: self.policy,
-            login: self.login.clone(),
+            login: self.logins.now(),
             udp: self.udp,
             secure: self.secure.clone(),
             relayed_v4: datagrams.is_none_or(|forward| forward.peer.is_ipv4()),
@@ -92,7 +104,9 @@ impl Plan {
         if refusal.by_the_relay() {
             return Failure::new(
                 Exit::NotAllowed,
-                format!("{refusal}: check --user and --password, and what this user may use"),
+                format!(
+                    "{refusal}: check --user and --password, or --token, and what this user may use"
+                ),
             );
         }
         let advice = refusal.advice(&self.udp.to_string(), &self.secure.address.to_string());
@@ -130,13 +144,27 @@ fn refuse_what_meets(forwards: &[Forward]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn server(text: &str) -> Result<(String, u16), Failure> {
+pub fn login(proof: &Proof) -> Login {
+    let text = |given: &Option<String>| given.clone().unwrap_or_default();
+    Login::new(&text(&proof.user), &text(&proof.password))
+}
+
+pub fn certificate_name(name: &str) -> Result<ServerName<'static>, Failure> {
+    let read = ServerName::try_from(name.to_owned());
+    read.map_err(|_| {
+        bad(format!(
+            "{name:?} is no name of a certificate: give --tls-name"
+        ))
+    })
+}
+
+pub fn server(text: &str) -> Result<(String, u16), Failure> {
     let bare = text.strip_prefix("https://").unwrap_or(text);
     let bare = bare.strip_suffix('/').unwrap_or(bare);
     let read = value::public_host(bare);
     let (host, port) = read.map_err(|wrong| {
         bad(format!(
-            "--server: {}: write HOST, HOST:PORT or https://HOST:PORT",
+            "{}: write HOST, HOST:PORT or https://HOST:PORT",
             wrong.problem
         ))
     })?;
@@ -153,7 +181,7 @@ async fn look_up(host: &str, port: u16) -> Result<SocketAddr, Failure> {
     }
 }
 
-fn tls(ca: Option<&Path>) -> Result<ClientConfig, Failure> {
+pub fn tls(ca: Option<&Path>) -> Result<ClientConfig, Failure> {
     let roots = match ca {
         None => roots_of_this_host(),
         Some(file) => roots_of(file)?,

@@ -42,6 +42,15 @@ pub enum Own {
         wait_ms: u64,
         reason: String,
     },
+    /// For a token; whatever is allocated from now on uses it.
+    CredentialRenewed {
+        ttl_ms: u64,
+    },
+    /// It is asked for again.
+    CredentialRefused {
+        wait_ms: u64,
+        reason: String,
+    },
 }
 
 impl From<Own> for Saying {
@@ -68,6 +77,7 @@ impl Saying {
     }
 }
 
+#[derive(Debug, Clone, Copy)]
 pub struct Teller {
     json: bool,
 }

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::outbox::{Brake, Outbox};
 use crate::client::secure::{Messages, SecureServer};
+use crate::client::udp;
 
 /// Messages that came and wait for the session.
 const WAITING: usize = 256;
@@ -21,15 +22,7 @@ pub(super) struct Udp(UdpSocket);
 
 impl Udp {
     pub async fn open(server: SocketAddr) -> io::Result<Self> {
-        let any = match server {
-            SocketAddr::V4(_) => "0.0.0.0:0",
-            SocketAddr::V6(_) => "[::]:0",
-        };
-        let socket = UdpSocket::bind(any).await?;
-        socket.connect(server).await?;
-        // Until the runtime has looked at it, a new socket counts as full, and the first probe would be lost.
-        socket.writable().await?;
-        Ok(Self(socket))
+        Ok(Self(udp::connected(server).await?))
     }
 
     /// False: the card has no room now, as any router may not.

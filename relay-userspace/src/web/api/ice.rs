@@ -12,6 +12,7 @@ use crate::admin::{request, unix_now};
 use crate::api::IceServer;
 use crate::config::PublicApi;
 use crate::jwt::Scope;
+use crate::mode::Mode;
 
 const HTTPS: u16 = 443;
 
@@ -23,17 +24,6 @@ pub struct Asked {
     /// Seconds.
     ttl: Option<u64>,
     user: Option<String>,
-}
-
-/// How media goes; `preferredProtocol` of the SDKs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum Mode {
-    #[serde(rename = "UDP_OVER_TCP")]
-    UdpOverTcp,
-    #[serde(rename = "UDP_ONLY")]
-    UdpOnly,
-    #[serde(rename = "TCP_ONLY")]
-    TcpOnly,
 }
 
 #[derive(Debug, Serialize)]
@@ -50,37 +40,19 @@ pub struct Servers {
     pub region: String,
 }
 
-impl Mode {
-    const ALL: [(&str, Mode); 3] = [
-        ("UDP_OVER_TCP", Mode::UdpOverTcp),
-        ("UDP_ONLY", Mode::UdpOnly),
-        ("TCP_ONLY", Mode::TcpOnly),
-    ];
-
-    fn of(name: &str) -> Option<Mode> {
-        let mut all = Self::ALL.into_iter();
-        all.find(|(own, _)| *own == name).map(|(_, mode)| mode)
-    }
-
-    fn name(self) -> &'static str {
-        let mut all = Self::ALL.into_iter();
-        all.find(|(_, mode)| *mode == self).map_or("", |one| one.0)
-    }
-
-    /// What of a relay serves it.
-    fn of_reach(self, reach: Reach) -> Reach {
-        match self {
-            Mode::UdpOverTcp => secure(reach),
-            Mode::UdpOnly => Reach {
-                tcp: None,
-                tls: Vec::new(),
-                ..reach
-            },
-            Mode::TcpOnly => Reach {
-                udp: None,
-                ..secure(reach)
-            },
-        }
+/// What of a relay serves a mode.
+fn serving(mode: Mode, reach: Reach) -> Reach {
+    match mode {
+        Mode::UdpOverTcp => secure(reach),
+        Mode::UdpOnly => Reach {
+            tcp: None,
+            tls: Vec::new(),
+            ..reach
+        },
+        Mode::TcpOnly => Reach {
+            udp: None,
+            ..secure(reach)
+        },
     }
 }
 
@@ -113,7 +85,7 @@ pub fn servers(
 ) -> Result<Servers, Fault> {
     let mode = match &asked.mode {
         None => Mode::UdpOverTcp,
-        Some(name) => Mode::of(name).ok_or_else(|| Fault::Mode(name.clone()))?,
+        Some(name) => Mode::named(name).ok_or_else(|| Fault::Mode(name.clone()))?,
     };
     let user = user(asker, asked.user)?;
     let ttl = ttl(config, asker, asked.ttl)?;
@@ -121,7 +93,7 @@ pub fn servers(
         host: host.to_owned(),
         ..authority.reach.clone()
     };
-    let reach = mode.of_reach(reach);
+    let reach = serving(mode, reach);
     if reach.udp.is_none() && reach.tcp.is_none() && reach.tls.is_empty() {
         return Err(Fault::Unserved(mode.name()));
     }
@@ -188,7 +160,7 @@ mod tests {
             tls: tls.to_vec(),
         };
         let of = |mode: Mode, tls: &[u16]| {
-            let Reach { udp, tcp, tls, .. } = mode.of_reach(reach(tls));
+            let Reach { udp, tcp, tls, .. } = serving(mode, reach(tls));
             (udp, tcp, tls)
         };
         let all = &[443, 5349][..];

@@ -78,12 +78,23 @@ impl Handshake {
         let proven = match self {
             Self::Http1 => true,
             Self::H2 { key } => {
-                let digest = Sha1::new().chain_update(key).chain_update(GUID).finalize();
                 let accept = headers.get(SEC_WEBSOCKET_ACCEPT);
-                accept.is_some_and(|said| said.as_bytes() == STANDARD.encode(digest).as_bytes())
+                accept.is_some_and(|said| said.as_bytes() == accepted(key.as_bytes()).as_bytes())
             }
         };
         proven && has(headers, UPGRADE, WEBSOCKET)
+    }
+
+    /// The answer of somebody who has the client's key at hand, and no origin: `None` without a key.
+    pub fn accept(&self, asked: &HeaderMap) -> Option<(StatusCode, HeaderMap)> {
+        let mut headers = HeaderMap::new();
+        let Self::Http1 = self else {
+            return Some((StatusCode::OK, headers));
+        };
+        let proof = accepted(asked.get(SEC_WEBSOCKET_KEY)?.as_bytes());
+        headers.insert(SEC_WEBSOCKET_ACCEPT, HeaderValue::from_str(&proof).ok()?);
+        switch(&mut headers);
+        Some((StatusCode::SWITCHING_PROTOCOLS, headers))
     }
 
     /// The origin's answer as the client expects it.
@@ -98,6 +109,10 @@ impl Handshake {
             }
         }
     }
+}
+
+fn accepted(key: &[u8]) -> String {
+    STANDARD.encode(Sha1::new().chain_update(key).chain_update(GUID).finalize())
 }
 
 fn switch(headers: &mut HeaderMap) {

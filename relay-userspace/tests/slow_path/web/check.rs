@@ -1,0 +1,79 @@
+//! The /check page's own end: its files and its echo on a running relay, and where neither is.
+
+use futures_util::{SinkExt, StreamExt};
+use relay_userspace::relay::Relay;
+use tokio_tungstenite::client_async;
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use super::{ask, connect};
+use crate::setup::{DEADLINE, config, relay};
+
+const ECHO: &str = "wss://relay.test/v1/check/echo";
+
+/// What comes back for these, until the relay closes.
+async fn echoed(relay: &Relay, messages: Vec<Message>) -> Vec<Message> {
+    let (mut socket, _) = client_async(ECHO, connect(relay).await).await.unwrap();
+    let mut back = Vec::new();
+    for message in messages {
+        if socket.send(message).await.is_err() {
+            break;
+        }
+        match tokio::time::timeout(DEADLINE, socket.next()).await.unwrap() {
+            Some(Ok(message)) if !message.is_close() => back.push(message),
+            _ => break,
+        }
+    }
+    back
+}
+
+#[tokio::test]
+async fn the_echo_says_what_it_is_told_so_often_and_so_long() {
+    let relay = relay(config()).await;
+    let short = vec![Message::text("hello"), Message::binary(vec![7; 1200])];
+    assert_eq!(echoed(&relay, short.clone()).await, short);
+    assert!(
+        echoed(&relay, vec![Message::binary(vec![7; 2000])])
+            .await
+            .is_empty()
+    );
+    let many = vec![Message::text("again"); 200];
+    assert_eq!(echoed(&relay, many).await.len(), 100);
+    let answer = ask(&relay, "GET /v1/check/echo", "").await;
+    assert_eq!(answer.status, 426, "{answer:?}");
+    relay.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_network_that_opens_too_many_echoes_is_told_to_wait() {
+    let relay = relay(config()).await;
+    let mut open = Vec::new();
+    let refused = loop {
+        assert!(open.len() < 1000, "nobody is refused");
+        match client_async(ECHO, connect(&relay).await).await {
+            Ok(opened) => open.push(opened),
+            Err(Error::Http(answer)) => break answer,
+            Err(other) => panic!("{other}"),
+        }
+    };
+    assert_eq!(refused.status(), 503);
+    assert!(refused.headers().contains_key("retry-after"));
+    relay.shutdown().await;
+}
+
+#[tokio::test]
+async fn where_it_is_switched_off_there_is_neither_page_nor_echo() {
+    for (check, page, echo) in [(true, 200, 426), (false, 404, 404)] {
+        let mut config = config();
+        config.api.check = check;
+        let relay = relay(config).await;
+        let answer = ask(&relay, "GET /check/", "").await;
+        assert_eq!(answer.status, page);
+        let policy = answer.header("content-security-policy");
+        assert_eq!(
+            policy.is_some_and(|policy| policy.contains("default-src 'none'")),
+            check
+        );
+        assert_eq!(ask(&relay, "GET /v1/check/echo", "").await.status, echo);
+        relay.shutdown().await;
+    }
+}
