@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{CONTENT_LENGTH, HOST, HeaderValue, ORIGIN};
+use hyper::header::{CONTENT_LENGTH, HOST, HeaderValue, ORIGIN, TRANSFER_ENCODING};
 use hyper::http::request::Parts;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Response, StatusCode, Version};
@@ -68,6 +68,8 @@ async fn answer(
     let (body, fate) = upload(route, &parts, body)?;
     exchange.record.uploads(&fate);
     hygiene::for_origin(&mut parts.headers, exchange.client);
+    let length = body.size_hint().exact().filter(|_| handshake.is_none());
+    hygiene::one_length(&mut parts.headers, length);
     if let Some(handshake) = &handshake {
         handshake.ask(&mut parts);
     }
@@ -170,6 +172,10 @@ fn upload(route: &Route, parts: &Parts, body: Incoming) -> Result<(Lent, Arc<Fat
 fn pass_on(exchange: Exchange<'_>, response: Response<Incoming>) -> Response<Body> {
     let patience = exchange.route.config.idle_timeout;
     let (mut parts, body) = response.into_parts();
+    if parts.headers.contains_key(TRANSFER_ENCODING) {
+        // RFC 9112 §6.1: of a length beside chunks the chunks count.
+        parts.headers.remove(CONTENT_LENGTH);
+    }
     hygiene::strip(&mut parts.headers);
     parts.extensions.clear();
     parts.version = Version::HTTP_11;

@@ -2,7 +2,9 @@
 
 mod api;
 mod clients;
+mod downgrade;
 mod failures;
+mod frames;
 mod reach;
 mod smuggling;
 
