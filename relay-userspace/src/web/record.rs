@@ -103,6 +103,9 @@ impl Record {
     /// After the head of the answer.
     pub fn broke_off(&mut self, fault: Fault) {
         self.fault = Some(fault);
+        if let (Fault::Unread, Some(busy)) = (fault, &self.holds.0) {
+            busy.not_read();
+        }
     }
 
     pub fn sent(&mut self, bytes: u64) {

@@ -19,6 +19,9 @@ use crate::https::{Untrusting, authorities, client_config};
 /// Of one worker: its connections are served on its thread.
 pub type OriginClient = Client<HttpsConnector<HttpConnector>, Lent>;
 
+/// Of an answer that its client does not read, and of the head of any answer. hyper's own default is 400 KiB.
+const READ_BUFFER: usize = 64 << 10;
+
 /// Why routes cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum Unroutable {
@@ -112,6 +115,7 @@ fn client(config: &config::Route, roots: RootCertStore) -> Result<OriginClient, 
         .wrap_connector(connector);
     Ok(Client::builder(Local)
         .pool_timer(TokioTimer::new())
+        .http1_max_buf_size(READ_BUFFER)
         .set_host(false)
         .build(connector))
 }

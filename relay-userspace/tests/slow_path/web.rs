@@ -7,6 +7,7 @@ mod failures;
 mod frames;
 mod reach;
 mod smuggling;
+mod unread;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -11,6 +11,7 @@ pub const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;
 pub const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const WINDOW_UPDATE: u8 = 8;
 
 pub const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
@@ -49,6 +50,11 @@ impl Frames {
         frame.extend(payload);
         // The relay may have ended it before it was all said.
         let _ = self.0.write_all(&frame).await;
+    }
+
+    /// All answers together may send so much more.
+    pub async fn widen(&mut self, by: u32) {
+        self.send(WINDOW_UPDATE, 0, 0, &by.to_be_bytes()).await;
     }
 
     /// A request's head; `flags`: beside the one that it is whole.
