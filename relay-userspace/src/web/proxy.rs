@@ -17,7 +17,7 @@ use hyper::{Method, Response, StatusCode, Version};
 use super::body::{Body, Download, Fate, Lent, Upload};
 use super::fault::Fault;
 use super::hygiene;
-use super::record::{Place, Record};
+use super::record::Record;
 use super::table::Route;
 use super::target::Target;
 use crate::config::HostHeader;
@@ -61,8 +61,8 @@ async fn answer(
     body: Incoming,
 ) -> Result<(Response<Incoming>, Option<Handshake>), Fault> {
     let route = exchange.route;
-    let place = Place::of(&route.under_way, route.config.max_concurrent)?;
-    exchange.record.holds.1 = Some(place);
+    let place = route.enter(exchange.record.client());
+    exchange.record.holds.1 = Some(place.map_err(|_| Fault::Full)?);
     page_may_ask(route, &parts)?;
     let handshake = websocket::wanted(&parts)?;
     let (body, fate) = upload(route, &parts, body)?;
