@@ -36,8 +36,12 @@ pub struct Refused {
 impl Refused {
     /// Whether it is one that [`Login::challenge`] helps against.
     pub fn is_challenge(&self) -> bool {
-        matches!(self.code, ErrorCode::UNAUTHORIZED | ErrorCode::STALE_NONCE)
+        is_challenge(self.code)
     }
+}
+
+fn is_challenge(code: u16) -> bool {
+    matches!(code, ErrorCode::UNAUTHORIZED | ErrorCode::STALE_NONCE)
 }
 
 impl fmt::Display for Refused {
@@ -98,6 +102,13 @@ impl Login {
     /// Whether to believe an answer: an error needs no signature.
     pub fn accepts(&self, message: &Message<'_>) -> bool {
         message.has_class(MessageClass::Error) || self.signed(message)
+    }
+
+    /// The same of what anyone on the way could have sent: of errors only a challenge needs no signature, as whoever asks
+    /// for a proof knows nobody yet (RFC 8489 §9.2.5).
+    pub fn accepts_datagram(&self, message: &Message<'_>) -> bool {
+        let error = message.attribute::<ErrorCode>();
+        error.is_ok_and(|error| is_challenge(error.code())) || self.signed(message)
     }
 
     fn key(&self) -> Option<MessageIntegrityCredentials> {

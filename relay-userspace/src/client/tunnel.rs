@@ -35,7 +35,7 @@ pub enum TunnelError {
 pub struct Tunnel {
     control: Dialogue,
     data: Dialogue,
-    kept_for: Duration,
+    renew_after: Duration,
 }
 
 /// Requests and answers on one connection.
@@ -58,11 +58,11 @@ impl Tunnel {
         let connection = words::connection(&connected)?;
         let mut data = Dialogue::begin(server, control.login.clone()).await?;
         data.ask(&words::connection_bind(connection)).await?;
-        let kept_for = words::lifetime(&allocated)?;
+        let renew_after = words::renew_after(&allocated)?;
         Ok(Self {
             control,
             data,
-            kept_for,
+            renew_after,
         })
     }
 
@@ -76,7 +76,7 @@ impl Tunnel {
         let copied = copy_bidirectional(local, &mut self.data.stream);
         tokio::select! {
             copied = copied => Ok(copied?),
-            error = self.control.keep(self.kept_for / 2) => Err(error),
+            error = self.control.keep(self.renew_after) => Err(error),
         }
     }
 }

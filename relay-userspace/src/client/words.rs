@@ -21,6 +21,8 @@ const HEADER: usize = 20;
 const ATTRIBUTE_HEADER: usize = 4;
 /// Of allocations for connections (RFC 6062 §4.1).
 const TCP: u8 = 6;
+/// Between two questions for more time.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 /// Asked for, in seconds.
 const LIFETIME: u32 = 600;
 
@@ -107,6 +109,11 @@ pub fn lifetime(answer: &Answer) -> Result<Duration, MessageError> {
     let lifetime = message.attribute::<Lifetime>();
     let lifetime = lifetime.map_err(|_| MessageError::Without("LIFETIME"))?;
     Ok(Duration::from_secs(lifetime.seconds().into()))
+}
+
+/// When to ask for more time. A server that gives none is not asked in one go.
+pub fn renew_after(answer: &Answer) -> Result<Duration, MessageError> {
+    Ok((lifetime(answer)? / 2).max(SHORTEST_PAUSE))
 }
 
 pub fn connection(answer: &Answer) -> Result<u32, MessageError> {

@@ -14,6 +14,7 @@ use hyper_util::server::conn::auto;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use super::desk::Web;
@@ -35,6 +36,13 @@ pub struct Asker {
     pub secure: bool,
 }
 
+/// Bytes of one h2 stream that wait for a window or for the socket: a client that reads nothing pins them for each of
+/// its streams. hyper's own default is 400 KiB.
+const STREAM_BUFFER: usize = 32 << 10;
+/// Answers of one connection that may be left unread before it ends: a page that pauses a download leaves one, and what
+/// each pins stays until the connection is gone.
+const UNREAD: usize = 8;
+
 /// What a connection holds, and whether anything of it is under way.
 pub struct Held {
     web: Arc<Web>,
@@ -42,6 +50,8 @@ pub struct Held {
     busy: AtomicUsize,
     asked: AtomicBool,
     last: Mutex<Instant>,
+    unread: AtomicUsize,
+    too_many_unread: Notify,
 }
 
 /// While it is there its connection is not idle.
@@ -56,6 +66,8 @@ impl Held {
             busy: AtomicUsize::new(0),
             asked: AtomicBool::new(false),
             last: Mutex::new(Instant::now()),
+            unread: AtomicUsize::new(0),
+            too_many_unread: Notify::new(),
         })
     }
 
@@ -92,6 +104,15 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         self.web.counts().connections.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Busy {
+    /// Nobody takes the answer.
+    pub fn not_read(&self) {
+        if self.0.unread.fetch_add(1, Relaxed) + 1 > UNREAD {
+            self.0.too_many_unread.notify_one();
+        }
     }
 }
 
@@ -135,6 +156,7 @@ pub async fn serve<I>(
     builder
         .http2()
         .max_concurrent_streams(STREAMS)
+        .max_send_buf_size(STREAM_BUFFER)
         .max_header_list_size(u32::try_from(largest).unwrap_or(u32::MAX))
         .enable_connect_protocol();
     let service = service_fn(|request| {
@@ -145,6 +167,7 @@ pub async fn serve<I>(
     // Whoever broke off knows best why.
     tokio::select! {
         _ = connection.as_mut() => return,
+        () = held.too_many_unread.notified() => return,
         () = held.idle(setup.min(patience), patience) => connection.as_mut().graceful_shutdown(),
     }
     held.touch();

@@ -26,6 +26,8 @@ pub enum Fault {
     ClientSlow,
     #[error("the request broke off")]
     ClientGone,
+    #[error("the answer was not read")]
+    Unread,
     #[error("as many requests as may be are under way here: try again")]
     Full,
     #[error("no origin is healthy: try again")]
@@ -61,7 +63,7 @@ pub struct Told {
 
 impl Fault {
     /// One of each.
-    pub const ALL: [Fault; 16] = [
+    pub const ALL: [Fault; 17] = [
         Fault::NoRoute,
         Fault::Plain,
         Fault::Host(""),
@@ -71,6 +73,7 @@ impl Fault {
         Fault::TooLarge(0),
         Fault::ClientSlow,
         Fault::ClientGone,
+        Fault::Unread,
         Fault::Full,
         Fault::NoneHealthy,
         Fault::Unreachable,
@@ -92,6 +95,7 @@ impl Fault {
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", Client),
             Self::ClientSlow => (StatusCode::REQUEST_TIMEOUT, "body_too_slow", Client),
             Self::ClientGone => (StatusCode::BAD_REQUEST, "client_gone", Client),
+            Self::Unread => (StatusCode::REQUEST_TIMEOUT, "answer_unread", Client),
             Self::Full => (StatusCode::SERVICE_UNAVAILABLE, "route_full", Relay),
             Self::NoneHealthy => (StatusCode::SERVICE_UNAVAILABLE, "no_healthy_origin", Origin),
             Self::Unreachable => (StatusCode::BAD_GATEWAY, "origin_unreachable", Origin),

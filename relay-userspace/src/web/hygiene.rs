@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use hyper::HeaderMap;
 use hyper::header::{
-    CONNECTION, COOKIE, EXPECT, FORWARDED, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HeaderName, HeaderValue,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -76,6 +76,15 @@ pub fn for_origin(headers: &mut HeaderMap, client: Client<'_>) {
     };
     let element = format!("for={node};host=\"{}\";proto={proto}", client.authority);
     append(headers, FORWARDED, &element);
+}
+
+/// A length that was said is said once more, as the body has it: h2 lets a client say it twice, or without a digit.
+pub fn one_length(headers: &mut HeaderMap, length: Option<u64>) {
+    if headers.remove(CONTENT_LENGTH).is_some()
+        && let Some(length) = length
+    {
+        headers.insert(CONTENT_LENGTH, length.into());
+    }
 }
 
 /// Also as `X_Forwarded_For`, which some origins take for the same.

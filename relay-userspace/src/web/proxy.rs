@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{CONTENT_LENGTH, HOST, HeaderValue, ORIGIN};
+use hyper::header::{CONTENT_LENGTH, HOST, HeaderValue, ORIGIN, TRANSFER_ENCODING};
 use hyper::http::request::Parts;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Response, StatusCode, Version};
@@ -17,7 +17,7 @@ use hyper::{Method, Response, StatusCode, Version};
 use super::body::{Body, Download, Fate, Lent, Upload};
 use super::fault::Fault;
 use super::hygiene;
-use super::record::{Place, Record};
+use super::record::Record;
 use super::table::Route;
 use super::target::Target;
 use crate::config::HostHeader;
@@ -61,13 +61,15 @@ async fn answer(
     body: Incoming,
 ) -> Result<(Response<Incoming>, Option<Handshake>), Fault> {
     let route = exchange.route;
-    let place = Place::of(&route.under_way, route.config.max_concurrent)?;
-    exchange.record.holds.1 = Some(place);
+    let place = route.enter(exchange.record.client());
+    exchange.record.holds.1 = Some(place.map_err(|_| Fault::Full)?);
     page_may_ask(route, &parts)?;
     let handshake = websocket::wanted(&parts)?;
     let (body, fate) = upload(route, &parts, body)?;
     exchange.record.uploads(&fate);
     hygiene::for_origin(&mut parts.headers, exchange.client);
+    let length = body.size_hint().exact().filter(|_| handshake.is_none());
+    hygiene::one_length(&mut parts.headers, length);
     if let Some(handshake) = &handshake {
         handshake.ask(&mut parts);
     }
@@ -170,6 +172,10 @@ fn upload(route: &Route, parts: &Parts, body: Incoming) -> Result<(Lent, Arc<Fat
 fn pass_on(exchange: Exchange<'_>, response: Response<Incoming>) -> Response<Body> {
     let patience = exchange.route.config.idle_timeout;
     let (mut parts, body) = response.into_parts();
+    if parts.headers.contains_key(TRANSFER_ENCODING) {
+        // RFC 9112 §6.1: of a length beside chunks the chunks count.
+        parts.headers.remove(CONTENT_LENGTH);
+    }
     hygiene::strip(&mut parts.headers);
     parts.extensions.clear();
     parts.version = Version::HTTP_11;

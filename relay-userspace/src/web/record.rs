@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use hyper::{Method, StatusCode, Uri};
@@ -12,6 +12,7 @@ use super::body::Fate;
 use super::connection::Busy;
 use super::counts::Counts;
 use super::fault::Fault;
+use crate::net::stream::gate::Place;
 use crate::turn::Flood;
 
 /// Where requests are counted and told.
@@ -39,26 +40,6 @@ pub struct Record {
     pub holds: (Option<Busy>, Option<Place>),
 }
 
-/// One of so many requests that a route may have under way; given back when dropped.
-#[derive(Debug)]
-pub struct Place(Arc<AtomicU64>);
-
-impl Place {
-    pub fn of(under_way: &Arc<AtomicU64>, most: usize) -> Result<Place, Fault> {
-        let place = Place(Arc::clone(under_way));
-        match under_way.fetch_add(1, Relaxed) < most as u64 {
-            true => Ok(place),
-            false => Err(Fault::Full),
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
-    }
-}
-
 impl Record {
     pub fn new(book: &Arc<Book>, client: IpAddr, method: Method, uri: Uri) -> Record {
         book.counts.under_way.fetch_add(1, Relaxed);
@@ -76,6 +57,10 @@ impl Record {
             upload: None,
             holds: (None, None),
         }
+    }
+
+    pub fn client(&self) -> IpAddr {
+        self.client
     }
 
     pub fn counts(&self) -> &Arc<Counts> {
@@ -103,6 +88,9 @@ impl Record {
     /// After the head of the answer.
     pub fn broke_off(&mut self, fault: Fault) {
         self.fault = Some(fault);
+        if let (Fault::Unread, Some(busy)) = (fault, &self.holds.0) {
+            busy.not_read();
+        }
     }
 
     pub fn sent(&mut self, bytes: u64) {

@@ -1,8 +1,8 @@
 //! The routes, by host and path prefix, each with its origins and each worker's connections to them. Replaced whole.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -15,9 +15,15 @@ use super::local::Local;
 use super::origin::Origins;
 use crate::config;
 use crate::https::{Untrusting, authorities, client_config};
+use crate::net::stream::gate::{Full, Gate, Place, Places};
 
 /// Of one worker: its connections are served on its thread.
 pub type OriginClient = Client<HttpsConnector<HttpConnector>, Lent>;
+
+/// Of all requests of a route, what the clients of one /24 or /48 may have under way: nobody alone takes it from others.
+const PART_OF_ONE_PREFIX: usize = 4;
+/// Of an answer that its client does not read, and of the head of any answer. hyper's own default is 400 KiB.
+const READ_BUFFER: usize = 64 << 10;
 
 /// Why routes cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +40,8 @@ pub struct Route {
     pub origins: Origins,
     /// By worker.
     pub clients: Vec<OriginClient>,
-    pub under_way: Arc<AtomicU64>,
+    /// Requests under way.
+    places: Arc<Gate>,
 }
 
 /// The most particular route first.
@@ -82,12 +89,25 @@ impl Route {
         let roots = Self::roots(&config)?;
         let client = |_| client(&config, roots.clone());
         let clients = (0..workers).map(client).collect::<Result<_, _>>()?;
+        let total = config.max_concurrent;
+        let of_a_prefix = total.div_ceil(PART_OF_ONE_PREFIX);
+        let places = Gate::of(Places {
+            total,
+            of_a_prefix: u32::try_from(of_a_prefix).unwrap_or(u32::MAX),
+        });
         Ok(Route {
             origins: Origins::new(&config.origins),
             config,
             clients,
-            under_way: Arc::default(),
+            places,
         })
+    }
+
+    /// One more request of this client is under way until the answer is dropped.
+    pub fn enter(&self, client: IpAddr) -> Result<Place, Full> {
+        let mut place = self.places.enter()?;
+        place.of(client)?;
+        Ok(place)
     }
 
     /// Whom its origins' certificates are from.
@@ -112,6 +132,7 @@ fn client(config: &config::Route, roots: RootCertStore) -> Result<OriginClient, 
         .wrap_connector(connector);
     Ok(Client::builder(Local)
         .pool_timer(TokioTimer::new())
+        .http1_max_buf_size(READ_BUFFER)
         .set_host(false)
         .build(connector))
 }

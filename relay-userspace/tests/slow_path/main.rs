@@ -9,6 +9,7 @@ mod forward_refusals;
 mod forwards;
 mod hook;
 mod mobility;
+mod session;
 mod stream;
 mod tcp_allocations;
 mod trust;

@@ -3,9 +3,12 @@
 mod api;
 mod check;
 mod clients;
+mod downgrade;
 mod failures;
+mod frames;
 mod reach;
 mod smuggling;
+mod unread;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -28,7 +28,11 @@ impl Turn {
     ) {
         let transaction = message.transaction_id();
         let is_probe = |asked: &Asked| matches!(asked.purpose, Purpose::Probe { .. });
-        let believed = |asked: &Asked| is_probe(asked) || self.login.accepts(message);
+        let accepted = || match leg {
+            Leg::Udp => self.login.accepts_datagram(message),
+            Leg::Tcp => self.login.accepts(message),
+        };
+        let believed = |asked: &Asked| is_probe(asked) || accepted();
         let ours = |asked: &Asked| asked.leg == leg && believed(asked);
         if !self.asked.get(&transaction).is_some_and(ours) {
             return;
@@ -92,9 +96,9 @@ impl Turn {
         match asked.purpose {
             Purpose::Hold(_) => self.hold(now, asked.leg, answer)?,
             Purpose::Keep => {
-                let lifetime = words::lifetime(answer)?;
+                let renew = words::renew_after(answer)?;
                 if let Some(held) = &mut self.held {
-                    held.refresh_at = now + lifetime / 2;
+                    held.refresh_at = now + renew;
                     held.ticket = words::ticket(answer)?.or(held.ticket.take());
                 }
             }
@@ -111,7 +115,7 @@ impl Turn {
     }
 
     fn hold(&mut self, now: Instant, leg: Leg, answer: &Answer) -> Result<(), MessageError> {
-        let refresh_at = now + words::lifetime(answer)? / 2;
+        let refresh_at = now + words::renew_after(answer)?;
         let ticket = words::ticket(answer)?;
         let relayed = words::relayed(answer).ok();
         match (&mut self.held, relayed) {

@@ -53,6 +53,16 @@ impl Gate {
         })
     }
 
+    /// Where no handshake begins.
+    pub fn of(places: Places) -> Arc<Gate> {
+        Arc::new(Gate {
+            places,
+            total: AtomicUsize::new(0),
+            prefixes: Mutex::default(),
+            handshakes: Flood::of_all(0, [0; 32]),
+        })
+    }
+
     /// One more handshake of this client begins.
     pub fn handshake(&self, client: IpAddr, now: Instant) -> Result<(), Full> {
         match self.handshakes.admit(prefix(client), now) {

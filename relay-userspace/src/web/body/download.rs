@@ -1,33 +1,90 @@
-//! An origin's answer on its way to the client. It holds what the request holds, until its last byte is gone.
+//! An origin's answer on its way to the client. It holds what the request holds, until its last byte is gone, or until one of
+//! both ends has been waited for too long.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
-use tokio::time::{Sleep, sleep};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep_until};
 
 use super::BoxError;
 use crate::web::fault::Fault;
 use crate::web::record::Record;
 
-/// Ends when nothing comes for `patience`.
+/// Ends when nothing moves for a while: whoever does not read does not even ask for more, so another task looks after it.
 pub struct Download {
+    shared: Shared,
+    watch: AbortHandle,
+}
+
+type Shared = Arc<Mutex<Result<Moving, Fault>>>;
+
+struct Moving {
     body: Incoming,
-    patience: Duration,
-    pause: Option<Pin<Box<Sleep>>>,
     record: Record,
+    last: Instant,
+    /// Of the client, while it is the origin that is waited for.
+    waiting: Option<Waker>,
 }
 
 impl Download {
     pub fn new(body: Incoming, patience: Duration, record: Record) -> Download {
-        Download {
+        let moving = Moving {
             body,
-            patience,
-            pause: None,
             record,
+            last: Instant::now(),
+            waiting: None,
+        };
+        let shared = Arc::new(Mutex::new(Ok(moving)));
+        let watching = watch(Arc::downgrade(&shared), patience);
+        Download {
+            watch: tokio::task::spawn_local(watching).abort_handle(),
+            shared,
         }
     }
+}
+
+impl Drop for Download {
+    fn drop(&mut self) {
+        self.watch.abort();
+    }
+}
+
+/// Gives up what has not moved for `patience`, with all that it holds.
+async fn watch(shared: Weak<Mutex<Result<Moving, Fault>>>, patience: Duration) {
+    let mut until = Instant::now() + patience;
+    loop {
+        sleep_until(until).await;
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
+        let mut state = lock(&shared);
+        let Ok(moving) = &mut *state else { return };
+        until = moving.last + patience;
+        if until > Instant::now() {
+            continue;
+        }
+        let waiting = moving.waiting.take();
+        let fault = match waiting.is_some() {
+            true => Fault::Timeout,
+            false => Fault::Unread,
+        };
+        moving.record.broke_off(fault);
+        let given_up = std::mem::replace(&mut *state, Err(fault));
+        drop(state);
+        drop(given_up);
+        if let Some(waiting) = waiting {
+            waiting.wake();
+        }
+        return;
+    }
+}
+
+fn lock(shared: &Mutex<Result<Moving, Fault>>) -> MutexGuard<'_, Result<Moving, Fault>> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Body for Download {
@@ -35,35 +92,52 @@ impl Body for Download {
     type Error = BoxError;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = &mut *self;
-        let fault = match Pin::new(&mut this.body).poll_frame(context) {
-            Poll::Ready(Some(Ok(frame))) => {
-                this.pause = None;
-                let bytes = frame.data_ref().map_or(0, Bytes::len);
-                this.record.sent(bytes as u64);
-                return Poll::Ready(Some(Ok(frame)));
-            }
-            Poll::Ready(None) => return Poll::Ready(None),
-            Poll::Ready(Some(Err(_))) => Fault::Reset,
-            Poll::Pending => {
-                let patience = this.patience;
-                let pause = this.pause.get_or_insert_with(|| Box::pin(sleep(patience)));
-                ready!(pause.as_mut().poll(context));
-                Fault::Timeout
-            }
-        };
-        this.record.broke_off(fault);
-        Poll::Ready(Some(Err(fault.into())))
+        match &mut *lock(&self.shared) {
+            Ok(moving) => moving.poll(context),
+            Err(fault) => Poll::Ready(Some(Err((*fault).into()))),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        let state = lock(&self.shared);
+        state
+            .as_ref()
+            .is_ok_and(|moving| moving.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let state = lock(&self.shared);
+        let hint = state.as_ref().map(|moving| moving.body.size_hint());
+        hint.unwrap_or_default()
+    }
+}
+
+impl Moving {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if polled.is_pending() {
+            // Its client waits from now on, not since it last took something.
+            if self.waiting.is_none() {
+                self.last = Instant::now();
+            }
+            self.waiting = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        self.last = Instant::now();
+        self.waiting = None;
+        polled.map(|frame| match frame? {
+            Ok(frame) => {
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                self.record.sent(bytes as u64);
+                Some(Ok(frame))
+            }
+            Err(_) => {
+                self.record.broke_off(Fault::Reset);
+                Some(Err(Fault::Reset.into()))
+            }
+        })
     }
 }

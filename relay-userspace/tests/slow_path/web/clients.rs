@@ -103,6 +103,36 @@ async fn more_requests_than_a_route_may_have_are_told_to_come_again() {
 }
 
 #[tokio::test]
+async fn one_network_takes_a_quarter_of_a_route_and_leaves_the_rest_to_others() {
+    let silent = Raw::default().start(async |_stream| pending().await).await;
+    let mut config = config();
+    config.signaling.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    let mut narrow = route("/", &[silent]);
+    narrow.max_concurrent = 8;
+    config.signaling.routes = vec![narrow];
+    let relay = relay(config).await;
+    let request = |client: &str| {
+        format!(
+            "GET / HTTP/1.1\r\nHost: relay.test\r\nX-Forwarded-For: {client}\r\nConnection: close\r\n\r\n"
+        )
+    };
+    let mut held = Vec::new();
+    for (client, count) in [("192.0.2.1", 1), ("192.0.2.200", 2), ("198.51.100.1", 3)] {
+        let mut stream = connect(&relay).await;
+        stream.write_all(request(client).as_bytes()).await.unwrap();
+        eventually("one more is under way", async || {
+            metric(&relay, "signaling_requests_under_way", "").await == count
+        })
+        .await;
+        held.push(stream);
+    }
+    let answer = say(&relay, &request("192.0.2.7")).await.unwrap();
+    assert_eq!((answer.status, answer.code().as_str()), (503, "route_full"));
+    drop(held);
+    relay.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_client_that_goes_away_or_closes_its_half_frees_the_origin() {
     for half in [true, false] {
         let origin = Raw::default();

@@ -1,6 +1,9 @@
 //! Requests that two programs would read as different ones: the origin sees one, or none, and never the one inside.
 
-use super::{Echo, route, say, serving};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use super::{Echo, Raw, ask, route, say, serving};
 
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: relay.test\r\n\r\n";
 
@@ -117,4 +120,20 @@ async fn chunks_that_could_be_read_in_two_ways_never_carry_a_request() {
         let whole = |one: &String| !one.ends_with("broken");
         assert!(!asked.iter().any(whole), "{body:?}: {asked:?}");
     }
+}
+
+#[tokio::test]
+async fn of_an_answers_length_beside_chunks_only_the_chunks_arrive() {
+    let origin = Raw::default()
+        .start(async |mut stream: TcpStream| {
+            let head = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n";
+            let chunks = "5\r\nwhole\r\n0\r\n\r\n";
+            let _ = stream.write_all(format!("{head}{chunks}").as_bytes()).await;
+        })
+        .await;
+    let relay = serving(vec![route("/", &[origin])]).await;
+    let answer = ask(&relay, "GET /", "").await;
+    assert!(answer.header("content-length").is_none(), "{answer:?}");
+    assert_eq!(answer.body, "5\r\nwhole\r\n0\r\n\r\n");
+    relay.shutdown().await;
 }
