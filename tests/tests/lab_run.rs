@@ -49,7 +49,7 @@ fn namespaces_of(child: &Child) -> Vec<String> {
 #[test]
 fn once_relays_media_and_a_call_that_survives_a_cut_of_udp_and_returns() {
     let Some(_alone) = alone() else { return };
-    let lab = run(&["--once", "--json", "--seconds", "10"]);
+    let lab = run(&["--once", "--json"]);
     let output = lab.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
@@ -60,7 +60,7 @@ fn once_relays_media_and_a_call_that_survives_a_cut_of_udp_and_returns() {
     assert!(number("relayed_packets") > 0.0);
     assert_eq!((number("lost_packets"), number("duplicated")), (0.0, 0.0));
     // UDP is silent for 1.5 s before anything is sent elsewhere: that cannot be had for nothing.
-    assert!((1000.0..=3000.0).contains(&number("app_gap_ms")));
+    assert!((1000.0..=5000.0).contains(&number("app_gap_ms")));
     assert!(number("switch_to_tcp_ms") >= 1000.0);
     assert!(number("lost") > 0.0 && number("lost_on_return") == 0.0);
     // It was on TLS for 6 s before UDP passed again, and stays there for 15.

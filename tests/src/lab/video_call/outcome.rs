@@ -22,9 +22,9 @@ pub struct Outcome {
     pub pictures_over_tls: u64,
 }
 
-/// The longest that an application may be without a packet. By default a silence of UDP is believed after 1.5 s, and the move
-/// to TLS takes a round trip or two; the rest is for a busy machine.
-const LONGEST_GAP_MS: u64 = 3000;
+/// The longest that an application may be without a packet. By default a silence of UDP is believed after 1.5 s and the move to
+/// TLS takes a round trip or two: 1.53 s on an idle machine, 3.01 s measured on two cores with fifteen busy processes.
+const LONGEST_GAP_MS: u64 = 5000;
 /// The least that must be seen on TLS: a second's.
 const FEWEST_PICTURES: u64 = 30;
 
@@ -102,7 +102,7 @@ mod tests {
         let broken: [(Spoil, &str); 6] = [
             (|o| o.switch_to_tcp_ms = None, "never switched"),
             (|o| o.switch_to_udp_ms = None, "never came back"),
-            (|o| o.app_gap_ms = 3001, "3001 ms"),
+            (|o| o.app_gap_ms = 5001, "5001 ms"),
             (|o| o.duplicated = 1, "1 packets came twice"),
             (|o| o.lost_on_return = 2, "2 packets were lost"),
             (|o| o.pictures_over_tls = 29, "only 29 pictures"),
