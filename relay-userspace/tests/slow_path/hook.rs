@@ -46,6 +46,11 @@ impl Service {
         let asked = self.asked.lock().expect("not poisoned");
         asked.get(user).copied().unwrap_or(0)
     }
+
+    fn asked_in_all(&self) -> u32 {
+        let asked = self.asked.lock().expect("not poisoned");
+        asked.values().sum()
+    }
 }
 
 async fn answer(
@@ -93,6 +98,7 @@ fn asking(service: SocketAddr) -> Config {
         negative_ttl: Duration::from_secs(60),
         cache_entries: 100,
         max_concurrent: 8,
+        questions_per_second: 1000,
         token: Some(Secret::new("sesame".to_owned())),
         token_file: None,
         ca_file: None,
@@ -216,5 +222,35 @@ async fn a_service_that_is_too_slow_is_not_waited_for() {
     let relay = relay(config).await;
     let mut late = user(&relay, "late", "of-late").await;
     assert_eq!(late.allocate().await.unwrap_err(), Refused(500));
+    relay.shutdown().await;
+}
+
+#[tokio::test]
+async fn made_up_names_are_asked_about_at_the_rate_of_their_prefix_and_disturb_no_other() {
+    const RATE: u32 = 5;
+    /// No more than may wait for a worker.
+    const NAMES: u64 = 60;
+    let service = Service::default();
+    let mut config = asking(service.start().await);
+    let hook = config.auth.hook.as_mut().expect("set");
+    (hook.questions_per_second, hook.max_concurrent) = (RATE, 1000);
+    let relay = relay(config).await;
+    let server = relay.status().listen[0];
+    let mut stranger = TurnClient::at("127.0.9.1:0", server).await;
+    let begun = Instant::now();
+    let names = (0..NAMES).map(|n| format!("made-up-{n}"));
+    stranger.ask_as(names).await;
+    crate::setup::eventually("every name was asked about, or was not", async || {
+        let not_asked = metric(&relay, "hook_refused", "rate").await;
+        not_asked + u64::from(service.asked_in_all()) == NAMES
+    })
+    .await;
+    let most = RATE + 1 + RATE * begun.elapsed().as_millis() as u32 / 1000;
+    let asked = service.asked_in_all();
+    assert!((RATE..=most).contains(&asked), "{asked} questions");
+    let mut many = user(&relay, "many", "of-many").await;
+    many.allocate().await.expect("of another prefix");
+    let mut alice = TurnClient::at("127.0.9.2:0", server).await;
+    alice.allocate().await.expect("of the configuration");
     relay.shutdown().await;
 }
