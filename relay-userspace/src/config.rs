@@ -190,7 +190,7 @@ pub struct User {
 }
 
 /// What of TURN is offered.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Turn {
     /// Whether allocations may follow their client (RFC 8016); default true.
     pub mobility: bool,
@@ -201,7 +201,7 @@ pub struct Turn {
     pub alternates: Vec<Alternate>,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Events {
     pub webhooks: Vec<Webhook>,
 }

@@ -3,9 +3,12 @@
 
 mod answer;
 mod asker;
+mod bounds;
 mod caller;
 mod directory;
+mod shelf;
 
 pub use answer::{Answer, read};
 pub use asker::{Hook, HookError};
+pub use bounds::REFUSALS;
 pub use directory::{Directory, Known, OUTCOMES, Outcome, Record};

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use rustls::crypto::ring;
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
 
 const NAME: &str = "relay.test";
 
@@ -49,6 +50,17 @@ impl Trust {
     /// Where both are.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Of a server that shows the certificate.
+    pub fn server(&self) -> Result<Arc<ServerConfig>> {
+        let chain = CertificateDer::pem_file_iter(self.cert())?.collect::<Result<_, _>>()?;
+        let key = PrivateKeyDer::from_pem_file(self.key())?;
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(chain, key)?;
+        Ok(Arc::new(config))
     }
 
     /// One that has not begun.

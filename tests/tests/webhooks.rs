@@ -9,11 +9,15 @@ use std::time::Duration;
 use hmac::{Hmac, Mac};
 use relay_tests::eventually::eventually;
 use relay_tests::home::Home;
+use relay_tests::netns::NetNs;
 use relay_tests::privileged;
-use relay_tests::relay::Relay;
+use relay_tests::relay::{self, Relay};
 use relay_tests::scene::Scene;
 use relay_tests::topology::{CLIENT_V4, EDGE_V4, LAB_NETWORKS, SERVER_V4, Topology};
+use relay_tests::trust::Trust;
+use relay_userspace::api::Reloaded;
 use relay_userspace::events::{Change, Event, Kind, Reason, What};
+use rustls::{ServerConnection, StreamOwned};
 
 const SECRET: &str = "between us";
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -38,18 +42,34 @@ impl Posted {
 fn server(scene: &Scene, address: SocketAddr) -> Receiver<Posted> {
     let bind = || Ok(TcpListener::bind(address)?);
     let listener = scene.topology.edge.enter(bind).unwrap();
+    serving(listener, serve)
+}
+
+/// The same with this certificate.
+fn tls_server(listener: TcpListener, trust: &Trust) -> Receiver<Posted> {
+    let config = trust.server().unwrap();
+    serving(listener, move |connection, told| {
+        let tls = ServerConnection::new(Arc::clone(&config)).ok()?;
+        serve(StreamOwned::new(tls, connection), told)
+    })
+}
+
+fn serving(
+    listener: TcpListener,
+    serve: impl Fn(TcpStream, &Sender<Posted>) -> Option<()> + Clone + Send + 'static,
+) -> Receiver<Posted> {
     let (told, posted) = channel();
     std::thread::spawn(move || {
         for connection in listener.incoming().map_while(Result::ok) {
-            let told = told.clone();
+            let (told, serve) = (told.clone(), serve.clone());
             std::thread::spawn(move || serve(connection, &told));
         }
     });
     posted
 }
 
-fn serve(connection: TcpStream, told: &Sender<Posted>) -> Option<()> {
-    let mut reader = BufReader::new(connection.try_clone().ok()?);
+fn serve(connection: impl Read + Write, told: &Sender<Posted>) -> Option<()> {
+    let mut reader = BufReader::new(connection);
     loop {
         let (mut length, mut delivery, mut signature) = (0, String::new(), None);
         loop {
@@ -82,7 +102,7 @@ fn serve(connection: TcpStream, told: &Sender<Posted>) -> Option<()> {
         told.send(posted).ok()?;
         let status = wanted.recv().ok()?;
         let text = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
-        (&connection).write_all(text.as_bytes()).ok()?;
+        reader.get_mut().write_all(text.as_bytes()).ok()?;
     }
 }
 
@@ -91,13 +111,13 @@ fn next(posted: &Receiver<Posted>) -> Posted {
 }
 
 /// What the signature would be.
-fn signed(posted: &Posted) -> String {
+fn signed(posted: &Posted, secret: &str) -> String {
     let given = posted.signature.as_deref().expect("a signature");
     let time = given
         .strip_prefix("t=")
         .and_then(|rest| rest.split_once(','));
     let (time, _) = time.expect("a time");
-    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(format!("{time}.").as_bytes());
     mac.update(&posted.body);
     let hex: String = mac
@@ -132,7 +152,7 @@ fn events_reach_a_webhook_signed_and_in_batches() {
     let mut events = Vec::new();
     while events.len() < 5 {
         let request = next(&posted);
-        assert_eq!(request.signature, Some(signed(&request)));
+        assert_eq!(request.signature, Some(signed(&request, SECRET)));
         let batch = request.answer("204 No Content");
         assert!((1..=2).contains(&batch.len()), "{batch:?}");
         events.extend(batch);
@@ -231,4 +251,84 @@ fn the_next_process_tells_a_webhook_what_it_adopted() {
     let why = |event: &Event| event.reason == Some(Reason::Adopted);
     assert!(adopted.iter().all(why), "{adopted:?}");
     call.exchange(10);
+}
+
+#[test]
+fn webhooks_come_and_change_and_go_while_the_relay_runs() {
+    let Some((scene, address, file)) = scene(100) else {
+        return;
+    };
+    let webhook = |address: SocketAddr, secret: &str| {
+        format!(
+            "[[events.webhooks]]\nurl = \"http://{address}/hook\"\nsecret = \"{secret}\"\n\
+             of = [\"allocation.ended\"]\n"
+        )
+    };
+    let reload = |text: &str| {
+        std::fs::write(file.path(), text).unwrap();
+        let done = scene.relay.cli(&["reload", "--json"]).unwrap();
+        let done: Reloaded = serde_json::from_str(&done).unwrap();
+        assert_eq!(done.applied, ["events.webhooks"]);
+        assert!(done.needs_restart.is_empty(), "{:?}", done.needs_restart);
+    };
+    let second = SocketAddr::new(address.ip(), 8081);
+    let (kept, new) = (server(&scene, address), server(&scene, second));
+    let mut client = scene.client(CLIENT_V4, EDGE_V4);
+    let created = next(&kept);
+
+    reload(&[webhook(address, "rotated"), webhook(second, "other")].concat());
+    let delivery = created.delivery.clone();
+    created.answer("503 Service Unavailable");
+    let again = next(&kept);
+    assert_eq!(again.delivery, delivery, "what waited is not lost");
+    assert_eq!(again.signature, Some(signed(&again, "rotated")));
+    again.answer("200 OK");
+    client.refresh(0).unwrap();
+    for (posted, secret) in [(&kept, "rotated"), (&new, "other")] {
+        let ended = next(posted);
+        assert_eq!(ended.signature, Some(signed(&ended, secret)));
+        let events = ended.answer("200 OK");
+        assert_eq!(events[0].reason, Some(Reason::Deleted));
+        assert_eq!(events.len(), 1, "it did not ask for beginnings: {events:?}");
+    }
+
+    reload(&webhook(second, "other"));
+    scene.client(CLIENT_V4, EDGE_V4).refresh(0).unwrap();
+    assert_eq!(next(&new).answer("200 OK").len(), 1);
+    assert!(kept.try_recv().is_err(), "it is gone");
+    assert_eq!(scene.count("event_listeners", ""), 1);
+}
+
+#[test]
+fn a_webhook_over_tls_is_told_only_if_its_certificate_is_trusted() {
+    if !privileged::is_root() {
+        return;
+    }
+    let namespace = NetNs::new("hook").unwrap();
+    let bind = || Ok(TcpListener::bind("127.0.0.1:0")?);
+    let listener = namespace.enter(bind).unwrap();
+    let address = listener.local_addr().unwrap();
+    let [trust, other] = [(); 2].map(|()| Trust::new().unwrap());
+    let posted = tls_server(listener, &trust);
+    let file = trust.folder().join("relay.toml");
+    let text = format!("[[events.webhooks]]\nurl = \"https://{address}/\"\nof = [\"drain\"]\n");
+    std::fs::write(&file, text).unwrap();
+    let start = |trusted: &Trust| {
+        let mut command = namespace.command(relay::binary().to_str().unwrap());
+        command.env("SSL_CERT_FILE", trusted.cert());
+        Relay::spawn(command, &["--config", file.to_str().unwrap()]).unwrap()
+    };
+    let begin_drain = |relay: &Relay| relay.follow(&["drain", "--until", "0"]).unwrap();
+
+    let doubtful = start(&other);
+    let mut drain = begin_drain(&doubtful);
+    drain.exit().unwrap();
+    drop(doubtful);
+    assert!(posted.try_recv().is_err(), "a stranger is told nothing");
+
+    let relay = start(&trust);
+    let mut drain = begin_drain(&relay);
+    let events = next(&posted).answer("200 OK");
+    assert_eq!(events[0].event, Kind::Of(What::Drain, Change::Created));
+    drain.exit().unwrap();
 }

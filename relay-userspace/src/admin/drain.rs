@@ -14,7 +14,7 @@ use super::refusal::Refusal;
 use super::routes::{Answer, Asked};
 use crate::api::{Drain, DrainPhase, DrainRequest};
 use crate::config::fault::Wrong;
-use crate::relay::{DrainOrder, NotCancelled, Relay};
+use crate::relay::{DrainOrder, Relay};
 
 /// What has not changed is told again after this long.
 const EVERY: Duration = Duration::from_secs(1);
@@ -42,11 +42,12 @@ pub async fn begin(
         until = wish.until,
         "draining"
     );
-    begun.map(Json).ok_or_else(not_draining)
+    begun.map(Json).ok_or(Refusal::NeverDrained)
 }
 
 pub async fn show(State(office): Asked) -> Answer<Drain> {
-    office.relay.drain_view().map(Json).ok_or_else(not_draining)
+    let view = office.relay.drain_view();
+    view.map(Json).ok_or(Refusal::NeverDrained)
 }
 
 pub async fn cancel(State(office): Asked) -> Result<StatusCode, Refusal> {
@@ -57,7 +58,7 @@ pub async fn cancel(State(office): Asked) -> Result<StatusCode, Refusal> {
 
 /// A line of JSON whenever something changes and every second, the last one when it is over or was taken back.
 pub async fn follow(State(office): Asked) -> Result<Response, Refusal> {
-    office.relay.drain_view().ok_or_else(not_draining)?;
+    office.relay.drain_view().ok_or(Refusal::NeverDrained)?;
     let watch = Watch {
         relay: office.relay.clone(),
         told: None,
@@ -100,8 +101,4 @@ impl Watch {
             tokio::time::sleep(LOOK).await;
         }
     }
-}
-
-fn not_draining() -> Refusal {
-    NotCancelled::NotDraining.into()
 }

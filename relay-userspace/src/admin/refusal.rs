@@ -38,6 +38,8 @@ pub enum Refusal {
     Events(#[from] TooMany),
     #[error(transparent)]
     Drain(#[from] NotCancelled),
+    #[error("the relay has not drained since it started: `relay drain` begins it")]
+    NeverDrained,
     #[error("nothing is reloaded: {0}")]
     NotReloaded(String),
     #[error("Authorization: write `Bearer` and a token")]
@@ -67,7 +69,9 @@ impl Refusal {
             Self::Path(rejection) => rejection.status(),
             Self::Query(rejection) => rejection.status(),
             Self::Events(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::NoSecret | Self::NotReloaded(_) | Self::Drain(_) => StatusCode::CONFLICT,
+            Self::NoSecret | Self::NotReloaded(_) | Self::Drain(_) | Self::NeverDrained => {
+                StatusCode::CONFLICT
+            }
             Self::Forward(error) => match error {
                 ForwardError::NameTaken { .. } | ForwardError::Listen { .. } => {
                     StatusCode::CONFLICT

@@ -1,7 +1,6 @@
 //! What ends `relay serve`: a signal, or a drain that is over. Ends nothing itself.
 
 use std::io;
-use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -45,12 +44,11 @@ impl Signals {
         })
     }
 
-    /// SIGTERM drains for `grace` first, and calls `stopping` at once; a second signal waits no longer.
+    /// SIGTERM drains for `drain.on_stop` first, and calls `stopping` at once; a second signal waits no longer.
     pub async fn wait_for_end(
         &mut self,
         relay: &Relay,
         reload: &Reload,
-        grace: Duration,
         stopping: impl Fn(),
     ) -> End {
         let mut is_final = false;
@@ -64,6 +62,7 @@ impl Signals {
                     };
                 }
             };
+            let grace = reload.grace();
             match asked {
                 Asked::Leave => return End::Leave,
                 Asked::Terminate if !is_final && !grace.is_zero() => {

@@ -1,11 +1,11 @@
-//! `relay reload`, SIGHUP and changed files: certificates, accounts, limits and rates anew, and which other keys of the
-//! configuration wait for a restart.
+//! `relay reload`, SIGHUP and changed files: what of the configuration can change while the relay runs, and which other keys
+//! of it wait for a restart.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use toml_edit::DocumentMut;
 
 use super::args::Global;
@@ -21,7 +21,7 @@ use crate::secret::Secret;
 const EVERY: Duration = Duration::from_secs(5);
 
 /// Keys that take effect without a restart, and what begins with them.
-const LIVE: [&str; 10] = [
+const LIVE: [&str; 14] = [
     "tls.certificate",
     "auth.secrets",
     "auth.shared",
@@ -32,6 +32,10 @@ const LIVE: [&str; 10] = [
     "rates.",
     "signaling.",
     "api.",
+    "events.",
+    "drain.",
+    "turn.mobility",
+    "turn.alternate_servers",
 ];
 /// So do limits.
 const LIMITS: &str = "limits.";
@@ -51,6 +55,7 @@ pub struct Reload {
     began: DocumentMut,
     /// The secret the relay made for itself.
     generated: Option<Secret<String>>,
+    grace: watch::Sender<Duration>,
     in_use: Mutex<InUse>,
 }
 
@@ -78,12 +83,18 @@ impl Reload {
             flags: flags.clone(),
             began: shown.clone(),
             generated,
+            grace: watch::Sender::new(config.drain.on_stop),
             in_use: Mutex::new(InUse {
                 shown,
                 config: config.clone(),
                 files: began.files.clone(),
             }),
         })
+    }
+
+    /// How long SIGTERM lets sessions run out. Never waits for a reload that is under way.
+    pub fn grace(&self) -> Duration {
+        *self.grace.borrow()
     }
 
     /// All of it is good, or nothing changes and the fault says where and why.
@@ -102,6 +113,8 @@ impl Reload {
         let hook = hook.map_err(|fault| fault.to_string())?;
         let web = self.relay.prepare_web(&config);
         let web = web.map_err(|fault| format!("signaling: {fault}"))?;
+        let webhooks = self.relay.prepare_webhooks(&config).await;
+        let webhooks = webhooks.map_err(|fault| format!("events.webhooks: {fault}"))?;
         let files = &config.tls.certificates;
         let certificates = match files.is_empty() {
             true => self.relay.reload_certificates(),
@@ -109,14 +122,18 @@ impl Reload {
         };
         let certificates = certificates.map_err(|fault| fault.to_string())?;
         self.relay.adopt_web(web);
+        self.relay.adopt_webhooks(webhooks).await;
+        self.grace.send_replace(config.drain.on_stop);
         let mut applied = changed(&in_use.shown, &shown);
         applied.extend(hidden_changes(&in_use.config, &config));
         applied.retain(|key| is_live(key));
         applied.sort();
         applied.dedup();
-        if config.auth != in_use.config.auth || config.limits != in_use.config.limits {
-            let (auth, limits) = (config.auth.clone(), config.limits.clone());
-            self.relay.adopt(auth, limits, hook).await;
+        let before = &in_use.config;
+        if (&config.auth, &config.limits, &config.turn)
+            != (&before.auth, &before.limits, &before.turn)
+        {
+            self.relay.adopt(&config, hook).await;
         }
         // What an operator set meanwhile stays, unless the file says something new.
         if config.rates != in_use.config.rates {
@@ -176,9 +193,11 @@ fn is_live(key: &str) -> bool {
 /// Changes of what is never shown.
 fn hidden_changes(before: &Config, after: &Config) -> Vec<String> {
     let keys = before.api.keys != after.api.keys;
+    let webhooks = before.events != after.events;
     let (before, after) = (&before.auth, &after.auth);
     [
         ("api.keys", keys),
+        ("events.webhooks", webhooks),
         ("auth.secrets", before.secrets != after.secrets),
         ("auth.shared", before.shared != after.shared),
         ("auth.jwt", before.jwt != after.jwt),
@@ -239,5 +258,6 @@ mod tests {
         assert!(
             !FIXED.into_iter().any(is_live) && !is_live("auth.realm") && !is_live("listen.udp")
         );
+        assert!(is_live("drain.on_stop") && !is_live("turn.behavior_discovery"));
     }
 }

@@ -111,8 +111,7 @@ pub async fn serve(global: &Global, flags: &ServeFlags) -> Result<(), Failure> {
         notify(NotifyState::Stopping);
         readiness.stopping();
     };
-    let grace = config.drain.on_stop;
-    let end = signals.wait_for_end(&relay, &reload, grace, stopping).await;
+    let end = signals.wait_for_end(&relay, &reload, stopping).await;
     stopping();
     let why = match end {
         End::Leave if survives => {

@@ -1,15 +1,13 @@
 //! `[auth]` beyond users and plain secrets: groups of shared secrets with limits of their own. Reads their files, too.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::fault::{At, Faults, Place, Wrong};
 use super::file::path_of;
 use super::raw::Raw;
 use super::reader::Section;
-use super::warning::in_words;
 use super::{load, rates, value};
-use crate::jwt::Key;
 use crate::police::Limit;
 use crate::secret::Secret;
 
@@ -94,68 +92,15 @@ fn number(one: &mut Section<'_>, key: &'static str, faults: &mut Faults) -> Opti
     Some(at.value)
 }
 
-/// Reads the files the keys name. Those it could not read are faults; all are worth watching.
-pub fn read_files(raw: &mut Raw, faults: &mut Faults) -> Vec<PathBuf> {
-    let mut files = Vec::new();
+/// Of the groups that no higher layer hides.
+pub fn read_files(raw: &mut Raw, faults: &mut Faults) {
     for At { value, place } in raw.shared_secrets.iter_mut().flatten() {
         let Some(path) = &value.file else { continue };
-        files.push(path.clone());
-        match load::read_text(path) {
+        match load::text_of(path) {
             Ok(text) => value.secrets.extend(load::secrets_of(&text)),
-            Err(error) => unreadable(path, &error, place, faults),
+            Err(wrong) => faults.add(place, wrong),
         }
     }
-    if let Some(At { value: hook, place }) = &mut raw.hook {
-        files.extend(hook.ca_file.clone());
-        if let Some(path) = &hook.token_file {
-            files.push(path.clone());
-            match load::read_text(path) {
-                Ok(text) => hook.token = Some(Secret::new(text.trim().to_owned())),
-                Err(error) => unreadable(path, &error, place, faults),
-            }
-        }
-    }
-    if let Some(At { value: jwt, place }) = &mut raw.jwt {
-        for one in &mut jwt.keys {
-            let Some(path) = &one.file else { continue };
-            files.push(path.clone());
-            match load::read_text(path).map(|text| Key::read(one.key.algorithm(), &text)) {
-                Ok(Ok(key)) => one.key = key,
-                Ok(Err(fault)) => {
-                    let problem = format!("key {}: {} {fault}", one.kid, path.display());
-                    let remedy = "EdDSA: a PEM public key; HS256: `openssl rand -hex 32`";
-                    faults.add(place, Wrong::new(problem, remedy));
-                }
-                Err(error) => unreadable(path, &error, place, faults),
-            }
-        }
-    }
-    if let Some(At {
-        value: signaling, ..
-    }) = &raw.signaling
-    {
-        files.extend(
-            signaling
-                .routes
-                .iter()
-                .filter_map(|one| one.ca_file.clone()),
-        );
-    }
-    if let Some(At { value: api, place }) = &mut raw.api {
-        for one in &mut api.keys {
-            files.push(one.file.clone());
-            match load::read_text(&one.file) {
-                Ok(text) => one.key = Secret::new(text.trim().to_owned()),
-                Err(error) => unreadable(&one.file, &error, place, faults),
-            }
-        }
-    }
-    files
-}
-
-fn unreadable(path: &Path, error: &std::io::Error, place: &Place, faults: &mut Faults) {
-    let problem = format!("{} cannot be read ({})", path.display(), in_words(error));
-    faults.add(place, Wrong::new(problem, load::readable(error)));
 }
 
 pub fn rules(raw: &Raw, faults: &mut Faults) {

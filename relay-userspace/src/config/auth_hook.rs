@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use hyper::Uri;
 
-use super::fault::{At, Faults, Wrong};
+use super::fault::{At, Faults};
 use super::file::path_of;
-use super::raw::Raw;
+use super::load;
 use super::reader::Section;
-use super::value;
+use super::value::{self, Read};
 use crate::secret::Secret;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,10 +21,12 @@ pub struct Hook {
     /// How long a yes holds; default 60 s. A no: 10 s.
     pub cache_ttl: Duration,
     pub negative_ttl: Duration,
-    /// Names that are remembered; default 10,000.
+    /// Accounts that are remembered, and as many refused names; default 10,000.
     pub cache_entries: usize,
     /// Questions at the same time; default 64.
     pub max_concurrent: usize,
+    /// Of the clients of one source prefix (/24, /48); default 20.
+    pub questions_per_second: u32,
     /// Sent as `Authorization: Bearer`.
     pub token: Option<Secret<String>>,
     pub token_file: Option<PathBuf>,
@@ -34,6 +36,9 @@ pub struct Hook {
 
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(30);
 const LONGEST_CACHE: Duration = Duration::from_secs(86_400);
+const MOST_ENTRIES: usize = 10_000_000;
+const MOST_CONCURRENT: usize = 10_000;
+const MOST_QUESTIONS: u32 = 1_000_000;
 
 pub fn read(auth: &mut Section<'_>, faults: &mut Faults) -> Option<At<Hook>> {
     if !auth.has("hook") {
@@ -42,57 +47,48 @@ pub fn read(auth: &mut Section<'_>, faults: &mut Faults) -> Option<At<Hook>> {
     let mut hook = auth.section("hook", faults);
     let place = hook.place().clone();
     let url = hook.text("url", faults, value::web_address);
-    let mut duration = |key, default| {
-        let said = hook.text(key, faults, value::duration);
-        said.map_or(default, |at| at.value)
+    let mut time = |key, seconds, longest| {
+        let said = hook.text(key, faults, |text| value::wait(text, longest));
+        said.map_or(Duration::from_secs(seconds), |at| at.value)
     };
-    let timeout = duration("timeout", Duration::from_secs(2));
-    let cache_ttl = duration("cache_ttl", Duration::from_secs(60));
-    let negative_ttl = duration("negative_ttl", Duration::from_secs(10));
-    let entries = hook.number("cache_entries", faults);
-    let concurrent = hook.number("max_concurrent", faults);
-    let token_file = hook.text("token_file", faults, path_of);
+    let timeout = time("timeout", 2, LONGEST_TIMEOUT);
+    let cache_ttl = time("cache_ttl", 60, LONGEST_CACHE);
+    let negative_ttl = time("negative_ttl", 10, LONGEST_CACHE);
+    let mut number = |key, usual, most| {
+        let said = hook.number_in(key, 1..=most, faults);
+        said.map_or(usual, |at: At<usize>| at.value)
+    };
+    let cache_entries = number("cache_entries", 10_000, MOST_ENTRIES);
+    let max_concurrent = number("max_concurrent", 64, MOST_CONCURRENT);
+    let per_second = hook.number_in("questions_per_second", 1..=MOST_QUESTIONS, faults);
+    let token = hook.text("token_file", faults, token);
     let ca_file = hook.text("ca_file", faults, path_of);
     hook.needs("url", "write url = \"https://…\"", faults);
     hook.finish(faults);
+    let (token_file, token) = token.map(|at| at.value).unzip();
     Some(place.of(Hook {
         url: url?.value,
         timeout,
         cache_ttl,
         negative_ttl,
-        cache_entries: entries.map_or(10_000, |at| at.value),
-        max_concurrent: concurrent.map_or(64, |at| at.value),
-        token: None,
-        token_file: token_file.map(|at| at.value),
+        cache_entries,
+        max_concurrent,
+        questions_per_second: per_second.map_or(20, |at| at.value),
+        token,
+        token_file,
         ca_file: ca_file.map(|at| at.value),
     }))
 }
 
-pub fn rules(raw: &Raw, faults: &mut Faults) {
-    let Some(At { value: hook, place }) = &raw.hook else {
-        return;
-    };
-    let times = [hook.timeout, hook.cache_ttl, hook.negative_ttl];
-    let longest = [LONGEST_TIMEOUT, LONGEST_CACHE, LONGEST_CACHE];
-    let wrong = |time: (&Duration, Duration)| time.0.is_zero() || *time.0 > time.1;
-    if times.iter().zip(longest).any(wrong) {
-        let remedy = "write a timeout up to 30s, cache_ttl and negative_ttl up to 1d";
-        faults.add(place, Wrong::new("a time is 0 or too long", remedy));
+/// A file, and the token it holds.
+fn token(text: &str) -> Read<(PathBuf, Secret<String>)> {
+    let path = path_of(text)?;
+    let token = load::text_of(&path)?.trim().to_owned();
+    match !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok((path, Secret::new(token))),
+        false => value::wrong(
+            format!("{text} holds no token"),
+            "write one line of letters, digits and signs",
+        ),
     }
-    if hook.cache_entries == 0 || hook.max_concurrent == 0 {
-        let remedy = "write 1 or more, or leave the key out";
-        faults.add(place, Wrong::new("0 would ask about nobody", remedy));
-    }
-    if hook
-        .token
-        .as_ref()
-        .is_some_and(|token| !is_token(token.expose()))
-    {
-        let remedy = "write one line of letters, digits and signs";
-        faults.add(place, Wrong::new("token_file holds no token", remedy));
-    }
-}
-
-fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }

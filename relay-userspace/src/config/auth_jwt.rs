@@ -1,15 +1,15 @@
 //! `[auth.jwt]`: whose tokens the API believes, and with which keys.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::fault::{At, Faults, Wrong};
 use super::file::{any, path_of};
-use super::raw::Raw;
+use super::load;
 use super::reader::Section;
-use super::value;
+use super::value::{self, Read};
 use crate::jwt::{Algorithm, Key};
-use crate::secret::Secret;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Jwt {
@@ -27,7 +27,7 @@ pub struct JwtKey {
     pub kid: String,
     pub key: Key,
     /// Where it was read from.
-    pub file: Option<PathBuf>,
+    pub file: PathBuf,
 }
 
 const LONGEST_SKEW: Duration = Duration::from_secs(300);
@@ -40,12 +40,8 @@ pub fn read(auth: &mut Section<'_>, faults: &mut Faults) -> Option<At<Jwt>> {
     let place = jwt.place().clone();
     let issuer = jwt.text("issuer", faults, any);
     let audience = jwt.text("audience", faults, any);
-    let skew = jwt.text("clock_skew", faults, value::duration);
-    let keys = jwt.sections("keys", faults).unwrap_or_default();
-    let keys = keys
-        .into_iter()
-        .filter_map(|one| key(one, faults))
-        .collect();
+    let skew = jwt.text("clock_skew", faults, skew);
+    let keys = keys(&mut jwt, faults);
     jwt.needs(
         "issuer",
         "write issuer = \"…\", as in the claim iss",
@@ -60,14 +56,40 @@ pub fn read(auth: &mut Section<'_>, faults: &mut Faults) -> Option<At<Jwt>> {
     }))
 }
 
-/// Its text is read later: until then it is one that proves nothing.
-fn key(mut one: Section<'_>, faults: &mut Faults) -> Option<JwtKey> {
-    let kid = one.text("kid", faults, any);
+fn skew(text: &str) -> Read<Duration> {
+    let skew = value::duration(text)?;
+    match skew > LONGEST_SKEW {
+        true => value::wrong(format!("{text} is more than 5m"), "set the clocks"),
+        false => Ok(skew),
+    }
+}
+
+fn keys(jwt: &mut Section<'_>, faults: &mut Faults) -> Vec<JwtKey> {
+    let sections = jwt.sections("keys", faults).unwrap_or_default();
+    if sections.is_empty() {
+        let remedy = "write [[auth.jwt.keys]] and its keys below";
+        faults.add(jwt.place(), Wrong::new("there is no key", remedy));
+    }
+    let mut kids = HashSet::new();
+    let mut keys = Vec::new();
+    for mut one in sections {
+        let kid = one.text("kid", faults, any);
+        if let Some(At { value: kid, place }) = &kid
+            && !kids.insert(kid.clone())
+        {
+            let problem = format!("{kid} is there twice");
+            faults.add(place, Wrong::new(problem, "remove one"));
+        }
+        keys.extend(key(one, kid, faults));
+    }
+    keys
+}
+
+fn key(mut one: Section<'_>, kid: Option<At<String>>, faults: &mut Faults) -> Option<JwtKey> {
     let algorithm = one.text("algorithm", faults, |text| {
         let known = || Wrong::new(format!("{text:?} is not one"), "write EdDSA or HS256");
         Algorithm::of(text).ok_or_else(known)
     });
-    let file = one.text("file", faults, path_of);
     one.needs("kid", "write kid = \"…\", as in the tokens' header", faults);
     one.needs(
         "algorithm",
@@ -75,37 +97,27 @@ fn key(mut one: Section<'_>, faults: &mut Faults) -> Option<JwtKey> {
         faults,
     );
     one.needs("file", "write file = \"…\", the key", faults);
+    // What a file should hold is not known without it.
+    let file = one.text("file", faults, |text| match &algorithm {
+        Some(algorithm) => key_file(algorithm.value, text).map(Some),
+        None => path_of(text).map(|_| None),
+    });
     one.finish(faults);
-    let key = match algorithm?.value {
-        Algorithm::EdDsa => Key::EdDsa([0; 32]),
-        Algorithm::Hs256 => Key::Hs256(Secret::new(Vec::new())),
-    };
+    let (file, key) = file?.value?;
     Some(JwtKey {
         kid: kid?.value,
         key,
-        file: Some(file?.value),
+        file,
     })
 }
 
-pub fn rules(raw: &Raw, faults: &mut Faults) {
-    let Some(At { value: jwt, place }) = &raw.jwt else {
-        return;
-    };
-    if jwt.keys.is_empty() {
-        let wrong = Wrong::new(
-            "there is no key",
-            "write [[auth.jwt.keys]] and its keys below",
-        );
-        faults.add(place, wrong);
-    }
-    if jwt.clock_skew > LONGEST_SKEW {
-        let wrong = Wrong::new("clock_skew is more than 5m", "set the clocks");
-        faults.add(place, wrong);
-    }
-    for (index, one) in jwt.keys.iter().enumerate() {
-        if jwt.keys[..index].iter().any(|first| first.kid == one.kid) {
-            let problem = format!("kid {} is there twice", one.kid);
-            faults.add(place, Wrong::new(problem, "remove one"));
-        }
+fn key_file(algorithm: Algorithm, text: &str) -> Read<(PathBuf, Key)> {
+    let path = path_of(text)?;
+    match Key::read(algorithm, &load::text_of(&path)?) {
+        Ok(key) => Ok((path, key)),
+        Err(fault) => value::wrong(
+            format!("{text} {fault}"),
+            "EdDSA: a PEM public key; HS256: `openssl rand -hex 32`",
+        ),
     }
 }

@@ -52,7 +52,8 @@ pub fn load(layers: Layers<'_>) -> Result<Settings, Faults> {
     let secret_path = raw.secret_file.as_ref().map(|path| path.value.clone());
     warnings.extend(secret_path.as_deref().and_then(open_to_others));
     secret_file(&mut raw, &mut faults);
-    let named = accounts::read_files(&mut raw, &mut faults);
+    accounts::read_files(&mut raw, &mut faults);
+    let named = files_named(&raw);
     let (config, log) = validate::validate(raw, &mut faults);
     if !faults.is_empty() {
         faults.sort();
@@ -97,17 +98,34 @@ fn text(named: Option<&Path>, faults: &mut Faults) -> (Option<PathBuf>, Option<S
     }
 }
 
+/// Those whose change is a change of the configuration.
+fn files_named(raw: &Raw) -> Vec<PathBuf> {
+    let shared = raw.shared_secrets.iter().flatten();
+    let mut files: Vec<_> = shared.filter_map(|at| at.value.file.clone()).collect();
+    if let Some(At { value: hook, .. }) = &raw.hook {
+        files.extend(hook.ca_file.iter().chain(&hook.token_file).cloned());
+    }
+    if let Some(At { value: jwt, .. }) = &raw.jwt {
+        files.extend(jwt.keys.iter().map(|one| one.file.clone()));
+    }
+    if let Some(At { value, .. }) = &raw.signaling {
+        let routes = value.routes.iter();
+        files.extend(routes.filter_map(|one| one.ca_file.clone()));
+    }
+    if let Some(At { value: api, .. }) = &raw.api {
+        files.extend(api.keys.iter().map(|one| one.file.clone()));
+    }
+    files
+}
+
 /// One secret a line; the first one mints. Empty lines and `#` comments are skipped.
 fn secret_file(raw: &mut Raw, faults: &mut Faults) {
     let Some(At { value: path, place }) = raw.secret_file.take() else {
         return;
     };
-    let text = match read_text(&path) {
+    let text = match text_of(&path) {
         Ok(text) => text,
-        Err(error) => {
-            let problem = format!("{} cannot be read ({})", path.display(), in_words(&error));
-            return faults.add(&place, Wrong::new(problem, readable(&error)));
-        }
+        Err(wrong) => return faults.add(&place, wrong),
     };
     let secrets: Vec<_> = secrets_of(&text)
         .map(|secret| place.clone().of(secret))
@@ -126,8 +144,16 @@ pub(super) fn secrets_of(text: &str) -> impl Iterator<Item = Secret<String>> {
         .map(|line| Secret::new(line.to_owned()))
 }
 
+/// Of a file that a key names.
+pub(super) fn text_of(path: &Path) -> Result<String, Wrong> {
+    read_text(path).map_err(|error| {
+        let problem = format!("{} cannot be read ({})", path.display(), in_words(&error));
+        Wrong::new(problem, readable(&error))
+    })
+}
+
 /// A text file of a size that people write: `/dev/zero` and a disk image are refused instead of read to the last byte.
-pub(super) fn read_text(path: &Path) -> io::Result<String> {
+fn read_text(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     let read = File::open(path)?
         .take(LARGEST_FILE + 1)
@@ -138,7 +164,7 @@ pub(super) fn read_text(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-pub(super) fn readable(error: &io::Error) -> &'static str {
+fn readable(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::NotFound => "check the path",
         io::ErrorKind::PermissionDenied => {

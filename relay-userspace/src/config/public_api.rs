@@ -7,6 +7,7 @@ use toml_edit::{Table, value as item};
 
 use super::fault::{At, Faults, Wrong};
 use super::file::{any, path_of};
+use super::load;
 use super::raw::Raw;
 use super::reader::Section;
 use super::show::{list, number, tables};
@@ -99,10 +100,9 @@ pub fn read(root: &mut Section<'_>, faults: &mut Faults) -> Option<At<PublicApi>
     Some(place.of(read))
 }
 
-/// Its text is read later.
 fn key(mut one: Section<'_>, faults: &mut Faults) -> Option<ApiKey> {
     let name = one.text("name", faults, value::name);
-    let file = one.text("file", faults, path_of);
+    let file = one.text("file", faults, key_file);
     one.needs("name", "write name = \"…\", of whom the key is", faults);
     one.needs(
         "file",
@@ -110,11 +110,25 @@ fn key(mut one: Section<'_>, faults: &mut Faults) -> Option<ApiKey> {
         faults,
     );
     one.finish(faults);
+    let (file, key) = file?.value;
     Some(ApiKey {
         name: name?.value,
-        key: Secret::new(String::new()),
-        file: file?.value,
+        key,
+        file,
     })
+}
+
+fn key_file(text: &str) -> Read<(PathBuf, Secret<String>)> {
+    let path = path_of(text)?;
+    let key = load::text_of(&path)?.trim().to_owned();
+    let good = key.len() >= SHORTEST_KEY && key.bytes().all(|byte| byte.is_ascii_graphic());
+    match good {
+        true => Ok((path, Secret::new(key))),
+        false => value::wrong(
+            format!("{text} holds no key"),
+            "write the output of `openssl rand -hex 32` there",
+        ),
+    }
 }
 
 fn host(text: &str) -> Read<String> {
@@ -149,12 +163,6 @@ pub fn rules(raw: &Raw, faults: &mut Faults) {
     for (index, one) in api.keys.iter().enumerate() {
         if api.keys[..index].iter().any(|first| first.name == one.name) {
             add(format!("key {} is there twice", one.name), "remove one");
-        }
-        let text = one.key.expose();
-        let good = text.len() >= SHORTEST_KEY && text.bytes().all(|byte| byte.is_ascii_graphic());
-        if !good {
-            let problem = format!("key {}: {} holds no key", one.name, one.file.display());
-            add(problem, "write the output of `openssl rand -hex 32`");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! A typed walk over one TOML table: every key asked for is known, every other one is a fault with a suggestion.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use toml_edit::{Item, TableLike, Value};
@@ -195,6 +197,25 @@ impl<'a> Section<'a> {
             )),
         };
         faults.keep(place, value)
+    }
+
+    pub fn number_in<T: TryFrom<i64> + PartialOrd + Display>(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<T>,
+        faults: &mut Faults,
+    ) -> Option<At<T>> {
+        let at = self.number(key, faults)?;
+        if !range.contains(&at.value) {
+            let problem = format!("{} is out of range", at.value);
+            let remedy = format!(
+                "write {} to {}, or leave the key out",
+                range.start(),
+                range.end()
+            );
+            faults.add(&at.place, Wrong::new(problem, remedy));
+        }
+        Some(at)
     }
 
     pub fn boolean(&mut self, key: &'static str, faults: &mut Faults) -> Option<At<bool>> {

@@ -216,6 +216,10 @@ fn hook(hook: &Hook) -> Table {
         ("negative_ttl", value(duration_text(hook.negative_ttl))),
         ("cache_entries", number(hook.cache_entries)),
         ("max_concurrent", number(hook.max_concurrent)),
+        (
+            "questions_per_second",
+            number(hook.questions_per_second as usize),
+        ),
     ]
     .into_iter()
     .chain(
@@ -236,13 +240,12 @@ fn jwt(jwt: &Jwt) -> Table {
     .into_iter()
     .collect();
     table["keys"] = tables(jwt.keys.iter().map(|one| {
-        let file = one.file.as_ref().map(|file| file.display().to_string());
         [
             ("kid", value(&one.kid)),
             ("algorithm", value(one.key.algorithm().name())),
+            ("file", value(one.file.display().to_string())),
         ]
         .into_iter()
-        .chain(file.map(|file| ("file", value(file))))
         .collect()
     }));
     table

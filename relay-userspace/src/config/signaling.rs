@@ -127,7 +127,7 @@ pub fn read(root: &mut Section<'_>, faults: &mut Faults) -> Option<At<Signaling>
             usual.max_header_bytes,
         ),
         keep_alive: or(
-            all.text("keep_alive", faults, value::duration),
+            all.text("keep_alive", faults, |text| value::wait(text, LONGEST_TIME)),
             usual.keep_alive,
         ),
     };
@@ -143,7 +143,7 @@ fn route(mut one: Section<'_>, faults: &mut Faults) -> Option<Route> {
     let host_header = one.text("host_header", faults, host_header);
     let allow_origins = one.texts("allow_origins", faults, any);
     let mut time = |key, seconds| {
-        let said = one.text(key, faults, time);
+        let said = one.text(key, faults, |text| value::wait(text, LONGEST_TIME));
         or(said, Duration::from_secs(seconds))
     };
     let connect_timeout = time("connect_timeout", 3);
@@ -188,14 +188,6 @@ pub(super) fn or<T>(said: Option<At<T>>, usual: T) -> T {
 
 pub(super) fn values<T>(said: Option<Vec<At<T>>>) -> Vec<T> {
     said.into_iter().flatten().map(|at| at.value).collect()
-}
-
-fn time(text: &str) -> Read<Duration> {
-    let time = value::duration(text)?;
-    match time.is_zero() || time > LONGEST_TIME {
-        true => value::wrong(format!("{text} is no time to wait"), "write 1ms up to 1d"),
-        false => Ok(time),
-    }
 }
 
 /// `*` is any.
@@ -286,12 +278,6 @@ pub fn rules(raw: &Raw, faults: &mut Faults) {
         add(
             "the access log would be all the relay does".to_owned(),
             &format!("write access_log_per_second up to {MOST_LINES}"),
-        );
-    }
-    if signaling.keep_alive.is_zero() || signaling.keep_alive > LONGEST_TIME {
-        add(
-            "keep_alive is no time to wait".to_owned(),
-            "write 1ms up to 1d",
         );
     }
     for (index, one) in signaling.routes.iter().enumerate() {

@@ -11,8 +11,8 @@ use ipnet::IpNet;
 use super::fault::{At, Faults, Place, Wrong};
 use super::raw::Raw;
 use super::{
-    Config, Destination, Forward, Log, Peers, Shield, User, accounts, auth_hook, auth_jwt, drain,
-    events, public_api, rates, signaling,
+    Config, Destination, Forward, Log, Peers, Shield, User, accounts, drain, events, public_api,
+    rates, signaling,
 };
 use crate::advertise::Advertised;
 use crate::policy::PeerPolicy;
@@ -182,8 +182,6 @@ fn rules(raw: &Raw, faults: &mut Faults) {
     metrics_are_private(raw, faults);
     secrets(raw, faults);
     accounts::rules(raw, faults);
-    auth_hook::rules(raw, faults);
-    auth_jwt::rules(raw, faults);
     users(raw.users.as_deref().unwrap_or_default(), faults);
     forwards(raw.forwards.as_deref().unwrap_or_default(), faults);
     destinations(raw, faults);

@@ -30,7 +30,7 @@ struct State {
 
 #[derive(Debug)]
 struct Listener {
-    filter: Filter,
+    filter: Mutex<Filter>,
     queue: Mutex<Queue<Arc<Event>>>,
     news: Notify,
     closed: std::sync::atomic::AtomicBool,
@@ -43,6 +43,10 @@ pub struct Subscription {
     /// The number of the last event before it.
     pub after: u64,
 }
+
+/// What a listener is to hear, for whoever employs it.
+#[derive(Debug)]
+pub struct Feed(Weak<Listener>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{LISTENERS} listeners are as many as there may be: end one")]
@@ -71,7 +75,10 @@ impl Bus {
             let Some(listener) = listener.upgrade() else {
                 return false;
             };
-            if listener.filter.wants(&event) {
+            if listener.closed.load(Relaxed) {
+                return false;
+            }
+            if lock(&listener.filter).wants(&event) {
                 if !lock(&listener.queue).push(Arc::clone(&event)) {
                     self.lost.fetch_add(1, Relaxed);
                 }
@@ -89,7 +96,7 @@ impl Bus {
             return Err(TooMany);
         }
         let listener = Arc::new(Listener {
-            filter,
+            filter: Mutex::new(filter),
             queue: Mutex::new(Queue::new(room)),
             news: Notify::new(),
             closed: state.closed.into(),
@@ -106,8 +113,7 @@ impl Bus {
         let mut state = lock(&self.state);
         state.closed = true;
         for listener in state.listeners.iter().filter_map(Weak::upgrade) {
-            listener.closed.store(true, Relaxed);
-            listener.news.notify_one();
+            listener.close();
         }
     }
 
@@ -122,7 +128,34 @@ impl Bus {
     }
 }
 
+impl Listener {
+    fn close(&self) {
+        self.closed.store(true, Relaxed);
+        self.news.notify_one();
+    }
+}
+
+impl Feed {
+    /// From the next event on.
+    pub fn listen_for(&self, filter: Filter) {
+        if let Some(listener) = self.0.upgrade() {
+            *lock(&listener.filter) = filter;
+        }
+    }
+
+    /// Nothing more: the listener hears what waits for it, then the end.
+    pub fn close(&self) {
+        if let Some(listener) = self.0.upgrade() {
+            listener.close();
+        }
+    }
+}
+
 impl Subscription {
+    pub fn feed(&self) -> Feed {
+        Feed(Arc::downgrade(&self.listener))
+    }
+
     /// `None`: nothing more will happen.
     pub async fn next(&mut self) -> Option<Arc<Event>> {
         loop {
@@ -215,6 +248,28 @@ mod tests {
         let (last, whole) = heard.split_last().unwrap();
         assert_eq!(whole.len(), 4);
         assert_eq!(*last, (None, Some(996)));
+    }
+
+    #[tokio::test]
+    async fn a_listener_hears_what_its_feed_says_and_nothing_once_that_is_closed() {
+        let bus = Bus::default();
+        let mut listener = bus.subscribe(Filter::default(), 10).unwrap();
+        let feed = listener.feed();
+        happen(&bus, 1);
+        let of = crate::events::filter::Pattern::parse("allocation");
+        feed.listen_for(Filter {
+            of: of.into_iter().collect(),
+            user: None,
+        });
+        happen(&bus, 1);
+        bus.tell(Event::new(What::Allocation, Change::Created));
+        feed.close();
+        bus.tell(Event::new(What::Allocation, Change::Ended));
+        for sequence in [1, 3] {
+            assert_eq!(listener.next().await.unwrap().sequence, Some(sequence));
+        }
+        assert_eq!(listener.next().await, None);
+        assert_eq!(bus.gauges().listeners, 0, "its place is free");
     }
 
     #[test]

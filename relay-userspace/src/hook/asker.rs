@@ -1,13 +1,13 @@
 //! Who asks: one question about one name at a time, so many at the same time and no more. Whoever waits is told.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use super::bounds::{Begun, Bounds};
 use super::caller::Caller;
 pub use super::caller::HookError;
 use super::directory::{Directory, Known, Memory, Outcome};
@@ -16,8 +16,6 @@ use crate::turn::Flood;
 
 /// A service that failed is asked about the same name no earlier.
 const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
-/// Of all questions, what the users of one prefix may have under way.
-const PART_OF_ONE_PREFIX: usize = 4;
 /// Names are whatever strangers say they are: without it they would write the log.
 const WARNINGS_PER_SECOND: u32 = 2;
 
@@ -31,18 +29,10 @@ struct Inner {
     config: config::Hook,
     caller: Caller,
     directory: Arc<Directory>,
-    most: usize,
-    under_way: Mutex<UnderWay>,
+    bounds: Bounds,
     warnings: Flood,
     /// Workers have runtimes of their own, which end before this one.
     runtime: Handle,
-}
-
-#[derive(Default)]
-struct UnderWay {
-    /// Closed when there is an outcome.
-    by_name: HashMap<Arc<str>, watch::Receiver<()>>,
-    by_prefix: HashMap<u64, usize>,
 }
 
 impl Hook {
@@ -54,12 +44,13 @@ impl Hook {
             failed: AFTER_A_FAILURE,
             entries: hook.cache_entries,
         };
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed)?;
         let inner = Inner {
             config: hook.clone(),
             caller: Caller::new(hook, realm)?,
             directory: Arc::new(Directory::new(realm, memory)),
-            most: hook.max_concurrent,
-            under_way: Mutex::default(),
+            bounds: Bounds::new(hook, seed),
             warnings: Flood::of_all(WARNINGS_PER_SECOND, [0; 32]),
             runtime: Handle::current(),
         };
@@ -76,63 +67,63 @@ impl Hook {
         &self.inner.directory
     }
 
-    /// Returns when the directory knows `name`, or when too many questions are under way for one more.
+    /// Questions that were not asked, as [`super::REFUSALS`].
+    pub fn refused(&self) -> [u64; 2] {
+        self.inner.bounds.refused()
+    }
+
+    /// For a client of this source prefix: returns when the directory knows `name`, or when it may not be asked about.
     pub async fn ask(&self, name: &str, prefix: u64) {
+        self.answer(name, Some(prefix)).await;
+    }
+
+    /// All of them, as many at a time as may be: for sessions that are to go on.
+    pub async fn ask_about(&self, names: impl Iterator<Item = &str>) {
+        let names: std::collections::BTreeSet<_> = names.collect();
+        futures_util::stream::iter(names)
+            .map(|name| self.answer(name, None))
+            .buffer_unordered(self.inner.bounds.most())
+            .for_each(|()| std::future::ready(()))
+            .await;
+    }
+
+    async fn answer(&self, name: &str, prefix: Option<u64>) {
         if let Some(mut told) = self.begin(name, prefix) {
             // An error is the sender's end: that is what is waited for.
             let _ = told.changed().await;
         }
     }
 
-    /// All of them, as many at a time as may be: for sessions that are to go on.
-    pub async fn ask_about(&self, names: impl Iterator<Item = &str>) {
-        let names: std::collections::BTreeSet<_> = names.collect();
-        let numbered = (0u64..).zip(names);
-        let asking = numbered.map(|(prefix, name)| self.ask(name, prefix));
-        futures_util::stream::iter(asking)
-            .buffer_unordered(self.inner.most)
-            .for_each(|()| std::future::ready(()))
-            .await;
-    }
-
-    /// An answer may have come since the caller looked: what is learned is in the directory before its question ends.
-    fn answered(&self, name: &str) -> bool {
-        let known = self.inner.directory.look(name, Instant::now());
-        !matches!(known, Known::Unknown)
-    }
-
-    fn begin(&self, name: &str, prefix: u64) -> Option<watch::Receiver<()>> {
-        let mut under_way = self.inner.lock();
-        if let Some(told) = under_way.by_name.get(name) {
-            return Some(told.clone());
-        }
-        if self.answered(name) {
-            return None;
-        }
-        let of_prefix = under_way.by_prefix.get(&prefix).copied().unwrap_or(0);
-        let most_of_prefix = self.inner.most.div_ceil(PART_OF_ONE_PREFIX);
-        if under_way.by_name.len() >= self.inner.most || of_prefix >= most_of_prefix {
-            drop(under_way);
-            if self.inner.may_warn() {
-                tracing::warn!(name, "auth.hook: too many questions are under way");
-            }
-            return None;
-        }
-        let (tell, told) = watch::channel(());
+    fn begin(&self, name: &str, prefix: Option<u64>) -> Option<watch::Receiver<()>> {
         let name: Arc<str> = name.into();
-        under_way.by_name.insert(Arc::clone(&name), told.clone());
-        *under_way.by_prefix.entry(prefix).or_default() += 1;
-        let inner = Arc::clone(&self.inner);
-        self.inner.runtime.spawn(async move {
-            inner.question(&name).await;
-            inner.lock().end(&name, prefix);
-            drop(tell);
-        });
-        Some(told)
+        match (self.inner.bounds).begin(&name, prefix, || self.inner.answered(&name)) {
+            Begun::Asked(told, tell) => {
+                let inner = Arc::clone(&self.inner);
+                self.inner.runtime.spawn(async move {
+                    inner.question(&name).await;
+                    inner.bounds.end(&name, prefix);
+                    drop(tell);
+                });
+                Some(told)
+            }
+            Begun::Joined(told) => Some(told),
+            Begun::Answered => None,
+            Begun::Refused(why) => {
+                if self.inner.may_warn() {
+                    tracing::warn!(name = &*name, "auth.hook: {why}");
+                }
+                None
+            }
+        }
     }
 }
 
 impl Inner {
+    fn answered(&self, name: &str) -> bool {
+        let known = self.directory.look(name, Instant::now());
+        !matches!(known, Known::Unknown)
+    }
+
     async fn question(&self, name: &str) {
         let outcome = match self.caller.ask(name).await {
             Ok(answer) => Outcome::Answered(answer),
@@ -149,24 +140,6 @@ impl Inner {
     fn may_warn(&self) -> bool {
         self.warnings.admit((), Instant::now())
     }
-
-    fn lock(&self) -> MutexGuard<'_, UnderWay> {
-        self.under_way
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl UnderWay {
-    fn end(&mut self, name: &str, prefix: u64) {
-        self.by_name.remove(name);
-        if let Some(count) = self.by_prefix.get_mut(&prefix) {
-            *count -= 1;
-            if *count == 0 {
-                self.by_prefix.remove(&prefix);
-            }
-        }
-    }
 }
 
 impl std::fmt::Debug for Hook {
@@ -178,6 +151,7 @@ impl std::fmt::Debug for Hook {
 #[cfg(test)]
 mod tests {
     use std::io::{Result, Write};
+    use std::sync::Mutex;
 
     use super::*;
 
@@ -203,6 +177,7 @@ mod tests {
             negative_ttl: minute,
             cache_entries: 10,
             max_concurrent: most,
+            questions_per_second: 10,
             token: None,
             token_file: None,
             ca_file: None,
@@ -215,8 +190,25 @@ mod tests {
         let hook = hook(1);
         hook.directory()
             .learn("late", Outcome::Failed, Instant::now());
-        assert!(hook.begin("late", 0).is_none());
-        assert!(hook.begin("other", 0).is_some());
+        assert!(hook.begin("late", Some(0)).is_none());
+        assert!(hook.begin("other", Some(0)).is_some());
+    }
+
+    /// Nothing is asked before a test waits: every question stays under way.
+    #[tokio::test]
+    async fn a_prefix_has_its_rate_and_its_part_of_what_is_under_way() {
+        let hook = hook(1000);
+        let asked = |prefix: Option<u64>| {
+            let ask = |n: &u32| hook.begin(&format!("{prefix:?}-{n}"), prefix).is_some();
+            (0..300u32).filter(ask).count()
+        };
+        let begun = Instant::now();
+        let (first, second) = (asked(Some(1)), asked(Some(2)));
+        let most = 11 + 10 * begun.elapsed().as_millis() as usize / 1000;
+        assert!((10..=most).contains(&first) && (10..=most).contains(&second));
+        assert_eq!(asked(None), 300, "of sessions that are to go on");
+        let refused = 600 - first - second;
+        assert_eq!(hook.refused(), [0, refused as u64]);
     }
 
     #[tokio::test]
@@ -227,9 +219,9 @@ mod tests {
         let subscriber = tracing_subscriber::fmt().with_writer(move || to.clone());
         tracing::subscriber::with_default(subscriber.finish(), || {
             // The only place; nothing is asked before this test waits.
-            assert!(hook.begin("first", 0).is_some());
+            assert!(hook.begin("first", Some(0)).is_some());
             for name in 0..1000 {
-                assert!(hook.begin(&format!("stranger-{name}"), 1).is_none());
+                assert!(hook.begin(&format!("stranger-{name}"), Some(1)).is_none());
             }
         });
         let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();

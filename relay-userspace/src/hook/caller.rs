@@ -21,6 +21,8 @@ pub enum HookError {
     NoAuthorities,
     #[error("auth.hook: {0}")]
     Tls(#[from] rustls::Error),
+    #[error("no random bytes: {0}")]
+    Random(#[from] getrandom::Error),
 }
 
 /// Why there is no answer.

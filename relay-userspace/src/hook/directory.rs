@@ -1,11 +1,11 @@
 //! What is known of user names, and until when: bounded, shared by all workers. No I/O, no clock.
 
-use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::answer::Answer;
+use super::shelf::Shelf;
 use crate::config::Caps;
 use crate::credentials::{Algorithm, LongTermKey};
 use crate::police::Limit;
@@ -43,6 +43,7 @@ pub struct Memory {
     pub denied: Duration,
     /// So that a service that fails is not asked for every packet.
     pub failed: Duration,
+    /// Of accounts, and as many of refused names.
     pub entries: usize,
 }
 
@@ -54,10 +55,12 @@ pub struct Directory {
     counts: [AtomicU64; 3],
 }
 
-#[derive(Debug, Default)]
+/// Apart, so that names strangers make up never drive out an account.
+#[derive(Debug)]
 struct Names {
-    by_name: HashMap<Arc<str>, (Known, Instant)>,
-    by_end: BTreeSet<(Instant, Arc<str>)>,
+    accounts: Shelf<Arc<Record>>,
+    /// Whether the service said so; else it failed.
+    refused: Shelf<bool>,
 }
 
 /// Labels of what was answered.
@@ -78,15 +81,23 @@ impl Directory {
         Self {
             realm: realm.to_owned(),
             memory,
-            names: Mutex::default(),
+            names: Mutex::new(Names {
+                accounts: Shelf::new(memory.entries),
+                refused: Shelf::new(memory.entries),
+            }),
             counts: Default::default(),
         }
     }
 
     pub fn look(&self, name: &str, now: Instant) -> Known {
-        match self.lock().by_name.get(name) {
-            Some((known, until)) if *until > now => known.clone(),
-            _ => Known::Unknown,
+        let names = self.lock();
+        if let Some(record) = names.accounts.get(name, now) {
+            return Known::Allowed(Arc::clone(record));
+        }
+        match names.refused.get(name, now) {
+            Some(true) => Known::Denied,
+            Some(false) => Known::Failed,
+            None => Known::Unknown,
         }
     }
 
@@ -95,37 +106,36 @@ impl Directory {
             allowed,
             denied,
             failed,
-            entries,
+            ..
         } = self.memory;
-        let (known, lasts, count) = match outcome {
-            Outcome::Answered(answer) if answer.allow => {
-                let lasts = answer.cache_seconds.map_or(allowed, Duration::from_secs);
-                (
-                    Known::Allowed(Arc::new(self.record(name, answer))),
-                    lasts,
-                    0,
-                )
-            }
+        let (record, lasts, count) = match outcome {
             Outcome::Answered(answer) => {
-                let lasts = answer.cache_seconds.map_or(denied, Duration::from_secs);
-                (Known::Denied, lasts, 1)
+                let said = answer.cache_seconds.map(Duration::from_secs);
+                match answer.allow {
+                    true => {
+                        let record = Arc::new(self.record(name, answer));
+                        (Some(record), said.unwrap_or(allowed), 0)
+                    }
+                    false => (None, said.unwrap_or(denied), 1),
+                }
             }
-            Outcome::Failed => (Known::Failed, failed, 2),
+            Outcome::Failed => (None, failed, 2),
         };
         self.counts[count].fetch_add(1, Relaxed);
         // Long enough for the request that waits.
         let until = now + lasts.max(Duration::from_secs(1));
         let name: Arc<str> = name.into();
-        let mut names = self.lock();
-        names.forget(&name);
-        while names.by_name.len() >= entries {
-            let Some((_, first)) = names.by_end.pop_first() else {
-                break;
-            };
-            names.by_name.remove(&first);
+        let Names { accounts, refused } = &mut *self.lock();
+        match record {
+            Some(record) => {
+                refused.remove(&name);
+                accounts.put(name, record, until);
+            }
+            None => {
+                accounts.remove(&name);
+                refused.put(name, count == 1, until);
+            }
         }
-        names.by_end.insert((until, Arc::clone(&name)));
-        names.by_name.insert(name, (known, until));
     }
 
     /// How lookups ended, as [`OUTCOMES`].
@@ -149,14 +159,6 @@ impl Directory {
 
     fn lock(&self) -> MutexGuard<'_, Names> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Names {
-    fn forget(&mut self, name: &Arc<str>) {
-        if let Some((_, until)) = self.by_name.remove(name) {
-            self.by_end.remove(&(until, Arc::clone(name)));
-        }
     }
 }
 
@@ -199,19 +201,29 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_first_gives_way_when_there_are_too_many() {
+    fn names_that_are_refused_never_drive_out_an_account() {
         let (directory, now) = (directory(3), Instant::now());
-        for name in ["a", "b", "c"] {
-            directory.learn(name, answer(true), now);
-        }
+        let after = |seconds| now + Duration::from_secs(seconds);
+        directory.learn("ann", answer(true), now);
+        // What is refused now ends later than what was allowed long ago.
         for n in 0..100 {
-            directory.learn(&format!("guess-{n}"), answer(false), now);
+            directory.learn(&format!("guess-{n}"), answer(false), after(55));
         }
-        let names = directory.lock();
-        assert_eq!((names.by_name.len(), names.by_end.len()), (3, 3));
-        assert!(
-            names.by_name.contains_key("c"),
-            "a guess does not drive out an account"
-        );
+        let at = |name: &str| directory.look(name, after(56));
+        assert!(matches!(at("ann"), Known::Allowed(_)));
+        assert!(matches!(at("guess-99"), Known::Denied));
+        assert!(matches!(at("guess-0"), Known::Unknown));
+    }
+
+    #[test]
+    fn the_last_word_on_a_name_counts() {
+        let (directory, now) = (directory(3), Instant::now());
+        for (outcome, denied) in [(answer(true), false), (answer(false), true)] {
+            directory.learn("ann", outcome, now);
+            let known = directory.look("ann", now);
+            assert_eq!(matches!(known, Known::Denied), denied);
+        }
+        directory.learn("ann", answer(true), now);
+        assert!(matches!(directory.look("ann", now), Known::Allowed(_)));
     }
 }

@@ -26,7 +26,7 @@ fn verifier() -> Verifier {
     let named = |kid: &str, key| JwtKey {
         kid: kid.to_owned(),
         key,
-        file: None,
+        file: "unused".into(),
     };
     Verifier::new(&Jwt {
         issuer: "https://id.example".to_owned(),

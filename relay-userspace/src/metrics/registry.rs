@@ -72,6 +72,7 @@ const SHAPES: &[(&str, Kind, &[&str])] = &[
     ("forward_refused", Kind::Counter, &["reason"]),
     ("turn_refused_peers", Kind::Counter, &["rule"]),
     ("hook_lookups", Kind::Counter, &["outcome"]),
+    ("hook_refused", Kind::Counter, &["reason"]),
     ("kernel_packets", Kind::Counter, &["verdict"]),
     ("allocations", Kind::Gauge, &[]),
     ("forward_sessions", Kind::Gauge, &[]),

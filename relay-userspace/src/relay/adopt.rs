@@ -3,8 +3,9 @@
 use std::sync::{Arc, PoisonError};
 
 use super::Relay;
-use crate::config::{Auth, Config, Limits};
+use crate::config::{Auth, Config};
 use crate::credentials::Credentials;
+use crate::events::webhook::{self, WebhookFault};
 use crate::hook::{Hook, HookError};
 use crate::jwt::Verifier;
 use crate::net::control::Request;
@@ -13,11 +14,14 @@ use crate::turn::{Ceilings, Rules};
 use crate::web::{self, Authority};
 
 impl Relay {
-    /// For every request from now on. Allocations that `auth` vouches for no longer have ended when this returns; all
-    /// others go on. The realm stays what it was.
-    pub async fn adopt(&self, auth: Auth, limits: Limits, hook: Option<Hook>) {
+    /// Accounts, limits and what of TURN can change, for every request from now on. Allocations that the accounts vouch
+    /// for no longer have ended when this returns; all others go on. The realm stays what it was.
+    pub async fn adopt(&self, config: &Config, hook: Option<Hook>) {
         let realm = self.credentials().realm().to_owned();
-        let auth = Auth { realm, ..auth };
+        let auth = Auth {
+            realm,
+            ..config.auth.clone()
+        };
         let credentials = Arc::new(Credentials::new(&auth));
         let inner = &self.inner;
         let directory = hook.as_ref().map(|hook| Arc::clone(hook.directory()));
@@ -44,12 +48,16 @@ impl Relay {
                 verifier,
                 ..before.clone()
             });
-        inner.turn.set_ceilings(Ceilings::new(&limits, &auth));
+        inner
+            .turn
+            .set_ceilings(Ceilings::new(&config.limits, &auth));
         let rules = Rules {
             credentials,
-            limits,
+            limits: config.limits.clone(),
             strict_expiry: auth.strict_expiry,
             directory,
+            alternates: config.turn.alternates.as_slice().into(),
+            mobility: config.turn.mobility,
         };
         let adopted = inner
             .workers
@@ -83,6 +91,16 @@ impl Relay {
 
     pub fn adopt_web(&self, next: web::Next) {
         self.inner.shared.streams.web.adopt(next);
+    }
+
+    /// Who is to be told what happens, with all that takes: nothing changes yet.
+    pub async fn prepare_webhooks(&self, config: &Config) -> Result<webhook::Next, WebhookFault> {
+        let webhooks = self.inner.webhooks.lock().await;
+        webhooks.prepare(&config.events.webhooks, &self.inner.shared.events)
+    }
+
+    pub async fn adopt_webhooks(&self, next: webhook::Next) {
+        self.inner.webhooks.lock().await.adopt(next);
     }
 
     /// Judges the API's tokens, when somebody's are believed.

@@ -43,7 +43,7 @@ pub struct Drain {
 /// Why a drain is not taken back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotCancelled {
-    #[error("the relay does not drain: nothing to take back")]
+    #[error("the relay does not drain: there is nothing to take back")]
     NotDraining,
     #[error("the relay was told to stop: it cannot be taken back")]
     Stopping,
@@ -62,36 +62,36 @@ impl Drain {
     /// Begins, or changes deadline and goal of what began. A final order stays final, and is not put off.
     pub fn begin(&self, order: Order) {
         self.admission.close();
-        let mut change = Change::Changed;
         self.state.send_modify(|state| {
             let now = Instant::now();
             let running = state.filter(|state| state.phase == DrainPhase::Draining);
             let Some(before) = running else {
-                change = Change::Created;
                 let phase = DrainPhase::Draining;
-                *state = Some(State {
+                let begun = State {
                     phase,
                     order,
                     since: now,
                     at_the_end: None,
-                });
-                return;
+                };
+                *state = Some(begun);
+                return self.tell(&begun, Change::Created, None);
             };
             let passed = now.saturating_duration_since(before.since);
             let mut deadline = passed + order.deadline;
             if before.order.is_final || order.is_final {
                 deadline = deadline.min(before.order.deadline);
             }
-            *state = Some(State {
+            let changed = State {
                 order: Order {
                     deadline,
                     is_final: before.order.is_final || order.is_final,
                     ..order
                 },
                 ..before
-            });
+            };
+            *state = Some(changed);
+            self.tell(&changed, Change::Changed, None);
         });
-        self.tell(change, None);
     }
 
     pub fn cancel(&self) -> Result<(), NotCancelled> {
@@ -110,21 +110,23 @@ impl Drain {
             }
             running.phase = DrainPhase::Cancelled;
             self.admission.open();
+            self.tell(running, Change::Ended, Some(Reason::Cancelled));
             done = Ok(());
             true
         });
-        if done.is_ok() {
-            self.tell(Change::Ended, Some(Reason::Cancelled));
-        }
         done
     }
 
     /// `None`: it never was asked for.
     pub fn view(&self) -> Option<api::Drain> {
         let state = (*self.state.borrow())?;
+        Some(self.view_of(&state))
+    }
+
+    fn view_of(&self, state: &State) -> api::Drain {
         let passed = state.since.elapsed();
         let [allocations, forward_sessions] = state.at_the_end.unwrap_or_else(|| self.running());
-        Some(api::Drain {
+        api::Drain {
             phase: state.phase,
             since_seconds: passed.as_secs(),
             deadline_in_seconds: state
@@ -136,7 +138,7 @@ impl Drain {
             until: state.order.until,
             allocations,
             forward_sessions,
-        })
+        }
     }
 
     /// Waits until a drain is over, and says how.
@@ -152,7 +154,6 @@ impl Drain {
                 && (view.left() <= view.until || view.deadline_in_seconds == 0)
                 && self.finish(&view)
             {
-                self.tell(Change::Ended, None);
                 return view;
             }
             let _ = tokio::time::timeout(LOOK, changes.changed()).await;
@@ -163,11 +164,12 @@ impl Drain {
         [Stat::Allocations, Stat::ForwardSessions].map(|stat| self.workers.total(stat))
     }
 
-    fn tell(&self, change: Change, reason: Option<Reason>) {
-        let view = self.view();
+    /// While `state` is held, or who sees a drain begin could tell its end first.
+    fn tell(&self, state: &State, change: Change, reason: Option<Reason>) {
+        let view = self.view_of(state);
         self.events.tell(Event {
-            left: view.as_ref().map(api::Drain::left),
-            expires_in_seconds: view.map(|view| view.deadline_in_seconds),
+            left: Some(view.left()),
+            expires_in_seconds: Some(view.deadline_in_seconds),
             reason,
             ..Event::new(What::Drain, change)
         });
@@ -179,6 +181,7 @@ impl Drain {
             Some(running) if running.phase == DrainPhase::Draining => {
                 running.phase = DrainPhase::Over;
                 running.at_the_end = Some([view.allocations, view.forward_sessions]);
+                self.tell(running, Change::Ended, None);
                 true
             }
             _ => false,

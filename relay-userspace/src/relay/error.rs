@@ -32,7 +32,7 @@ pub enum StartError {
     #[error("start worker {index}: {source}")]
     Worker { index: usize, source: io::Error },
     #[error("prepare webhooks: {0}")]
-    Webhooks(io::Error),
+    Webhooks(#[from] crate::events::webhook::WebhookFault),
     #[error("read random bytes for nonces: {0}")]
     Random(getrandom::Error),
     #[error("forward {name}: {source}")]

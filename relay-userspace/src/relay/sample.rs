@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::events;
 use crate::events::webhook::Counts;
 use crate::fastpath::FastPath;
-use crate::hook::{Hook, OUTCOMES};
+use crate::hook::{Hook, OUTCOMES, REFUSALS};
 use crate::turn::{Counter, Counters};
 
 /// Whether a value only grows.
@@ -108,6 +108,10 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
         "hook_lookups",
         "Questions to auth.hook, by how they ended; failed: nobody was let in.",
     ),
+    (
+        "hook_refused",
+        "Questions to auth.hook that were not asked, because too many were under way (busy) or in a second from one source prefix (rate).",
+    ),
     ("forwards", "Forwards that exist."),
     ("workers", "Threads of the slow path."),
     (
@@ -152,10 +156,16 @@ pub fn of_turn(workers: &[Counters]) -> Vec<Sample> {
 /// Without a hook nothing was asked.
 pub fn of_hook(hook: Option<&Hook>) -> Vec<Sample> {
     let counts = hook.map_or([0; 3], |hook| hook.directory().counts());
-    let sample = |(outcome, count): (&&str, u64)| {
-        Sample::counter("hook_lookups", count).label("outcome", *outcome)
-    };
-    OUTCOMES.iter().zip(counts).map(sample).collect()
+    let refused = hook.map_or([0; 2], Hook::refused);
+    let ended = OUTCOMES
+        .iter()
+        .zip(counts)
+        .map(|(outcome, count)| Sample::counter("hook_lookups", count).label("outcome", *outcome));
+    let not_asked = REFUSALS
+        .iter()
+        .zip(refused)
+        .map(|(reason, count)| Sample::counter("hook_refused", count).label("reason", *reason));
+    ended.chain(not_asked).collect()
 }
 
 pub fn of_events(gauges: events::Gauges) -> [Sample; 3] {

@@ -118,8 +118,7 @@ pub async fn start(config: &Config) -> Result<(Relay, Inheritance), StartError> 
         hook: RwLock::new(hook),
     });
     // Before the workers: they tell what they adopt.
-    let webhooks = Webhooks::start(&config.events.webhooks, &shared.events);
-    let webhooks = webhooks.map_err(StartError::Webhooks)?;
+    let webhooks = Webhooks::start(&config.events.webhooks, &shared.events)?;
     let turn = ServerConfig {
         credentials,
         policy: Arc::clone(&policy),

@@ -21,6 +21,8 @@ impl Server {
         self.config.limits = rules.limits;
         self.config.strict_expiry = rules.strict_expiry;
         self.config.directory = rules.directory;
+        self.config.alternates = rules.alternates;
+        self.config.mobility = rules.mobility;
         for slot in self.revoked() {
             self.end_allocation(slot, Reason::Revoked);
             self.counters.bump(Counter::AllocationsRevoked);
@@ -60,7 +62,6 @@ impl Server {
         }
     }
 
-    /// The deadline of an allocation and of its sessions. The kernel knows it as well.
     /// Why an allocation whose time is over ends.
     pub(super) fn expiry_of(&self, now: Now, slot: Slot) -> Reason {
         let credential = self.table[slot].credential_expires;
@@ -72,6 +73,7 @@ impl Server {
         }
     }
 
+    /// The deadline of an allocation and of its sessions. The kernel knows it as well.
     pub(super) fn expire_at(&mut self, slot: Slot, expires: Instant) {
         let before = std::mem::replace(&mut self.table[slot].expires, expires);
         self.timers.reset(before, expires, Timer::Allocation(slot));

@@ -23,6 +23,9 @@ pub struct Rules {
     /// Whether allocations end with the credential that made them.
     pub strict_expiry: bool,
     pub directory: Option<Arc<Directory>>,
+    pub alternates: Arc<[Alternate]>,
+    /// Off: no allocation moves any more.
+    pub mobility: bool,
 }
 
 #[derive(Clone)]

@@ -36,7 +36,7 @@ pub struct Allocated {
 pub struct TurnClient {
     pub endpoint: Endpoint,
     server: SocketAddr,
-    user: &'static str,
+    user: String,
     password: &'static str,
     realm: String,
     nonce: Option<String>,
@@ -57,7 +57,7 @@ impl TurnClient {
         TurnClient {
             endpoint,
             server,
-            user,
+            user: user.to_owned(),
             password,
             realm,
             nonce,
@@ -69,7 +69,7 @@ impl TurnClient {
         TurnClient {
             endpoint,
             server,
-            user: USER,
+            user: USER.to_owned(),
             password: PASSWORD,
             realm: String::new(),
             nonce: None,
@@ -92,6 +92,17 @@ impl TurnClient {
 
     pub async fn allocate(&mut self) -> Result<Allocated, Refused> {
         self.allocate_with(|_| {}).await
+    }
+
+    /// Asks under each of these names, which are told apart by nothing else, and waits for no answer.
+    pub async fn ask_as(&mut self, names: impl Iterator<Item = String>) {
+        self.refresh(0).await.expect_err("nothing to end");
+        for name in names {
+            self.user = name;
+            let udp = RequestedTransport::new(RequestedTransport::UDP);
+            let (request, _) = self.signed(ALLOCATE, &|message| add(message, &udp));
+            self.endpoint.send(self.server, &request).await;
+        }
     }
 
     /// An even port, and the next one kept under a token.
@@ -318,10 +329,10 @@ impl TurnClient {
         let mut message = Message::builder_request(method, MessageWriteVec::new());
         attributes(&mut message);
         if let Some(nonce) = &self.nonce {
-            add(&mut message, &Username::new(self.user).expect("username"));
+            add(&mut message, &Username::new(&self.user).expect("username"));
             add(&mut message, &Realm::new(&self.realm).expect("realm"));
             add(&mut message, &Nonce::new(nonce).expect("nonce"));
-            let (user, password) = (self.user.to_string(), self.password.to_string());
+            let (user, password) = (self.user.clone(), self.password.to_string());
             let credentials = LongTermKeyCredentials::new(user, password, self.realm.clone());
             message
                 .add_message_integrity(&credentials.into(), IntegrityAlgorithm::Sha1)

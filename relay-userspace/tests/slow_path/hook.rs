@@ -9,12 +9,20 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use axum::serve::Listener;
 use axum::{Json, Router};
 use futures_util::future::join_all;
+use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
 use relay_userspace::config::{Config, Hook};
 use relay_userspace::relay::Relay;
 use relay_userspace::secret::Secret;
+use rustls::ServerConfig;
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::client::{Refused, TurnClient};
 use crate::endpoint::Endpoint;
@@ -35,16 +43,66 @@ impl Service {
             .await
             .expect("a port");
         let address = listener.local_addr().expect("its address");
-        let router = Router::new()
-            .route("/ask", post(answer))
-            .with_state(self.clone());
+        let router = self.router();
         tokio::spawn(async move { axum::serve(listener, router).await });
         address
+    }
+
+    /// The same with TLS, and this certificate.
+    async fn start_tls(&self, made: &CertifiedKey<KeyPair>) -> SocketAddr {
+        let tcp = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+        let tcp = tcp.expect("a port");
+        let address = tcp.local_addr().expect("its address");
+        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key.into())
+            .expect("a key that fits");
+        let tls = TlsAcceptor::from(Arc::new(config));
+        let router = self.router();
+        tokio::spawn(async move { axum::serve(Secured { tcp, tls }, router).await });
+        address
+    }
+
+    fn router(&self) -> Router {
+        let router = Router::new().route("/ask", post(answer));
+        router.with_state(self.clone())
     }
 
     fn asked(&self, user: &str) -> u32 {
         let asked = self.asked.lock().expect("not poisoned");
         asked.get(user).copied().unwrap_or(0)
+    }
+
+    fn asked_in_all(&self) -> u32 {
+        let asked = self.asked.lock().expect("not poisoned");
+        asked.values().sum()
+    }
+}
+
+/// Connections whose handshake is over.
+struct Secured {
+    tcp: tokio::net::TcpListener,
+    tls: TlsAcceptor,
+}
+
+impl Listener for Secured {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, SocketAddr) {
+        loop {
+            let (tcp, from) = self.tcp.accept().await.expect("a connection");
+            if let Ok(stream) = self.tls.accept(tcp).await {
+                return (stream, from);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.tcp.local_addr()
     }
 }
 
@@ -93,6 +151,7 @@ fn asking(service: SocketAddr) -> Config {
         negative_ttl: Duration::from_secs(60),
         cache_entries: 100,
         max_concurrent: 8,
+        questions_per_second: 1000,
         token: Some(Secret::new("sesame".to_owned())),
         token_file: None,
         ca_file: None,
@@ -217,4 +276,59 @@ async fn a_service_that_is_too_slow_is_not_waited_for() {
     let mut late = user(&relay, "late", "of-late").await;
     assert_eq!(late.allocate().await.unwrap_err(), Refused(500));
     relay.shutdown().await;
+}
+
+#[tokio::test]
+async fn made_up_names_are_asked_about_at_the_rate_of_their_prefix_and_disturb_no_other() {
+    const RATE: u32 = 5;
+    /// No more than may wait for a worker.
+    const NAMES: u64 = 60;
+    let service = Service::default();
+    let mut config = asking(service.start().await);
+    let hook = config.auth.hook.as_mut().expect("set");
+    (hook.questions_per_second, hook.max_concurrent) = (RATE, 1000);
+    let relay = relay(config).await;
+    let server = relay.status().listen[0];
+    let mut stranger = TurnClient::at("127.0.9.1:0", server).await;
+    let begun = Instant::now();
+    let names = (0..NAMES).map(|n| format!("made-up-{n}"));
+    stranger.ask_as(names).await;
+    crate::setup::eventually("every name was asked about, or was not", async || {
+        let not_asked = metric(&relay, "hook_refused", "rate").await;
+        not_asked + u64::from(service.asked_in_all()) == NAMES
+    })
+    .await;
+    let most = RATE + 1 + RATE * begun.elapsed().as_millis() as u32 / 1000;
+    let asked = service.asked_in_all();
+    assert!((RATE..=most).contains(&asked), "{asked} questions");
+    let mut many = user(&relay, "many", "of-many").await;
+    many.allocate().await.expect("of another prefix");
+    let mut alice = TurnClient::at("127.0.9.2:0", server).await;
+    alice.allocate().await.expect("of the configuration");
+    relay.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_service_with_tls_is_believed_only_if_its_authority_is_named() {
+    let made = || generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+    let (own, other) = (made(), made());
+    let folder = tempfile::tempdir().expect("a folder");
+    for (trusted, allocated) in [(&own, Ok(())), (&other, Err(Refused(500)))] {
+        let service = Service::default();
+        let mut config = asking(service.start_tls(&own).await);
+        let hook = config.auth.hook.as_mut().expect("set");
+        hook.url = (hook.url.to_string().replace("http:", "https:"))
+            .parse()
+            .expect("a URL");
+        let file = folder.path().join("ca.pem");
+        std::fs::write(&file, trusted.cert.pem()).expect("written");
+        hook.ca_file = Some(file);
+        let relay = relay(config).await;
+        let mut many = user(&relay, "many", "of-many").await;
+        assert_eq!(many.allocate().await.map(drop), allocated);
+        assert_eq!(service.asked("many"), u32::from(allocated.is_ok()));
+        let failed = metric(&relay, "hook_lookups", "failed").await;
+        assert_eq!(failed, u64::from(allocated.is_err()));
+        relay.shutdown().await;
+    }
 }

@@ -30,7 +30,7 @@ pub fn jwt(input: &[u8]) {
     let key = |kid: &str, algorithm, text| JwtKey {
         kid: kid.to_owned(),
         key: Key::read(algorithm, text).expect("a key"),
-        file: None,
+        file: "unused".into(),
     };
     let verifier = Verifier::new(&Jwt {
         issuer: "i".to_owned(),

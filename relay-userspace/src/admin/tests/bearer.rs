@@ -25,7 +25,7 @@ async fn relay() -> Running {
             keys: vec![JwtKey {
                 kid: "one".to_owned(),
                 key: Key::read(Algorithm::Hs256, SHARED).unwrap(),
-                file: None,
+                file: "unused".into(),
             }],
         });
     })

@@ -1,5 +1,7 @@
 //! Spellings that are read, and spellings that are refused with a remedy.
 
+use std::time::Duration;
+
 use super::*;
 
 #[test]

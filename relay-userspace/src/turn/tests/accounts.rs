@@ -29,6 +29,8 @@ fn adopt(s: &mut TestServer, auth: Auth, strict_expiry: bool) {
         limits: limits(),
         strict_expiry,
         directory: None,
+        alternates: Default::default(),
+        mobility: true,
     };
     s.server.adopt(s.now, rules);
 }

@@ -32,7 +32,7 @@ fn issuing() -> Config {
         keys: vec![JwtKey {
             kid: "hs".to_owned(),
             key: Key::read(Algorithm::Hs256, SHARED).unwrap(),
-            file: None,
+            file: "unused".into(),
         }],
     });
     config.api.requests_per_second = 1000;

@@ -85,13 +85,16 @@ fn what_cannot_be_served_is_refused_with_a_remedy() {
             "route */ is there twice",
         ),
         ("[signaling]\nmax_header_bytes = 10\n", "max_header_bytes"),
-        ("[signaling]\nkeep_alive = \"0s\"\n", "keep_alive"),
+        (
+            "[signaling]\nkeep_alive = \"0s\"\n",
+            "2: signaling.keep_alive: ",
+        ),
         ("[api]\ndefault_ttl = \"2d\"\n", "default_ttl <= max_ttl"),
         ("[api]\nrequests_per_second = 0\n", "requests_per_second"),
         ("[api]\nhost = \"a:443\"\n", "has a port"),
         (
             "[[api.keys]]\nname = \"web\"\nfile = \"/nowhere\"\n",
-            "/nowhere cannot be read",
+            "3: api.keys[0].file: /nowhere cannot be read",
         ),
     ] {
         let all = faults(text).join("\n");
