@@ -11,8 +11,8 @@ mod api;
 mod proxy;
 mod sdk;
 
-mod hygiene;
-mod target;
+pub(crate) mod hygiene;
+pub(crate) mod target;
 
 mod health;
 mod origin;
