@@ -1,8 +1,10 @@
 //! Doors for fuzz targets and their replay into parsers that nothing else outside has a use for. No part of the API.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
+use hyper::Request;
+use hyper::header::{HeaderName, HeaderValue};
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 
@@ -13,6 +15,7 @@ use crate::fastpath::{netlink, next_hop};
 use crate::icmp::IcmpError;
 use crate::net::icmp::raw;
 use crate::net::message::control;
+use crate::web::{hygiene, target};
 
 pub use control::{Control, Heard};
 
@@ -74,6 +77,47 @@ pub fn firewall(text: &str) -> [usize; 3] {
         iptables::parse("iptables", text).len(),
         sockets::parse(text, None).len(),
     ]
+}
+
+/// What of a request of HTTP/1.1 goes on.
+pub struct Forwarded {
+    /// Chooses the route.
+    pub host: String,
+    /// In the most lenient reading.
+    pub path: String,
+    /// That the origin sees.
+    pub fields: Vec<(String, Vec<u8>)>,
+}
+
+/// `None`: it is refused, or no request.
+pub fn forwarded<'a>(
+    uri: &[u8],
+    fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    client: IpAddr,
+) -> Option<Forwarded> {
+    let request = fields.fold(Request::builder().uri(uri), |request, (name, value)| {
+        request.header(name, value)
+    });
+    let mut parts = request.body(()).ok()?.into_parts().0;
+    let target = target::read(&parts).ok()?;
+    let client = hygiene::Client {
+        address: client,
+        secure: true,
+        authority: target.authority.as_str(),
+        trusted: false,
+    };
+    hygiene::for_origin(&mut parts.headers, client);
+    hygiene::one_length(&mut parts.headers, Some(0));
+    let path = target.lenient;
+    let fields = parts.headers.iter();
+    let text = |(name, value): (&HeaderName, &HeaderValue)| {
+        (name.as_str().to_owned(), value.as_bytes().to_vec())
+    };
+    Some(Forwarded {
+        host: target.host,
+        path: path.unwrap_or_else(|| parts.uri.path().to_owned()),
+        fields: fields.map(text).collect(),
+    })
 }
 
 /// The ICMP message for a client that sent to `server`.

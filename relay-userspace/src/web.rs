@@ -13,8 +13,8 @@ mod check;
 mod proxy;
 mod sdk;
 
-mod hygiene;
-mod target;
+pub(crate) mod hygiene;
+pub(crate) mod target;
 
 mod health;
 mod origin;
