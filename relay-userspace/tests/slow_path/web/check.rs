@@ -1,5 +1,6 @@
 //! The /check page's own end: its files and its echo on a running relay, and where neither is.
 
+use futures_util::future::join_all;
 use futures_util::{SinkExt, StreamExt};
 use relay_userspace::relay::Relay;
 use tokio_tungstenite::client_async;
@@ -49,10 +50,15 @@ async fn a_network_that_opens_too_many_echoes_is_told_to_wait() {
     let mut open = Vec::new();
     let refused = loop {
         assert!(open.len() < 1000, "nobody is refused");
-        match client_async(ECHO, connect(&relay).await).await {
-            Ok(opened) => open.push(opened),
-            Err(Error::Http(answer)) => break answer,
-            Err(other) => panic!("{other}"),
+        // At once, so that the slowest machine is faster than five a second.
+        let some = (0..20).map(|_| async { client_async(ECHO, connect(&relay).await).await });
+        let (opened, refused): (Vec<_>, Vec<_>) =
+            join_all(some).await.into_iter().partition(Result::is_ok);
+        open.extend(opened);
+        match refused.into_iter().find_map(Result::err) {
+            Some(Error::Http(answer)) => break answer,
+            Some(other) => panic!("{other}"),
+            None => {}
         }
     };
     assert_eq!(refused.status(), 503);
