@@ -26,6 +26,9 @@ const SHAPE: Shape = Shape {
     queue: 256 << 10,
 };
 
+/// A machine too busy to take what comes by TLS within the default 200 ms is no slow link.
+const PATIENT: &str = "[stream]\nmax_queue_age = \"5s\"\n";
+
 /// A client's host, a relay's and a peer's. The first is behind `link`.
 pub struct Rough {
     pub client: NetNs,
@@ -39,16 +42,17 @@ pub struct Rough {
 impl Rough {
     /// `None`, with the reason said: not root.
     pub fn new() -> Option<Self> {
-        Self::with(&[])
+        Self::with("", &[])
     }
 
-    /// With more arguments of `relay serve`.
-    pub fn with(more: &[&str]) -> Option<Self> {
-        privileged::is_root().then(|| Self::open(0, more).unwrap())
+    /// With more of a configuration and of arguments.
+    pub fn with(config: &str, more: &[&str]) -> Option<Self> {
+        let config = format!("{PATIENT}{config}");
+        privileged::is_root().then(|| Self::open(0, &config, more).unwrap())
     }
 
-    /// With the link's lots of this seed.
-    pub fn open(seed: u64, more: &[&str]) -> Result<Self> {
+    /// With the link's lots of this seed, and this configuration alone.
+    pub fn open(seed: u64, config: &str, more: &[&str]) -> Result<Self> {
         crate::netns::remove_stale();
         let [client, edge, server] = ["client", "edge", "server"].map(NetNs::new);
         let (client, edge, server) = (client?, edge?, server?);
@@ -56,7 +60,7 @@ impl Rough {
         let link = Link::seeded(near, far, SHAPE, seed)?;
         link_server(&server, &edge)?;
         let trust = Trust::new()?;
-        let relay = start_relay(&edge, &trust, EDGE_V4, more)?;
+        let relay = start_relay(&edge, &trust, (EDGE_V4, config), more)?;
         Ok(Self {
             client,
             server,
@@ -73,16 +77,16 @@ impl Rough {
 
     /// After its end, as another process that knows nothing of it.
     pub fn start_relay_again(&mut self) {
-        self.relay = start_relay(&self.edge, &self.trust, EDGE_V4, &[]).unwrap();
+        self.relay = start_relay(&self.edge, &self.trust, (EDGE_V4, PATIENT), &[]).unwrap();
     }
 
     /// One more, at another address of the relay's host.
-    pub fn another_relay(&self, address: &str, more: &[&str]) -> Relay {
+    pub fn another_relay(&self, address: &str, config: &str, more: &[&str]) -> Relay {
         let prefix = format!("{address}/24");
         self.edge
             .ip(&["addr", "add", &prefix, "dev", "access"])
             .unwrap();
-        start_relay(&self.edge, &self.trust, address, more).unwrap()
+        start_relay(&self.edge, &self.trust, (address, config), more).unwrap()
     }
 
     /// A connector in this mode that is ready, the stream through it, and what it said of its first leg.
@@ -139,10 +143,18 @@ impl Rough {
     }
 }
 
-fn start_relay(edge: &NetNs, trust: &Trust, address: &str, more: &[&str]) -> Result<Relay> {
+fn start_relay(
+    edge: &NetNs,
+    trust: &Trust,
+    (address, config): (&str, &str),
+    more: &[&str],
+) -> Result<Relay> {
+    let file = trust.folder().join(format!("{address}.toml"));
+    std::fs::write(&file, config)?;
+    let (file, pair) = (file.display().to_string(), trust.argument());
     let mut wish = arguments(&[], "off");
-    let pair = trust.argument();
-    wish.extend(["--certificate", &pair, "--relay-address", address]);
+    wish.extend(["--config", &file, "--certificate", &pair]);
+    wish.extend(["--relay-address", address]);
     wish.extend(more);
     Relay::start(edge, &wish)
 }

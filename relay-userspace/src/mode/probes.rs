@@ -98,11 +98,10 @@ impl Probes {
             if probe.sent + patience > now {
                 continue;
             }
-            for share in [Some(&mut all), probe.long.then_some(&mut long)] {
-                if let Some(share) = share {
-                    share.lost += usize::from(*lost);
-                    share.all += 1;
-                }
+            let of_long = probe.long.then_some(&mut long);
+            for share in [Some(&mut all), of_long].into_iter().flatten() {
+                share.lost += usize::from(*lost);
+                share.all += 1;
             }
         }
         (all, long)

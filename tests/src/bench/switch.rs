@@ -98,6 +98,8 @@ fn ride_all(options: &Options) -> Result<Vec<(Case, Ride)>> {
                 return Ok(());
             };
             let ride = ride::ride(case, seed, PACE, &options.timing);
+            // The others need not go on for a result that is not to be.
+            let ride = ride.inspect_err(|_| lock(&waiting).clear());
             let ride = ride.with_context(|| format!("{case}, run {seed}"))?;
             let mut done = lock(&done);
             let (number, seconds) = (done.len() + 1, start.elapsed().as_secs());
@@ -109,9 +111,7 @@ fn ride_all(options: &Options) -> Result<Vec<(Case, Ride)>> {
         let workers: Vec<_> = (0..options.at_once).map(|_| scope.spawn(work)).collect();
         let join = |worker: std::thread::ScopedJoinHandle<'_, Result<()>>| {
             let ended = worker.join();
-            let ended = ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            // The others need not go on for a result that is not to be.
-            ended.inspect_err(|_| lock(&waiting).clear())
+            ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         };
         workers.into_iter().map(join).collect()
     });

@@ -36,7 +36,7 @@ pub struct Ride {
 }
 
 pub fn ride(case: Case, seed: u64, pace: Pace, timing: &[String]) -> Result<Ride> {
-    let rough = Rough::open(seed, &[])?;
+    let rough = Rough::open(seed, "", &[])?;
     let timing: Vec<&str> = timing.iter().map(String::as_str).collect();
     let (connector, mut media, _) = rough.connected("UDP_OVER_TCP", pace, &timing);
     // Not always as long after a probe.
