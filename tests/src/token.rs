@@ -1,6 +1,5 @@
 //! An issuer of tokens for the lab: its part of a relay's configuration, and tokens it signs (RFC 7519, HS256).
 
-use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
@@ -14,7 +13,8 @@ const KEY: &str = "0123456789abcdef0123456789abcdef";
 
 /// Dropping it removes its files.
 pub struct Issuer {
-    folder: tempfile::TempDir,
+    configuration: String,
+    _folder: tempfile::TempDir,
 }
 
 impl Issuer {
@@ -24,17 +24,19 @@ impl Issuer {
         let key = folder.path().join("key");
         std::fs::write(&key, KEY)?;
         let key = key.display().to_string();
-        let text = format!(
+        let configuration = format!(
             "[auth]\nsecrets = [\"of the lab\"]\n[auth.jwt]\nissuer = \"lab\"\n\
              [[auth.jwt.keys]]\nkid = \"lab\"\nalgorithm = \"HS256\"\nfile = {key:?}\n{more}\n"
         );
-        std::fs::write(folder.path().join("relay.toml"), text)?;
-        Ok(Issuer { folder })
+        Ok(Issuer {
+            configuration,
+            _folder: folder,
+        })
     }
 
-    /// For `relay serve --config`.
-    pub fn configuration(&self) -> PathBuf {
-        self.folder.path().join("relay.toml")
+    /// Of a relay that trusts it.
+    pub fn configuration(&self) -> &str {
+        &self.configuration
     }
 
     /// For `ann`, ten minutes, with these claims instead of the usual ones.

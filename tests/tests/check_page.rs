@@ -18,8 +18,7 @@ impl Visit {
     fn new(more: &str) -> Option<Self> {
         let tools = Tools::without_kernel(&["chromium", "node", "node:puppeteer-core"])?;
         let issuer = Issuer::new(more).unwrap();
-        let configuration = issuer.configuration();
-        let rough = Rough::with(&["--config", configuration.to_str().unwrap()])?;
+        let rough = Rough::with(issuer.configuration(), &[])?;
         Some(Self {
             rough,
             issuer,

@@ -13,8 +13,7 @@ use serde_json::json;
 /// Its user is of the token alone.
 fn scene(more: &str) -> Option<(Rough, Issuer)> {
     let issuer = Issuer::new(more).unwrap();
-    let configuration = issuer.configuration();
-    let rough = Rough::with(&["--config", configuration.to_str().unwrap()])?;
+    let rough = Rough::with(issuer.configuration(), &[])?;
     Some((rough, issuer))
 }
 

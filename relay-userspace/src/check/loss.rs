@@ -40,7 +40,7 @@ pub async fn measure(server: SocketAddr) -> Check {
 }
 
 fn judged(check: Check, loss: Loss, longest: usize) -> Check {
-    let bearable = Policy::default().loss_percent as usize;
+    let bearable = Policy::default().loss_percent;
     match longest >= AS_LONG {
         _ if loss.lost == loss.sent => check.fails(format!(
             "none of {} packets of {} bytes came back, and short ones do: {RAISE}",

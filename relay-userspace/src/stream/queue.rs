@@ -77,6 +77,11 @@ impl Queue {
     /// Queues a datagram of `owner` in its frame. What is too old, or too much, makes room, oldest first.
     pub fn push_data(&mut self, now: Instant, owner: Owner, message: &[u8]) {
         self.drop_aged(now);
+        self.push_behind(now, owner, message);
+    }
+
+    /// The same, behind whatever waits, however long it has: of who knows that nothing but time kept it.
+    pub fn push_behind(&mut self, now: Instant, owner: Owner, message: &[u8]) {
         let length = message.len().next_multiple_of(4);
         while self.data() + length > self.limits.bytes && self.drop_oldest() {}
         if self.data() + length > self.limits.bytes {

@@ -118,10 +118,10 @@ async fn converse(
         }
     };
     let write = async {
-        while let Some(message) = outgoing.next(brake.was_full()).await {
+        while let Some(message) = outgoing.next().await {
             to.write_all(&message).await?;
             to.flush().await?;
-            brake.wait(outgoing.is_empty()).await?;
+            brake.wait(outgoing).await?;
         }
         to.shutdown().await?;
         Err(over())

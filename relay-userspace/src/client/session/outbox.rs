@@ -30,6 +30,8 @@ pub(super) struct Outbox {
 #[derive(Debug)]
 struct Waiting {
     queue: Queue,
+    /// The connection takes less than comes: what waits becomes old. While it takes all, only a busy machine waits.
+    full: bool,
     /// Nothing more will come.
     finished: bool,
 }
@@ -39,6 +41,7 @@ impl Outbox {
         Self {
             waiting: Mutex::new(Waiting {
                 queue: Queue::new(WAITING),
+                full: false,
                 finished: false,
             }),
             more: Notify::new(),
@@ -51,7 +54,10 @@ impl Outbox {
         let taken = match message {
             [high @ 0x40..=0x7F, low, ..] => {
                 let channel = u16::from_be_bytes([*high, *low]);
-                waiting.queue.push_data(now, channel, message);
+                match waiting.full {
+                    true => waiting.queue.push_data(now, channel, message),
+                    false => waiting.queue.push_behind(now, channel, message),
+                }
                 true
             }
             _ => waiting.queue.push_control(message).is_ok(),
@@ -71,18 +77,17 @@ impl Outbox {
         self.lock().queue.dropped()
     }
 
-    pub fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.lock().queue.is_empty()
     }
 
-    /// With its padding; `None`: that was all. A connection that was full before it drops what became too old meanwhile; one
-    /// that was not has only been waited for by a busy machine.
-    pub async fn next(&self, was_full: bool) -> Option<Vec<u8>> {
+    /// With its padding; `None`: that was all.
+    pub async fn next(&self) -> Option<Vec<u8>> {
         loop {
             let more = self.more.notified();
             {
                 let mut waiting = self.lock();
-                if was_full {
+                if waiting.full {
                     waiting.queue.drop_aged(Instant::now());
                 }
                 let (first, rest) = waiting.queue.next_message();
@@ -99,6 +104,10 @@ impl Outbox {
         }
     }
 
+    fn set_full(&self, full: bool) {
+        self.lock().full = full;
+    }
+
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -108,7 +117,6 @@ impl Outbox {
 pub(super) struct Brake {
     tcp: OwnedFd,
     flight: Flight,
-    was_full: bool,
 }
 
 impl Brake {
@@ -116,22 +124,17 @@ impl Brake {
         Ok(Self {
             tcp: tcp.as_fd().try_clone_to_owned()?,
             flight: Flight::new(IN_THE_KERNEL),
-            was_full: false,
         })
     }
 
-    /// What was written last had to wait.
-    pub fn was_full(&self) -> bool {
-        self.was_full
-    }
-
-    /// Until the kernel has room for the next message; `last`: nothing waits for it. The size of its buffer would not do: it
-    /// minds that when it begins a packet, not while it fills one up to 64 KiB.
-    pub async fn wait(&mut self, last: bool) -> io::Result<()> {
+    /// Until the kernel has room for the next message of `outbox`, which it tells whether it had. The size of its buffer would
+    /// not do: it minds that when it begins a packet, not while it fills one up to 64 KiB.
+    pub async fn wait(&mut self, outbox: &Outbox) -> io::Result<()> {
         let held = kernel::held(&self.tcp);
-        self.was_full = held > self.flight.size();
-        if !self.was_full {
-            if last {
+        let full = held > self.flight.size();
+        outbox.set_full(full);
+        if !full {
+            if outbox.is_empty() {
                 self.flight.emptied(Instant::now());
             }
             return Ok(());
