@@ -5,7 +5,7 @@
 
 import { parseArgs } from "node:util";
 
-import { OPTIONS, report } from "./chromium_start.mjs";
+import { OPTIONS, open, report } from "./chromium_start.mjs";
 
 const { values: wish } = parseArgs({
   options: { ...OPTIONS, url: { type: "string" }, token: { type: "string", default: "" } },
@@ -20,7 +20,7 @@ async function visit(browser) {
     if (message.type() === "error") faults.push(message.text());
   });
   page.on("request", (request) => asked.push(new URL(request.url()).origin));
-  await page.goto(wish.url);
+  await open(page, wish.url, () => faults.splice(0));
   await page.evaluate(() => {
     window.told = [];
     new MutationObserver(() => window.told.push(document.getElementById("status").textContent)).observe(

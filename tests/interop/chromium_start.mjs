@@ -26,6 +26,18 @@ export async function report(wish, visit) {
   process.exitCode = result.ok ? 0 : 1;
 }
 
+/** Opens `url`, again if Chromium, just started, has only now learned of the namespace's network and gave up for that; then `failed` is called. */
+export async function open(page, url, failed = () => {}) {
+  for (let again = 3; ; again -= 1) {
+    try {
+      return await page.goto(url);
+    } catch (fault) {
+      if (again === 0 || !String(fault).includes("ERR_NETWORK_CHANGED")) throw fault;
+      failed();
+    }
+  }
+}
+
 async function withBrowser(wish, visit) {
   if (!existsSync(wish.chromium)) throw new Error(`no Chromium at ${wish.chromium}`);
   const require = createRequire(join(wish.modules, "puppeteer-core", "package.json"));

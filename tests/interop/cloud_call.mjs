@@ -11,6 +11,7 @@ import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 
 import { FLAGS } from "./chromium_flags.mjs";
+import { open } from "./chromium_start.mjs";
 
 const text = { type: "string" };
 const { values: wish } = parseArgs({
@@ -99,7 +100,7 @@ const commands = {
         page.on("pageerror", (fault) => console.error(`${i ? "far" : "near"}: ${fault}`));
         await page.evaluateOnNewDocument(`addEventListener("DOMContentLoaded", ${watchFrames})`);
         const query = `room=${room}&name=${i ? "far" : "near"}&mode=${mode}`;
-        await page.goto(`https://${hosts[i]}/?${query}`);
+        await open(page, `https://${hosts[i]}/?${query}`);
       }),
     );
     return {};

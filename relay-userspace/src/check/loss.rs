@@ -70,13 +70,13 @@ mod tests {
             let check = judged(Check::of("udp-loss", "relay"), loss, longest);
             (check.state, check.found)
         };
-        for lost in [0, 7] {
+        for lost in [0, 12] {
             let (state, found) = of(lost, BYTES);
             assert_eq!(state, State::Works);
             assert!(found.contains("both ways"));
         }
         assert!(of(0, 100).1.contains("answers are short"));
-        assert_eq!(of(8, BYTES).0, State::Fails);
+        assert_eq!(of(13, BYTES).0, State::Fails);
         assert!(of(50, 0).1.contains("MTU"));
     }
 }
