@@ -28,6 +28,8 @@ pub enum Distrust {
     BadSignature,
     #[error("has an extension this relay does not understand (header crit)")]
     Critical,
+    #[error("lacks a claim: iss, aud and sub are texts, exp a number")]
+    Incomplete,
     #[error("is of another issuer (iss)")]
     WrongIssuer,
     #[error("is for another audience (aud)")]
@@ -130,7 +132,8 @@ impl Verifier {
         if header.alg != key.algorithm().name() || !key.proves(signed.as_bytes(), &signature) {
             return Err(Distrust::BadSignature);
         }
-        self.claims(json(body)?, now as f64)
+        let body = json(body).map_err(|_| Distrust::Incomplete)?;
+        self.claims(body, now as f64)
     }
 
     /// A token without `kid` is of the only key there is.

@@ -5,10 +5,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::crypto::ring::default_provider;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 
 use super::args::{Connect, LocalForward, Proof};
 use super::token::{self, Logins, Renewal};
@@ -18,7 +16,7 @@ use crate::client::request::Login;
 use crate::client::secure::SecureServer;
 use crate::client::session::Options;
 use crate::config::value;
-use crate::https::roots_of_this_host;
+use crate::https::{authorities, client_config, roots_of_this_host};
 use crate::mode::{Mode, Policy, Refusal};
 
 const TLS_PORT: u16 = 443;
@@ -181,28 +179,13 @@ async fn look_up(host: &str, port: u16) -> Result<SocketAddr, Failure> {
     }
 }
 
+/// A host without authorities can still use UDP.
 pub fn tls(ca: Option<&Path>) -> Result<ClientConfig, Failure> {
     let roots = match ca {
         None => roots_of_this_host(),
-        Some(file) => roots_of(file)?,
+        Some(_) => authorities(ca).map_err(|fault| bad(format!("--ca {fault}")))?,
     };
-    let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
-    let builder = builder.with_safe_default_protocol_versions();
-    let builder = builder.map_err(|error| Failure::new(Exit::Internal, error))?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
-}
-
-fn roots_of(file: &Path) -> Result<RootCertStore, Failure> {
-    let wrong = |error: &dyn std::fmt::Display| bad(format!("--ca {}: {error}", file.display()));
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(file).map_err(|error| wrong(&error))? {
-        let certificate = certificate.map_err(|error| wrong(&error))?;
-        roots.add(certificate).map_err(|error| wrong(&error))?;
-    }
-    match roots.is_empty() {
-        true => Err(wrong(&"no certificate in it")),
-        false => Ok(roots),
-    }
+    client_config(roots).map_err(|error| Failure::new(Exit::Internal, error))
 }
 
 fn bad(problem: impl std::fmt::Display) -> Failure {
