@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
+use hyper::header::{HeaderValue, SEC_WEBSOCKET_VERSION};
 use hyper::http::request::Parts;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Response, StatusCode};
@@ -20,6 +21,8 @@ use crate::web::connection::Busy;
 use crate::web::fault::Fault;
 use crate::web::proxy::websocket;
 
+/// Of RFC 6455, the only one there is.
+const VERSION: HeaderValue = HeaderValue::from_static("13");
 pub const PATH: &str = "/v1/check/echo";
 /// Of the whole relay, and of one source prefix: who has measured leaves, and who stays takes no other's place.
 const AT_ONCE: Places = Places {
@@ -56,11 +59,15 @@ impl Echo {
         upgrade: OnUpgrade,
         busy: Busy,
     ) -> Response<Body> {
-        let handshake = websocket::wanted(parts).ok().flatten();
+        let version = parts.headers.get(SEC_WEBSOCKET_VERSION);
+        let spoken = version.is_some_and(|said| said.as_bytes() == VERSION.as_bytes());
+        let handshake = websocket::wanted(parts).ok().flatten().filter(|_| spoken);
         let accepted = handshake.and_then(|one| one.accept(&parts.headers));
         let Some((status, headers)) = accepted else {
             let text = "this is a WebSocket: open it with wss://\n";
-            return text_of(StatusCode::UPGRADE_REQUIRED, "text/plain", text.into());
+            let mut refused = text_of(StatusCode::UPGRADE_REQUIRED, "text/plain", text.into());
+            refused.headers_mut().insert(SEC_WEBSOCKET_VERSION, VERSION);
+            return refused;
         };
         let place = self.place(client);
         let (true, Ok(place)) = (self.rate.admit(prefix(client), Instant::now()), place) else {

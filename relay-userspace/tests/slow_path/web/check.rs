@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::{ask, connect};
+use super::{ask, connect, say};
 use crate::setup::{DEADLINE, config, relay};
 
 const ECHO: &str = "wss://relay.test/v1/check/echo";
@@ -42,8 +42,14 @@ async fn the_echo_says_what_it_is_told_so_often_and_so_long() {
     );
     let many = vec![Message::text("again"); 200];
     assert_eq!(echoed(&relay, many).await.len(), 100);
-    let answer = ask(&relay, "GET /v1/check/echo", "").await;
-    assert_eq!(answer.status, 426, "{answer:?}");
+    let old = "GET /v1/check/echo HTTP/1.1\r\nHost: relay.test\r\nConnection: close, Upgrade\r\nUpgrade: websocket\r\n\
+               Sec-WebSocket-Version: 8\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+    let none = old.replace("Upgrade: websocket\r\n", "");
+    for other in [old, &none] {
+        let answer = say(&relay, other).await.unwrap();
+        assert_eq!(answer.status, 426, "{answer:?}");
+        assert_eq!(answer.header("sec-websocket-version"), Some("13"));
+    }
     relay.shutdown().await;
 }
 
