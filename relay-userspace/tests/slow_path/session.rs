@@ -171,45 +171,85 @@ async fn a_password_the_relay_does_not_know_is_refused_by_it() {
     relay.shutdown().await;
 }
 
-/// Grants everything for no time at all, as fast as it is asked; counts what it was asked for.
-async fn mean(refreshes: Arc<AtomicUsize>) -> SocketAddr {
+#[tokio::test]
+async fn a_server_that_wants_a_login_and_then_says_nothing_has_refused_nobody() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let silence = move |_: &Message<'_>| {
+        counted.fetch_add(1, Relaxed);
+        None
+    };
+    let silent = server(behind_a_login(Arc::new(silence))).await;
+    let (_session, mut told) = Session::start(options(silent));
+    // One request is sent four times.
+    crate::setup::eventually("it asks again", async || asked.load(Relaxed) > 4).await;
+    while let Ok(happening) = told.try_recv() {
+        assert!(
+            !format!("{happening:?}").contains("Refused"),
+            "{happening:?}"
+        );
+    }
+}
+
+/// Answers as it is told. Where it is.
+async fn server(answer: Lie) -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
     let address = socket.local_addr().expect("bound");
-    let strange = challenge(401);
-    let key: MessageIntegrityCredentials =
-        LongTermKeyCredentials::new(USER.into(), PASSWORD.into(), "elsewhere".into()).into();
     tokio::spawn(async move {
         let mut bytes = [0; 2048];
         loop {
             let (length, from) = socket.recv_from(&mut bytes).await.expect("a datagram");
             let request = Message::from_bytes(&bytes[..length]).expect("STUN");
-            let unsigned = request.attribute::<MessageIntegrity>().is_err();
-            if let (true, Some(challenge)) = (unsigned, strange(&request)) {
-                socket.send_to(&challenge, from).await.expect("sent");
-                continue;
+            if let Some(answer) = answer(&request) {
+                socket.send_to(&answer, from).await.expect("sent");
             }
-            if request.has_method(REFRESH) {
-                refreshes.fetch_add(1, Relaxed);
-            }
-            let mut answer = answer_to(&request, MessageClass::Success);
-            if request.has_method(ALLOCATE) {
-                let relayed = XorRelayedAddress::new(address, request.transaction_id());
-                answer.add_attribute(&relayed).expect("room");
-            }
-            answer.add_attribute(&Lifetime::new(0)).expect("room");
-            let signed = answer.add_message_integrity(&key, IntegrityAlgorithm::Sha1);
-            signed.expect("room");
-            socket.send_to(&answer.finish(), from).await.expect("sent");
         }
     });
     address
+}
+
+/// Wants a login, and then answers as `signed`; to what nobody signs, at once.
+fn behind_a_login(signed: Lie) -> Lie {
+    let stranger = challenge(401);
+    Arc::new(move |request| {
+        if request.has_method(BINDING) {
+            return Some(answer_to(request, MessageClass::Success).finish());
+        }
+        match request.attribute::<MessageIntegrity>() {
+            Ok(_) => signed(request),
+            Err(_) => stranger(request),
+        }
+    })
+}
+
+/// Grants everything for no time at all, as fast as it is asked; counts what it was asked for.
+fn mean(refreshes: Arc<AtomicUsize>) -> Lie {
+    let key: MessageIntegrityCredentials =
+        LongTermKeyCredentials::new(USER.into(), PASSWORD.into(), "elsewhere".into()).into();
+    Arc::new(move |request| {
+        if request.has_method(REFRESH) {
+            refreshes.fetch_add(1, Relaxed);
+        }
+        let mut answer = answer_to(request, MessageClass::Success);
+        if request.has_method(ALLOCATE) {
+            let relayed = NOT_THE_RELAYS.parse().expect("an address");
+            let relayed = XorRelayedAddress::new(relayed, request.transaction_id());
+            answer.add_attribute(&relayed).expect("room");
+        }
+        answer.add_attribute(&Lifetime::new(0)).expect("room");
+        let signed = answer.add_message_integrity(&key, IntegrityAlgorithm::Sha1);
+        signed.expect("room");
+        Some(answer.finish())
+    })
 }
 
 #[tokio::test]
 async fn a_server_that_grants_no_time_is_not_asked_without_a_pause() {
     let began = Instant::now();
     let refreshes = Arc::new(AtomicUsize::new(0));
-    let (session, mut told) = Session::start(options(mean(Arc::clone(&refreshes)).await));
+    let (session, mut told) = Session::start(options(
+        server(behind_a_login(mean(Arc::clone(&refreshes)))).await,
+    ));
     while !matches!(next(&mut told).await, Happening::Relayed(_)) {}
     crate::setup::eventually("it is asked again", async || refreshes.load(Relaxed) >= 2).await;
     assert!(began.elapsed() >= Duration::from_secs(1), "{began:?}");

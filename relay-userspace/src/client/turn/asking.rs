@@ -39,7 +39,7 @@ pub(super) struct Asked {
     transmissions: u32,
     /// A challenge was answered already.
     pub challenged: bool,
-    /// Said by somebody, who may not be the server.
+    /// Of this login; by somebody, who may not be the server.
     unproven: Option<Refused>,
 }
 
@@ -124,15 +124,15 @@ impl Turn {
         }
         let wrong_password =
             refused.code == ErrorCode::UNAUTHORIZED && asked.login.is_in_realm_of(&login);
-        asked.unproven = Some(refused);
+        if wrong_password || asked.login.is_as(&login) {
+            asked.unproven = Some(refused);
+            return;
+        }
         let question = asked.question.clone();
-        let same = || {
-            self.asked
-                .values()
-                .filter(|other| other.question.number == question.number)
-        };
-        let known = same().any(|other| other.login.is_as(&login));
-        if !wrong_password && !known && same().count() < CHALLENGES {
+        let same = |other: &&Asked| other.question.number == question.number;
+        let tried = self.asked.values().filter(same);
+        let known = tried.clone().any(|other| other.login.is_as(&login));
+        if !known && tried.count() < CHALLENGES {
             self.ask_as(now, question, login, true);
         }
     }
