@@ -124,7 +124,7 @@ async fn run(
                 let problem = format!(
                     "the relay does not relay to {peer}: {refused}: ask its operator (peers.allow)"
                 );
-                return Err(Failure::new(Exit::Failed, problem));
+                return Err(Failure::of_a_stranger(Exit::Failed, problem));
             }
             Happening::Ended(refusal) => {
                 return Ok(End::Lost {

@@ -3,6 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
+use super::output::harmless;
 use crate::admin::client::AskError;
 use crate::config::Faults;
 
@@ -57,12 +58,17 @@ impl Failure {
         Self { exit, text: None }
     }
 
+    /// Of what a stranger said, who gets no line of his own.
+    pub fn of_a_stranger(exit: Exit, text: impl std::fmt::Display) -> Self {
+        Self::new(exit, harmless(&text.to_string()))
+    }
+
     /// Once, on stderr.
     pub fn tell(self) -> Exit {
         use io::Write;
         for line in self.text.iter().flat_map(|text| text.lines()) {
             // Nobody left to tell.
-            let _ = writeln!(io::stderr(), "relay: {line}");
+            let _ = writeln!(io::stderr(), "relay: {}", harmless(line));
         }
         self.exit
     }

@@ -20,9 +20,9 @@ pub fn start(log: &Log) {
     };
 }
 
-/// The codec warns about every malformed packet, so strangers could fill the log: those are counted instead. Who
-/// wants them names the codec: what is said later wins.
-const QUIET: &str = "stun_types=off,turn_types=off";
+/// The codec warns about every malformed packet, and h2 about every connection that resets its streams: strangers could
+/// fill the log. Who wants them names the library: what is said later wins.
+const QUIET: &str = "stun_types=off,turn_types=off,h2=off";
 
 fn filter(said: Option<&str>, level: &str) -> EnvFilter {
     let wanted = said.filter(|said| !said.is_empty());
@@ -38,25 +38,27 @@ mod tests {
 
     use super::*;
 
-    /// What is logged of a malformed packet and of a forward.
+    /// What is logged of what strangers send, and of a forward.
     fn logged(said: Option<&str>, level: &str) -> (bool, bool) {
         let subscriber = tracing_subscriber::registry().with(filter(said, level));
         tracing::subscriber::with_default(subscriber, || {
             (
-                tracing::enabled!(target: "stun_types::message", tracing::Level::WARN),
+                tracing::enabled!(target: "stun_types::message", tracing::Level::WARN)
+                    || tracing::enabled!(target: "h2::proto::streams::recv", tracing::Level::WARN),
                 tracing::enabled!(target: "relay_userspace::admin", tracing::Level::INFO),
             )
         })
     }
 
     #[test]
-    fn a_strangers_packets_are_not_logged_unless_the_codec_is_named() {
+    fn what_a_stranger_sends_is_not_logged_unless_its_library_is_named() {
         assert_eq!(logged(None, "info"), (false, true));
         for said in ["info", "trace", "debug,hyper=off"] {
             assert_eq!(logged(Some(said), "error"), (false, true), "{said}");
         }
         assert_eq!(logged(Some("warn,stun_types=debug"), "info"), (true, false));
         assert_eq!(logged(None, "warn,stun_types=warn"), (true, false));
+        assert_eq!(logged(None, "warn,h2=warn"), (true, false));
     }
 
     #[test]

@@ -42,8 +42,10 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     lines.join("\n")
 }
 
+/// Whatever a stranger wrote, on one line: no character in it drives the terminal, or turns around what is read.
 pub fn harmless(cell: &str) -> String {
-    let shown = |c: char| match c.is_control() {
+    let turns = |c: char| matches!(c, '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+    let shown = |c: char| match c.is_control() || turns(c) {
         true => c.escape_default().to_string(),
         false => c.to_string(),
     };
@@ -107,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_name_with_control_characters_cannot_drive_the_terminal() {
-        let table = table(&["USER"], &[vec!["eve\u{1b}[2J\n".to_owned()]]);
-        assert_eq!(table, "USER\neve\\u{1b}[2J\\n");
+        let table = table(&["USER"], &[vec!["eve\u{1b}[2J\n\u{202e}".to_owned()]]);
+        assert_eq!(table, "USER\neve\\u{1b}[2J\\n\\u{202e}");
     }
 }

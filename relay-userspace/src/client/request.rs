@@ -93,22 +93,34 @@ impl Login {
         }
     }
 
-    /// True if `message` is signed with our key, or no key is agreed yet.
-    pub fn signed(&self, message: &Message<'_>) -> bool {
+    /// The same one, as the challenge of `message` wants it to log in.
+    pub fn challenged_by(&self, message: &Message<'_>) -> Result<Self, MessageError> {
+        let mut other = self.clone();
+        other.challenge(message)?;
+        Ok(other)
+    }
+
+    /// Whether both answer one challenge, or none.
+    pub fn is_as(&self, other: &Self) -> bool {
+        self.challenge == other.challenge
+    }
+
+    /// Whether both know the same realm, in which a user has one password.
+    pub fn is_in_realm_of(&self, other: &Self) -> bool {
+        let realm = |one: &Self| one.challenge.as_ref().map(|(realm, _)| realm.clone());
+        realm(self).is_some() && realm(self) == realm(other)
+    }
+
+    /// Whether `message` is signed with our key.
+    pub fn proves(&self, message: &Message<'_>) -> bool {
         self.key()
-            .is_none_or(|key| message.validate_integrity(&key).is_ok())
+            .is_some_and(|key| message.validate_integrity(&key).is_ok())
     }
 
-    /// Whether to believe an answer: an error needs no signature.
+    /// Whether to believe an answer on a connection whose server is known: an error needs no signature, and before a key is
+    /// agreed nothing does.
     pub fn accepts(&self, message: &Message<'_>) -> bool {
-        message.has_class(MessageClass::Error) || self.signed(message)
-    }
-
-    /// The same of what anyone on the way could have sent: of errors only a challenge needs no signature, as whoever asks
-    /// for a proof knows nobody yet (RFC 8489 §9.2.5).
-    pub fn accepts_datagram(&self, message: &Message<'_>) -> bool {
-        let error = message.attribute::<ErrorCode>();
-        error.is_ok_and(|error| is_challenge(error.code())) || self.signed(message)
+        message.has_class(MessageClass::Error) || self.challenge.is_none() || self.proves(message)
     }
 
     fn key(&self) -> Option<MessageIntegrityCredentials> {

@@ -59,6 +59,8 @@ pub struct Turn {
     login: Login,
     ipv4: bool,
     asked: HashMap<TransactionId, Asked>,
+    /// So many.
+    questions: u64,
     held: Option<Held>,
     wanted: Option<Route>,
     channels: BTreeMap<u16, Channel>,
@@ -97,6 +99,7 @@ impl Turn {
             login,
             ipv4,
             asked: HashMap::new(),
+            questions: 0,
             held: None,
             wanted: None,
             channels: BTreeMap::new(),
@@ -197,9 +200,10 @@ impl Turn {
     pub fn close(&mut self, leg: Leg) {
         let asked = self.asked.values();
         let moving = asked
+            .map(|asked| &asked.question)
             .filter(|asked| asked.leg == leg)
             .any(|asked| matches!(asked.purpose, Purpose::Hold(_)));
-        self.asked.retain(|_, asked| asked.leg != leg);
+        self.asked.retain(|_, asked| asked.question.leg != leg);
         self.out.retain(|(of, _)| *of != leg);
         if let Some(held) = &mut self.held {
             held.certain &= !moving && held.leg != leg;
@@ -257,7 +261,7 @@ impl Turn {
     /// Asks for the allocation where it is wanted, unless it is there or has been asked for. One question at a time: of
     /// two nobody could say which the server heard last.
     fn reach(&mut self, now: Instant) {
-        let holding = |asked: &Asked| matches!(asked.purpose, Purpose::Hold(_));
+        let holding = |asked: &Asked| matches!(asked.question.purpose, Purpose::Hold(_));
         let Some(route) = self.wanted.filter(|_| !self.asked.values().any(holding)) else {
             return;
         };

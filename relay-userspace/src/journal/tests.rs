@@ -19,6 +19,21 @@ fn identity(boot: &str) -> Identity {
     }
 }
 
+/// Of a forward.
+fn session(since: Instant, deadline: Instant) -> SavedSession {
+    SavedSession {
+        id: 9,
+        worker: 1,
+        forward: "rtp".to_owned(),
+        client: "192.0.2.1:1".parse().unwrap(),
+        server: "[2001:db8::1]:5004".parse().unwrap(),
+        destination: "192.0.2.9:5004".parse().unwrap(),
+        local: "[2001:db8::1]:50000".parse().unwrap(),
+        since,
+        deadline,
+    }
+}
+
 fn allocation(id: u64, lifetime: u32) -> SavedAllocation {
     let now = Instant::now();
     SavedAllocation {
@@ -138,17 +153,7 @@ async fn everything_a_relay_keeps_comes_back_as_it_was() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("journal.log");
     let now = Instant::now();
-    let session = SavedSession {
-        id: 9,
-        worker: 1,
-        forward: "rtp".to_owned(),
-        client: "192.0.2.1:1".parse().unwrap(),
-        server: "[2001:db8::1]:5004".parse().unwrap(),
-        destination: "192.0.2.9:5004".parse().unwrap(),
-        local: "[2001:db8::1]:50000".parse().unwrap(),
-        since: now,
-        deadline: now + Duration::from_secs(60),
-    };
+    let session = session(now, now + Duration::from_secs(60));
     let limit = Limit {
         bits_per_second: Some(u64::MAX),
         packets_per_second: None,

@@ -29,6 +29,8 @@ pub struct Machine {
     udp: Path,
     tcp: Path,
     phase: Phase,
+    /// Since when nothing carries, however often a leg was taken up meanwhile that then did not.
+    without: Option<Instant>,
     /// The last leg whose use was told.
     carried: Option<Leg>,
     /// An order that is not carried out yet.
@@ -95,6 +97,7 @@ impl Machine {
                 since: now,
                 why: None,
             },
+            without: Some(now),
             carried: None,
             change: None,
             covered: None,
@@ -248,6 +251,7 @@ impl Machine {
             self.covered = Some(now);
             return;
         };
+        self.without = None;
         let carries_since = self.covered.take().unwrap_or(now);
         let Some(told) = change.told else {
             return;
@@ -282,7 +286,7 @@ impl Machine {
             Route::Only(leg) => leg,
             Route::Both => Leg::Tcp,
         };
-        let fault = format!("the allocation was not reached by {leg}");
+        let fault = format!("it answers, and the allocation was not reached by {leg}");
         self.close(now, leg, fault);
     }
 

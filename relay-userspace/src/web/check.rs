@@ -9,24 +9,24 @@ use hyper::header::{
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
 
-use super::asset;
+use super::asset::Asset;
 use super::body::{Body, text_of};
 pub use echo::{Echo, PATH as ECHO};
 
 const FOLDER: &str = "/check/";
 const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
-const FILES: [(&str, &str, &str); 6] = [
-    ("", HTML, include_str!("../../check/index.html")),
-    (
+static FILES: [Asset; 6] = [
+    Asset::new("", HTML, include_str!("../../check/index.html")),
+    Asset::new(
         "page.css",
         "text/css; charset=utf-8",
         include_str!("../../check/page.css"),
     ),
-    ("page.js", SCRIPT, include_str!("../../check/page.js")),
-    ("media.js", SCRIPT, include_str!("../../check/media.js")),
-    ("report.js", SCRIPT, include_str!("../../check/report.js")),
-    ("web.js", SCRIPT, include_str!("../../check/web.js")),
+    Asset::new("page.js", SCRIPT, include_str!("../../check/page.js")),
+    Asset::new("media.js", SCRIPT, include_str!("../../check/media.js")),
+    Asset::new("report.js", SCRIPT, include_str!("../../check/report.js")),
+    Asset::new("web.js", SCRIPT, include_str!("../../check/web.js")),
 ];
 /// It loads and asks nobody but the relay it is from.
 const POLICY: HeaderValue = HeaderValue::from_static(
@@ -43,8 +43,8 @@ pub fn answer(parts: &Parts) -> Option<Response<Body>> {
         return Some(moved);
     }
     let name = path.strip_prefix(FOLDER)?;
-    let (_, kind, text) = FILES.iter().find(|(own, ..)| *own == name)?;
-    let mut response = asset::answer(parts, kind, text);
+    let file = FILES.iter().find(|file| file.name == name)?;
+    let mut response = file.answer(parts);
     let headers = response.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, POLICY);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -71,13 +71,16 @@ mod tests {
             .map(|file| file.unwrap().file_name().into_string().unwrap())
             .collect();
         names.sort();
-        let mut own = FILES.map(|(name, ..)| if name.is_empty() { "index.html" } else { name });
+        let mut own = FILES.each_ref().map(|file| match file.name {
+            "" => "index.html",
+            name => name,
+        });
         own.sort_unstable();
         assert_eq!(names, own);
-        for (name, kind, _) in FILES {
+        for file in &FILES {
+            let name = file.name;
             let response = asked(&format!("/check/{name}")).unwrap();
             assert_eq!(response.status(), StatusCode::OK, "{name}");
-            assert_eq!(response.headers()["content-type"], kind);
             assert_eq!(response.headers()[CONTENT_SECURITY_POLICY], POLICY);
         }
         for path in ["/check/index.html", "/check/../Cargo.toml", "/checks", "/"] {
@@ -94,7 +97,7 @@ mod tests {
 
     #[test]
     fn the_page_needs_no_script_or_style_of_its_own_text() {
-        let (_, _, html) = FILES[0];
+        let html = include_str!("../../check/index.html");
         for barred in ["<style", " style=", " onclick=", "http://", "https://"] {
             assert!(!html.contains(barred), "{barred}");
         }

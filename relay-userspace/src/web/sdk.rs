@@ -4,17 +4,17 @@ use hyper::Response;
 use hyper::header::{ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue};
 use hyper::http::request::Parts;
 
-use super::asset;
+use super::asset::Asset;
 use super::body::Body;
 
 macro_rules! files {
     ($($name:literal),*) => {
-        [$(($name, include_str!(concat!("../../sdk/src/", $name)))),*]
+        [$(Asset::new($name, kind($name), include_str!(concat!("../../sdk/src/", $name)))),*]
     };
 }
 
 const FOLDER: &str = "/sdk/";
-const FILES: [(&str, &str); 11] = files![
+static FILES: [Asset; 11] = files![
     "address.js",
     "cloud-proxy.d.ts",
     "cloud-proxy.js",
@@ -31,8 +31,8 @@ const FILES: [(&str, &str); 11] = files![
 /// `None`: not a path of it.
 pub fn answer(parts: &Parts) -> Option<Response<Body>> {
     let name = parts.uri.path().strip_prefix(FOLDER)?;
-    let (_, text) = FILES.iter().find(|(own, _)| *own == name)?;
-    let mut response = asset::answer(parts, kind(name), text);
+    let file = FILES.iter().find(|file| file.name == name)?;
+    let mut response = file.answer(parts);
     // A module of another origin is only taken with leave; there is nothing secret in it.
     let anyone = HeaderValue::from_static("*");
     let headers = response.headers_mut();
@@ -40,10 +40,10 @@ pub fn answer(parts: &Parts) -> Option<Response<Body>> {
     Some(response)
 }
 
-fn kind(name: &str) -> &'static str {
-    match name.ends_with(".js") {
-        true => "text/javascript; charset=utf-8",
-        false => "text/plain; charset=utf-8",
+const fn kind(name: &str) -> &'static str {
+    match name.as_bytes() {
+        [.., b'.', b'j', b's'] => "text/javascript; charset=utf-8",
+        _ => "text/plain; charset=utf-8",
     }
 }
 
@@ -70,7 +70,7 @@ mod tests {
             .map(|file| file.unwrap().file_name().into_string().unwrap())
             .collect();
         names.sort();
-        assert_eq!(names, FILES.map(|(name, _)| name));
+        assert_eq!(names, FILES.each_ref().map(|file| file.name));
         for name in names {
             let response = asked("GET", &format!("/sdk/{name}"), None).unwrap();
             assert_eq!(response.status(), StatusCode::OK, "{name}");

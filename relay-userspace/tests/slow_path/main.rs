@@ -10,6 +10,7 @@ mod forwards;
 mod hook;
 mod mobility;
 mod session;
+mod stranger;
 mod stream;
 mod tcp_allocations;
 mod trust;

@@ -1,5 +1,6 @@
 //! What was sent and what arrived of one stream, told apart by sequence number.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::histogram::Histogram;
@@ -59,12 +60,21 @@ impl Stream {
 
     /// Of those that were sent from number `first` on.
     pub fn missing_from(&self, first: u64) -> u64 {
+        self.sent.saturating_sub(first) - self.received_of(first..self.sent)
+    }
+
+    /// Of these numbers.
+    pub fn received_of(&self, numbers: Range<u64>) -> u64 {
         let seen = |number: &u64| {
             let word = self.seen.get((number / 64) as usize);
             word.is_some_and(|word| word >> (number % 64) & 1 == 1)
         };
-        let arrived = (first..self.sent).filter(seen).count() as u64;
-        self.sent.saturating_sub(first) - arrived
+        numbers.filter(seen).count() as u64
+    }
+
+    /// From number `first` on.
+    pub fn received_from(&self, first: u64) -> u64 {
+        self.received_of(first..self.next)
     }
 
     /// Whether the last that was sent is there.
@@ -108,6 +118,10 @@ mod tests {
         stream.sent = 73;
         let missing = [0, 2, 3, 70, 72, 73, 80].map(|first| stream.missing_from(first));
         assert_eq!(missing, [69, 68, 68, 1, 1, 0, 0]);
+        assert_eq!(
+            [0, 2, 71, 72].map(|first| stream.received_from(first)),
+            [4, 3, 1, 0]
+        );
     }
 
     #[test]

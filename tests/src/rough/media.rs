@@ -1,6 +1,5 @@
 //! Numbered datagrams through a connector, both ways at a steady pace, and which of them arrived. Judges nothing.
 
-use std::collections::BTreeSet;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -10,6 +9,7 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use serde_json::Value;
 
 use super::Rough;
+use crate::lab::ledger::Stream;
 use crate::relay::Follower;
 
 /// How often, and how long each is.
@@ -37,8 +37,7 @@ pub struct Media {
 
 #[derive(Debug, Default)]
 pub struct Arrived {
-    numbers: BTreeSet<u32>,
-    pub doubled: u32,
+    stream: Stream,
     /// Of all that arrived, the most that had been sent since it was.
     pub behind: u32,
 }
@@ -48,13 +47,17 @@ impl Arrived {
         if let Some(number) = datagram.first_chunk() {
             let number = u32::from_be_bytes(*number);
             self.behind = self.behind.max(next - number);
-            self.doubled += u32::from(!self.numbers.insert(number));
+            self.stream.arrived(number.into(), datagram.len());
         }
     }
 
     /// Of those from `first` on.
     pub fn count_from(&self, first: u32) -> usize {
-        self.numbers.range(first..).count()
+        self.stream.received_from(first.into()) as usize
+    }
+
+    fn doubled(&self) -> u32 {
+        self.stream.duplicated as u32
     }
 }
 
@@ -166,7 +169,7 @@ impl Media {
     pub fn missing(&self, first: u32, end: u32) -> [usize; 2] {
         let sent = (end - first) as usize;
         [&self.to_peer, &self.to_application]
-            .map(|to| sent - (to.count_from(first) - to.count_from(end)))
+            .map(|to| sent - to.stream.received_of(first.into()..end.into()) as usize)
     }
 
     /// All sent from `first` on has arrived, none of it twice, by one relayed address.
@@ -177,7 +180,7 @@ impl Media {
     }
 
     pub fn doubled(&self) -> [u32; 2] {
-        [&self.to_peer, &self.to_application].map(|to| to.doubled)
+        [&self.to_peer, &self.to_application].map(Arrived::doubled)
     }
 
     fn send(&mut self) -> Result<()> {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::plan::{Forward, Plan};
@@ -17,6 +18,8 @@ use crate::client::session::Session;
 use crate::client::tunnel::{Tunnel, TunnelError};
 
 const LONGEST: usize = 1 << 16;
+/// Connections to all local ports: each has three sockets, and a process usually may have 1024. Later ones wait.
+const AT_ONCE: usize = 256;
 /// After a fault of the listening socket, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -97,12 +100,18 @@ pub struct TcpPorts {
 impl TcpPorts {
     pub async fn open(plan: &Plan) -> Result<Self, Failure> {
         let (mut addresses, mut listeners) = (Vec::new(), JoinSet::new());
+        let places = Arc::new(Semaphore::new(AT_ONCE));
         for forward in plan.forwards.iter().filter(|forward| forward.tcp) {
             let listener = TcpListener::bind(forward.local).await;
             let listener = listener.map_err(|error| cannot_open(forward, &error))?;
             addresses.extend(listener.local_addr());
-            let (server, logins) = (plan.secure.clone(), plan.logins.clone());
-            listeners.spawn(accept(listener, server, logins, forward.peer));
+            let tunnels = Tunnels {
+                server: plan.secure.clone(),
+                logins: plan.logins.clone(),
+                peer: forward.peer,
+                places: Arc::clone(&places),
+            };
+            listeners.spawn(accept(listener, tunnels));
         }
         Ok(Self {
             addresses,
@@ -115,16 +124,27 @@ impl TcpPorts {
     }
 }
 
-async fn accept(listener: TcpListener, server: SecureServer, logins: Logins, peer: SocketAddr) {
+/// Where the connections of one local port lead.
+struct Tunnels {
+    server: SecureServer,
+    logins: Logins,
+    peer: SocketAddr,
+    places: Arc<Semaphore>,
+}
+
+async fn accept(listener: TcpListener, tunnels: Tunnels) {
+    let peer = tunnels.peer;
     let mut connections = JoinSet::new();
     loop {
         match listener.accept().await {
             Ok((connection, from)) => {
-                let (server, login) = (server.clone(), logins.now());
+                let place = Arc::clone(&tunnels.places).acquire_owned().await;
+                let (server, login) = (tunnels.server.clone(), tunnels.logins.now());
                 connections.spawn(async move {
                     if let Err(error) = through(connection, &server, &login, peer).await {
                         tracing::warn!(%from, %peer, %error, "a connection through the relay");
                     }
+                    drop(place);
                 });
             }
             Err(error) => {
@@ -154,4 +174,40 @@ fn cannot_open(forward: &Forward, error: &io::Error) -> Failure {
         Exit::System,
         format!("open the local port {protocol}/{local}: {error}: choose another"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::RootCertStore;
+
+    use super::*;
+    use crate::https::client_config;
+
+    #[tokio::test]
+    async fn a_connection_too_many_waits_until_another_ends() {
+        let relay = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let local = listener.local_addr().unwrap();
+        let places = Arc::new(Semaphore::new(2));
+        let tunnels = Tunnels {
+            server: SecureServer {
+                address: relay.local_addr().unwrap(),
+                name: "relay.test".try_into().unwrap(),
+                tls: Arc::new(client_config(RootCertStore::empty()).unwrap()),
+            },
+            logins: Logins::fixed(Login::new("ann", "secret")),
+            peer: "192.0.2.1:9".parse().unwrap(),
+            places: Arc::clone(&places),
+        };
+        let accepting = tokio::spawn(accept(listener, tunnels));
+        let mut applications = Vec::new();
+        for _ in 0..3 {
+            applications.push(TcpStream::connect(local).await.unwrap());
+        }
+        let both = [relay.accept().await.unwrap(), relay.accept().await.unwrap()];
+        assert_eq!(places.available_permits(), 0);
+        drop(both);
+        relay.accept().await.unwrap();
+        accepting.abort();
+    }
 }

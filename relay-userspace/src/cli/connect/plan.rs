@@ -100,7 +100,7 @@ impl Plan {
     /// There never was a way.
     pub fn failure(&self, refusal: &Refusal) -> Failure {
         if refusal.by_the_relay() {
-            return Failure::new(
+            return Failure::of_a_stranger(
                 Exit::NotAllowed,
                 format!(
                     "{refusal}: check --user and --password, or --token, and what this user may use"
@@ -108,7 +108,7 @@ impl Plan {
             );
         }
         let advice = refusal.advice(&self.udp.to_string(), &self.secure.address.to_string());
-        Failure::new(Exit::NotRunning, format!("{refusal}: {advice}"))
+        Failure::of_a_stranger(Exit::NotRunning, format!("{refusal}: {advice}"))
     }
 }
 
@@ -189,9 +189,9 @@ pub fn tls(ca: Option<&Path>) -> Result<ClientConfig, Failure> {
 }
 
 fn bad(problem: impl std::fmt::Display) -> Failure {
-    Failure::new(Exit::BadConfig, problem)
+    Failure::of_a_stranger(Exit::BadConfig, problem)
 }
 
 fn no_way(problem: impl std::fmt::Display) -> Failure {
-    Failure::new(Exit::NotRunning, problem)
+    Failure::of_a_stranger(Exit::NotRunning, problem)
 }

@@ -109,7 +109,7 @@ pub fn failure(fault: IceFault) -> Failure {
         },
         IceFault::NotUnderstood(_) => (Exit::BadConfig, "check --server"),
     };
-    Failure::new(exit, format!("{fault}: {advice}"))
+    Failure::of_a_stranger(exit, format!("{fault}: {advice}"))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use stun_types::message::Message;
 
-use super::asking::{Asked, Purpose};
+use super::asking::{Asked, Purpose, Question};
 use super::{Event, Held, Turn};
 use crate::client::request::{Answer, MessageError, Refused};
 use crate::client::words;
@@ -27,27 +27,41 @@ impl Turn {
         bytes: &[u8],
     ) {
         let transaction = message.transaction_id();
-        let is_probe = |asked: &Asked| matches!(asked.purpose, Purpose::Probe { .. });
-        let accepted = || match leg {
-            Leg::Udp => self.login.accepts_datagram(message),
-            Leg::Tcp => self.login.accepts(message),
+        let ours = |asked: &&Asked| asked.question.leg == leg;
+        let Some(asked) = self.asked.get(&transaction).filter(ours) else {
+            return;
         };
-        let believed = |asked: &Asked| is_probe(asked) || accepted();
-        let ours = |asked: &Asked| asked.leg == leg && believed(asked);
-        if !self.asked.get(&transaction).is_some_and(ours) {
+        let is_probe = matches!(asked.question.purpose, Purpose::Probe { .. });
+        let believed = match leg {
+            _ if is_probe => true,
+            Leg::Udp => asked.login.proves(message),
+            Leg::Tcp => asked.login.accepts(message),
+        };
+        let answer = Answer::new(bytes.to_vec());
+        let refused = answer.refused();
+        if !believed {
+            if let Ok(Some(refused)) = refused
+                && refused.is_challenge()
+            {
+                self.hear(leg);
+                self.doubt(now, transaction, message, refused);
+            }
             return;
         }
         let Some(asked) = self.asked.remove(&transaction) else {
             return;
         };
         self.hear(leg);
-        let answer = Answer::new(bytes.to_vec());
-        let taken = match answer.refused() {
-            _ if is_probe(&asked) => {
-                self.take_probe(now, &asked, &answer);
+        self.settle(&asked.question);
+        if leg == Leg::Udp && !is_probe {
+            self.login = asked.login.clone();
+        }
+        let taken = match refused {
+            _ if is_probe => {
+                self.take_probe(now, &asked.question, &answer);
                 Ok(())
             }
-            Ok(None) => self.take_success(now, &asked, &answer),
+            Ok(None) => self.take_success(now, &asked.question, &answer),
             Ok(Some(refused)) => self.take_refusal(now, asked, &refused, message),
             Err(error) => Err(error),
         };
@@ -57,7 +71,7 @@ impl Turn {
     }
 
     /// An error is an answer as well.
-    fn take_probe(&mut self, now: Instant, asked: &Asked, answer: &Answer) {
+    fn take_probe(&mut self, now: Instant, asked: &Question, answer: &Answer) {
         let Purpose::Probe { number, behind } = asked.purpose else {
             return;
         };
@@ -90,7 +104,7 @@ impl Turn {
     fn take_success(
         &mut self,
         now: Instant,
-        asked: &Asked,
+        asked: &Question,
         answer: &Answer,
     ) -> Result<(), MessageError> {
         match asked.purpose {
@@ -160,17 +174,21 @@ impl Turn {
     ) -> Result<(), MessageError> {
         if refused.is_challenge() && !asked.challenged {
             self.login.challenge(message)?;
-            self.ask_as(now, asked.leg, asked.purpose, asked.request, true);
-            return Ok(());
+            self.ask_as(now, asked.question, self.login.clone(), true);
+        } else {
+            self.refuse(&asked.question, refused);
         }
+        Ok(())
+    }
+
+    pub(super) fn refuse(&mut self, asked: &Question, refused: &Refused) {
         match asked.purpose {
             Purpose::Hold(_) | Purpose::Keep
                 if self.held.is_some() && matches!(refused.code, MISMATCH | BAD_REQUEST) =>
             {
                 // Forgotten: another one, by the leg that is wanted.
-                let leg = asked.leg;
                 self.held = None;
-                self.wanted.get_or_insert(Route::Only(leg));
+                self.wanted.get_or_insert(Route::Only(asked.leg));
             }
             Purpose::Hold(_) if self.held.is_none() && refused.code == TRY_ALTERNATE => {
                 let event = Event::Redirected(asked.leg, refused.clone());
@@ -194,6 +212,5 @@ impl Turn {
             }
             Purpose::Probe { .. } | Purpose::Release => {}
         }
-        Ok(())
     }
 }

@@ -127,20 +127,9 @@ fn a_relay_reads_entries_with_fields_it_does_not_know() {
         session: SavedSession,
     }
     let now = Instant::now();
-    let session = SavedSession {
-        id: 9,
-        worker: 1,
-        forward: "rtp".to_owned(),
-        client: "192.0.2.1:1".parse().unwrap(),
-        server: "192.0.2.2:5004".parse().unwrap(),
-        destination: "192.0.2.9:5004".parse().unwrap(),
-        local: "192.0.2.2:50000".parse().unwrap(),
-        since: now,
-        deadline: now,
-    };
     let newer = Newer {
         more: vec![1, 2],
-        session,
+        session: session(now, now),
     };
     let bytes = rmp_serde::to_vec_named(&HashMap::from([("Session", newer)])).unwrap();
     let entry: Entry = rmp_serde::from_slice(&bytes).unwrap();

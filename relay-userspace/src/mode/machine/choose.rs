@@ -85,6 +85,7 @@ impl Machine {
             path.probes.begin();
         }
         self.change = None;
+        let since = *self.without.get_or_insert(since);
         self.phase = Phase::Choosing {
             since,
             why: Some(why),
@@ -104,6 +105,7 @@ impl Machine {
                 self.orders.push_back(Order::Close(leg));
             }
         }
+        self.without = None;
         self.choose_again(now, why);
     }
 

@@ -6,7 +6,7 @@ use super::world::{Net, World};
 use crate::mode::Mode;
 use crate::mode::Mode::{TcpOnly, UdpOnly, UdpOverTcp};
 
-use Net::{Loses, Narrow, Refuses, Rough, Silent, Works};
+use Net::{Loses, Narrow, Refuses, Rough, Silent, Stubborn, Works};
 
 struct Case {
     name: &'static str,
@@ -32,6 +32,22 @@ const CASES: &[Case] = &[
         script: &[(0, Silent, Works)],
         ends: 20,
         says: &["1030 selected tcp NoAnswer"],
+    },
+    Case {
+        name: "udp answers, and gives no allocation",
+        mode: UdpOnly,
+        script: &[(0, Stubborn, Works)],
+        ends: 40,
+        says: &[
+            "UDP_ONLY: no way to the relay for 10.1 s; udp, tried for 0.0 s: it answers, and the allocation was not reached by udp",
+        ],
+    },
+    Case {
+        name: "udp answers, and gives no allocation, and tls does",
+        mode: UdpOverTcp,
+        script: &[(0, Stubborn, Works)],
+        ends: 10,
+        says: &["5060 selected tcp Failed"],
     },
     Case {
         name: "udp is refused from the start",

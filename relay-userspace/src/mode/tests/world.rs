@@ -13,6 +13,8 @@ pub enum Net {
     Works,
     Silent,
     Refuses,
+    /// It answers probes, and nothing else.
+    Stubborn,
     /// Only what is shorter than a packet of media passes.
     Narrow,
     /// So many probes of a hundred are lost.
@@ -222,7 +224,7 @@ impl World {
             Route::Only(leg) => leg,
             Route::Both => Leg::Tcp,
         };
-        if !matches!(self.net(asked), Net::Silent | Net::Refuses) {
+        if !matches!(self.net(asked), Net::Silent | Net::Refuses | Net::Stubborn) {
             self.come(asked, self.round_trip(asked), Fact::InUse(route));
         }
     }

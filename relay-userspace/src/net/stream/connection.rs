@@ -59,6 +59,9 @@ struct State {
     flight: Flight,
     /// Since when the kernel took no more, and what it held then.
     full: (Instant, usize),
+    /// The kernel was full since all had left last: what waits, waits for the client. Else it waited for this process alone,
+    /// and leaves however old it is, as a datagram would.
+    clogged: bool,
     burst: usize,
     /// The beginning of a message whose rest is to come.
     begun: Vec<u8>,
@@ -91,6 +94,7 @@ impl Connection {
                 }),
                 flight: Flight::new(limits.age / KERNELS_SHARE),
                 full: (Instant::now(), 0),
+                clogged: false,
                 burst: SMALLEST_BURST,
                 begun,
                 drops_told: 0,
@@ -118,7 +122,10 @@ impl Connection {
     /// Queues framed data of `owner`.
     pub fn push_data(&self, now: Instant, owner: Owner, message: &[u8]) {
         let mut state = self.state.borrow_mut();
-        state.queue.push_data(now, owner, message);
+        match state.clogged {
+            true => state.queue.push_data(now, owner, message),
+            false => state.queue.push_behind(now, owner, message),
+        }
     }
 
     /// Datagrams of `owner` that were dropped for want of a client that reads.
@@ -306,7 +313,9 @@ impl Connection {
 
 impl State {
     fn write(&mut self, tcp: &TcpStream, blocked: &Cell<bool>, now: Instant) -> io::Result<()> {
-        self.queue.drop_aged(now);
+        if self.clogged {
+            self.queue.drop_aged(now);
+        }
         let tight = self.flight.is_tight(now);
         let mut sink = Sink { tcp, tight };
         let written = match &mut self.tls {
@@ -316,11 +325,13 @@ impl State {
         match written {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.full = (now, kernel::held(tcp));
+                self.clogged = true;
                 blocked.set(true);
                 Ok(())
             }
             written => {
                 self.flight.emptied(now);
+                self.clogged = false;
                 written
             }
         }
@@ -341,3 +352,6 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,6 +73,10 @@ pub fn read(body: &[u8]) -> Result<Asked, Fault> {
     if body.is_empty() {
         return Ok(Asked::default());
     }
+    // An array would be read as well, its first as the mode.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Fault::Body("is no JSON object".to_owned()));
+    }
     serde_json::from_slice(body).map_err(|error| Fault::Body(format!("is not understood: {error}")))
 }
 

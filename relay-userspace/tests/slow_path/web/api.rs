@@ -147,6 +147,7 @@ async fn whoever_may_not_is_told_why() {
         (bearer(json!({})), r#"{"mode":"UDP"}"#, 400, "unknown_mode"),
         (bearer(json!({})), r#"{"mod":"UDP_ONLY"}"#, 400, "bad_body"),
         (bearer(json!({})), "{", 400, "bad_body"),
+        (bearer(json!({})), r#"["UDP_ONLY"]"#, 400, "bad_body"),
         (
             "X-Api-Key: fedcba987654321".to_owned(),
             r#"{"user":"bob"}"#,

@@ -1,12 +1,15 @@
 //! The /check page's own end: its files and its echo on a running relay, and where neither is.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use futures_util::{SinkExt, StreamExt};
 use relay_userspace::relay::Relay;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::{ask, connect};
+use super::{ask, connect, say};
 use crate::setup::{DEADLINE, config, relay};
 
 const ECHO: &str = "wss://relay.test/v1/check/echo";
@@ -39,8 +42,14 @@ async fn the_echo_says_what_it_is_told_so_often_and_so_long() {
     );
     let many = vec![Message::text("again"); 200];
     assert_eq!(echoed(&relay, many).await.len(), 100);
-    let answer = ask(&relay, "GET /v1/check/echo", "").await;
-    assert_eq!(answer.status, 426, "{answer:?}");
+    let old = "GET /v1/check/echo HTTP/1.1\r\nHost: relay.test\r\nConnection: close, Upgrade\r\nUpgrade: websocket\r\n\
+               Sec-WebSocket-Version: 8\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+    let none = old.replace("Upgrade: websocket\r\n", "");
+    for other in [old, &none] {
+        let answer = say(&relay, other).await.unwrap();
+        assert_eq!(answer.status, 426, "{answer:?}");
+        assert_eq!(answer.header("sec-websocket-version"), Some("13"));
+    }
     relay.shutdown().await;
 }
 
@@ -63,6 +72,34 @@ async fn a_network_that_opens_too_many_echoes_is_told_to_wait() {
     };
     assert_eq!(refused.status(), 503);
     assert!(refused.headers().contains_key("retry-after"));
+    relay.shutdown().await;
+}
+
+/// None of these is ever a message: pieces of one that has no end, and pings. Masked with nothing.
+#[tokio::test]
+async fn an_echo_that_is_fed_what_is_no_message_ends_before_its_time() {
+    const BEFORE: Duration = Duration::from_secs(10);
+    let relay = relay(config()).await;
+    let (first, piece, ping) = (
+        [1, 0x80, 0, 0, 0, 0],
+        [0, 0x80, 0, 0, 0, 0],
+        [0x89, 0x80, 0, 0, 0, 0],
+    );
+    for again in [&piece[..], &ping] {
+        let mut stream = connect(&relay).await;
+        let ask = "GET /v1/check/echo HTTP/1.1\r\nHost: relay.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+        stream.write_all(ask.as_bytes()).await.unwrap();
+        let (mut from, mut to) = tokio::io::split(stream);
+        let flood = [&first[..], &again.repeat(100_000)].concat();
+        // It may be cut off in the midst of it.
+        let say = async { drop(to.write_all(&flood).await) };
+        let mut heard = Vec::new();
+        let hear = tokio::time::timeout(BEFORE, from.read_to_end(&mut heard));
+        let ended = tokio::join!(say, hear).1;
+        assert!(heard.starts_with(b"HTTP/1.1 101 "));
+        assert!(ended.is_ok(), "open after {BEFORE:?}");
+    }
     relay.shutdown().await;
 }
 

@@ -96,6 +96,14 @@ async fn nothing_is_reached_but_what_is_listed() {
             400,
         ),
         (
+            "GET /api/%252e%252e/secret HTTP/1.1\r\nHost: relay.test\r\n".to_owned(),
+            400,
+        ),
+        (
+            "GET /api/..%c0%afsecret HTTP/1.1\r\nHost: relay.test\r\n".to_owned(),
+            400,
+        ),
+        (
             "GET /%61pi HTTP/1.1\r\nHost: relay.test\r\n".to_owned(),
             404,
         ),
