@@ -66,6 +66,8 @@ pub mod maps {
     pub const HASH_KEY: &str = "HASH_KEY";
     /// Read-only global: number of buckets minus one.
     pub const BUCKET_MASK: &str = "BUCKET_MASK";
+    /// Read-only global: number of slots.
+    pub const SLOTS: &str = "SLOTS";
     /// Read-only global: number of buckets of `KNOWN` minus one.
     pub const KNOWN_MASK: &str = "KNOWN_MASK";
     /// Read-only global: [`ABI_VERSION`](crate::ABI_VERSION) of the program.

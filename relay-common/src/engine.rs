@@ -62,6 +62,8 @@ pub trait Tables {
     fn port(&self, index: u32) -> Option<&PortEntry>;
     /// `BUCKETS`.
     fn bucket(&self, index: u32) -> Option<&Bucket>;
+    /// Has a slot on its way from memory, and waits for nothing.
+    fn fetch(&self, slot: u32);
     /// `SESSIONS`.
     fn session(&self, slot: u32) -> Option<&Session>;
     /// `NEXT_HOPS`.
@@ -70,6 +72,8 @@ pub trait Tables {
     fn hash_word(&self, i: usize) -> u32;
     /// Number of buckets minus one.
     fn bucket_mask(&self) -> u32;
+    /// Number of slots.
+    fn slots(&self) -> u32;
     /// The clock of deadlines.
     fn jiffies(&self) -> u64;
     /// Adds one packet of `bytes` application bytes to a leg's counters.

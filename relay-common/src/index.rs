@@ -40,6 +40,8 @@ pub struct Place {
     pub second: u32,
     /// Tag compared before a slot is touched.
     pub tag: u16,
+    /// Hash of who sends to which of our addresses, whatever the channel.
+    ends: u32,
 }
 
 impl IndexEntry {
@@ -116,6 +118,13 @@ pub(crate) fn fold(mut h: u64) -> u64 {
 }
 
 impl Place {
+    /// Of so many slots the one in which, or near which, the session is if this is its client's leg. Only a guess: the
+    /// kernel has that memory on its way while it asks the index, and believes nothing but the index.
+    #[inline(always)]
+    pub const fn guess(self, slots: u32) -> u32 {
+        ((self.ends as u64 * slots as u64) >> 32) as u32
+    }
+
     /// As [`HashKey::place`], with a key that is read word by word and the first `words` words of the addresses.
     #[inline(always)]
     pub(crate) fn of(
@@ -130,16 +139,57 @@ impl Place {
         let product = |a: u32, b: u32, i: usize| {
             a.wrapping_add(key(i)) as u64 * b.wrapping_add(key(i + 1)) as u64
         };
-        let mut h = product(ports, channel_family, 0);
+        let mut addresses = 0u64;
         for i in 0..words {
-            h = h.wrapping_add(product(remote[i], local[i], 2 + 2 * i));
+            addresses = addresses.wrapping_add(product(remote[i], local[i], 2 + 2 * i));
         }
-        h = fold(h);
+        let h = fold(addresses.wrapping_add(product(ports, channel_family, 0)));
+        let ends = fold(addresses.wrapping_add(product(ports, 0, 0)));
         let first = h as u32 & mask;
         Self {
             first,
             second: first ^ (((h >> 40) as u32 | 1) & mask),
             tag: (h >> 48) as u16,
+            ends: (ends >> 32) as u32,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+    use super::*;
+
+    const KEY: HashKey = HashKey([0x9e37_79b9; 14]);
+
+    fn leg(client: u16, channel: u16) -> Match {
+        let at = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+        Match::new(at(client), at(3478), channel)
+    }
+
+    fn guess(client: u16, channel: u16, slots: u32) -> u32 {
+        KEY.place(&leg(client, channel), 63).guess(slots)
+    }
+
+    #[test]
+    fn all_channels_of_a_client_have_one_guess_and_other_buckets() {
+        for client in 1..100 {
+            let (one, other) = (leg(client, 0x4000), leg(client, 0x4001));
+            assert_eq!(guess(client, 0x4000, 1000), guess(client, 0x4001, 1000));
+            assert_ne!(KEY.place(&one, u32::MAX), KEY.place(&other, u32::MAX));
+        }
+    }
+
+    #[test]
+    fn guesses_of_clients_are_spread_over_all_slots() {
+        let mut clients = [0; 10];
+        for client in 0..10_000 {
+            clients[guess(client, 0x4000, 10) as usize] += 1;
+        }
+        assert!(
+            clients.iter().all(|n| (800..1200).contains(n)),
+            "{clients:?}"
+        );
     }
 }

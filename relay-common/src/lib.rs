@@ -47,7 +47,7 @@ pub use layout::Pod;
 pub use meter::{DOWN, Meter, Rate, TICK_BITS, UP, meter_time};
 pub use next_hop::{NextHop, VLAN_NONE};
 pub use port::{PORT_ENTRIES, PORT_IS_CONTROL, PORT_IS_FLOW, PORT_IS_OPEN, PortEntry, port_index};
-pub use session::{Address, Family, Leg, Match, Session, Slot, meter_index, meter_place};
+pub use session::{Address, Family, Leg, Match, Session, Slot, beside, meter_index, meter_place};
 pub use shield::{
     Allowance, Allowances, KNOWN_WAYS, Known, KnownBucket, KnownPlace, OWN_PORT, PACE_BITS,
     PREFIX_ENTRIES, Pace, Paces, Word, known_buckets_for, shield_time,

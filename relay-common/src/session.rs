@@ -92,6 +92,19 @@ pub struct Slot {
     pub meters: [Meter; 2],
 }
 
+/// Bytes of a page of memory: what one entry of a TLB stands for.
+const PAGE: u32 = 4096;
+
+/// `slot`, then the others that begin in its page; some may be beyond the table.
+pub fn beside(slot: u32) -> impl Iterator<Item = u32> {
+    const SLOT: u32 = size_of::<Slot>() as u32;
+    // In 64 slots as many whole pages as lines in a slot: no product overflows.
+    let (group, within) = (slot & !63, slot & 63);
+    let page = within * SLOT / PAGE * PAGE;
+    let others = group + page.div_ceil(SLOT)..group + (page + PAGE).div_ceil(SLOT);
+    core::iter::once(slot).chain(others.filter(move |other| *other != slot))
+}
+
 /// What [`Leg::meters`] calls one of the two meters of a slot.
 #[inline(always)]
 pub const fn meter_index(slot: u32, place: u32) -> u32 {
@@ -154,6 +167,27 @@ impl Session {
         Self {
             legs: [leg(0), leg(1)],
             ..Self::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn beside_a_slot_are_those_of_its_page_and_it_comes_first() {
+        let page = |slot: u32| slot as usize * size_of::<Slot>() / 4096;
+        for slot in (0..200).chain(crate::MAX_SESSIONS - 70..crate::MAX_SESSIONS) {
+            let mut all: Vec<u32> = beside(slot).collect();
+            assert_eq!(all[0], slot);
+            all.sort_unstable();
+            let near = slot.saturating_sub(20)..slot + 20;
+            let same: Vec<u32> = near.filter(|other| page(*other) == page(slot)).collect();
+            assert_eq!(all, same);
         }
     }
 }

@@ -48,6 +48,9 @@ pub static HASH_KEY: HashKey = HashKey([0; 14]);
 /// Set by the loader: buckets minus one.
 #[unsafe(no_mangle)]
 pub static BUCKET_MASK: u32 = buckets_for(DEFAULT_SESSIONS) - 1;
+/// Set by the loader: slots of `SESSIONS`.
+#[unsafe(no_mangle)]
+pub static SLOTS: u32 = DEFAULT_SESSIONS;
 /// Set by the loader: buckets of `KNOWN` minus one.
 #[unsafe(no_mangle)]
 pub static KNOWN_MASK: u32 = known_buckets_for(DEFAULT_SESSIONS) - 1;

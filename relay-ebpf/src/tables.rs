@@ -7,12 +7,12 @@ use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_ns, bpf_redirect
 use relay_common::engine::{Tables, police};
 use relay_common::{
     Allowances, Bucket, Counter, KnownBucket, Leg, Meter, NextHop, Paces, PortEntry, RtpHeader,
-    Session, meter_place,
+    Session, Slot, meter_place,
 };
 
 use crate::maps::{
     BUCKET_MASK, BUCKETS, CARDS, COUNTERS, HASH_KEY, KNOWN, KNOWN_MASK, NEXT_HOPS, PACES, PORTS,
-    PREFIXES, SESSIONS, STREAMS, TOTALS,
+    PREFIXES, SESSIONS, SLOTS, STREAMS, TOTALS,
 };
 
 /// Zero-sized: the maps are globals.
@@ -26,6 +26,17 @@ impl Tables for KernelTables {
     #[inline(always)]
     fn bucket(&self, index: u32) -> Option<&Bucket> {
         BUCKETS.get(index)
+    }
+    #[inline(always)]
+    fn fetch(&self, slot: u32) {
+        if let Some(slot) = SESSIONS.get_ptr(slot) {
+            let mut line = 0;
+            while line < LINES {
+                // SAFETY: a word of a map value. Volatile, as nobody uses what is read.
+                unsafe { read_volatile(slot.cast::<u64>().add(line * WORDS_A_LINE)) };
+                line += 1;
+            }
+        }
     }
     #[inline(always)]
     fn session(&self, slot: u32) -> Option<&Session> {
@@ -45,6 +56,11 @@ impl Tables for KernelTables {
     fn bucket_mask(&self) -> u32 {
         // SAFETY: a global of this program. Volatile as above.
         unsafe { read_volatile(addr_of!(BUCKET_MASK)) }
+    }
+    #[inline(always)]
+    fn slots(&self) -> u32 {
+        // SAFETY: a global of this program. Volatile as above.
+        unsafe { read_volatile(addr_of!(SLOTS)) }
     }
     #[inline(always)]
     fn jiffies(&self) -> u64 {
@@ -110,6 +126,10 @@ impl Tables for KernelTables {
     }
 }
 
+/// Words of a cache line.
+const WORDS_A_LINE: usize = 8;
+/// Cache lines of a slot.
+const LINES: usize = size_of::<Slot>() / (8 * WORDS_A_LINE);
 /// Tries to pay before a packet of a user whose packets several CPUs carry passes unpaid.
 const TRIES: u32 = 4;
 

@@ -11,6 +11,7 @@ mod hop_table;
 mod known;
 mod memory;
 mod ports;
+pub mod seats;
 mod shared;
 mod table;
 
@@ -43,6 +44,7 @@ use loader::Loaded;
 use mirror::Mirror;
 use pins::Pins;
 use resolver::Core;
+use seats::Guess;
 use shared::SharedMemory;
 
 pub use object::bpf_object;
@@ -92,6 +94,7 @@ enum Inner {
 struct Kernel {
     core: Arc<Core<SharedMemory>>,
     meters: Arc<MeterTable>,
+    guess: Guess,
     attachment: Arc<Mutex<Option<Attachment>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -157,6 +160,7 @@ impl FastPath {
             return (off, cards);
         }
         let meters = Arc::clone(&memory.meters);
+        let guess = Guess::new(key, meters.slots());
         let mut mirror = Mirror::new(memory, key, clock, attached);
         if kept.is_some() {
             shared::wait_for_readers();
@@ -170,6 +174,7 @@ impl FastPath {
                 let kernel = Kernel {
                     core,
                     meters,
+                    guess,
                     attachment,
                     thread: Mutex::new(Some(thread)),
                 };
@@ -202,6 +207,18 @@ impl FastPath {
             Inner::Off(reason) => Some(reason.clone()),
             Inner::On(kernel) if kernel.is_closed() => Some("closed".to_owned()),
             Inner::On(_) => None,
+        }
+    }
+
+    /// The slot the kernel will guess for sessions of `client` at `server`: the place for what is kept of them. `None`:
+    /// nothing is kept in the kernel.
+    pub fn guess(&self, client: SocketAddr, server: SocketAddr) -> Option<u32> {
+        match &*self.inner {
+            Inner::Off(_) => None,
+            Inner::On(kernel) => {
+                let leg = relay_common::Match::new(canonical(client), canonical(server), 0);
+                Some(kernel.guess.of(&leg))
+            }
         }
     }
 

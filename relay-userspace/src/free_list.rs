@@ -64,6 +64,11 @@ impl FreeList {
         true
     }
 
+    /// The first of these that is free.
+    pub fn take_any(&mut self, mut entries: impl Iterator<Item = u32>) -> Option<u32> {
+        entries.find(|entry| self.take(*entry))
+    }
+
     /// Frees `entry`; nothing if it is free.
     pub fn give_back(&mut self, entry: u32) {
         let (at, end) = (entry as usize, self.end());
@@ -94,7 +99,7 @@ mod tests {
         #[test]
         fn entries_come_in_the_order_they_were_freed(
             full in any::<bool>(),
-            steps in prop::collection::vec((0u8..4, 0u32..6), 0..60),
+            steps in prop::collection::vec((0u8..5, 0u32..6), 0..60),
         ) {
             let mut list = if full { FreeList::all_of(5) } else { FreeList::none_of(5) };
             let mut model: VecDeque<u32> = (0..5).filter(|_| full).collect();
@@ -106,6 +111,12 @@ mod tests {
                         let was_free = model.contains(&entry);
                         model.retain(|free| *free != entry);
                         prop_assert_eq!(list.take(entry), was_free);
+                    }
+                    3 => {
+                        let wanted = [entry, entry + 1, 0];
+                        let free = wanted.into_iter().find(|entry| model.contains(entry));
+                        model.retain(|left| Some(*left) != free);
+                        prop_assert_eq!(list.take_any(wanted.into_iter()), free);
                     }
                     _ => {
                         list.give_back(entry);

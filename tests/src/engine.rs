@@ -46,6 +46,8 @@ pub struct MemoryTables {
     counters: Vec<Cell<u64>>,
     charged: RefCell<Vec<Charge>>,
     refused: RefCell<Vec<(u32, u32)>>,
+    /// Slots the last packet asked for before it had asked the index.
+    pub fetched: RefCell<Vec<u32>>,
 }
 
 impl MemoryTables {
@@ -69,6 +71,7 @@ impl MemoryTables {
             counters: vec![Cell::new(0); Counter::COUNT],
             charged: RefCell::default(),
             refused: RefCell::default(),
+            fetched: RefCell::default(),
         }
     }
 
@@ -109,10 +112,21 @@ impl MemoryTables {
     }
 
     /// The same; `None` if both buckets of a leg are full, as one leg in a million finds them.
-    pub fn try_install(&mut self, mut session: Session, generation: u32) -> Option<u32> {
-        session.generation = generation;
+    pub fn try_install(&mut self, session: Session, generation: u32) -> Option<u32> {
         let slot = self.sessions.len() as u32;
-        self.sessions.push(session);
+        self.sessions.push(Session::default());
+        self.try_install_at(slot, session, generation)
+    }
+
+    /// The same, in a slot that is there already.
+    pub fn try_install_at(
+        &mut self,
+        slot: u32,
+        mut session: Session,
+        generation: u32,
+    ) -> Option<u32> {
+        session.generation = generation;
+        self.sessions[slot as usize] = session;
         for (leg, side) in session.legs.iter().enumerate() {
             let m = &side.matches;
             let place = self.key.place(m, self.buckets.len() as u32 - 1);
@@ -201,6 +215,7 @@ impl MemoryTables {
         self.counters.iter().for_each(|c| c.set(0));
         self.charged.borrow_mut().clear();
         self.refused.borrow_mut().clear();
+        self.fetched.borrow_mut().clear();
         let mut memory = MemoryFrame {
             bytes: frame.to_vec(),
             ingress,
@@ -227,6 +242,9 @@ impl Tables for MemoryTables {
     fn bucket(&self, index: u32) -> Option<&Bucket> {
         self.buckets.get(index as usize)
     }
+    fn fetch(&self, slot: u32) {
+        self.fetched.borrow_mut().push(slot);
+    }
     fn session(&self, slot: u32) -> Option<&Session> {
         self.sessions.get(slot as usize)
     }
@@ -238,6 +256,9 @@ impl Tables for MemoryTables {
     }
     fn bucket_mask(&self) -> u32 {
         self.buckets.len() as u32 - 1
+    }
+    fn slots(&self) -> u32 {
+        self.slots()
     }
     fn jiffies(&self) -> u64 {
         self.jiffies
@@ -353,3 +374,6 @@ impl Frame for MemoryFrame {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

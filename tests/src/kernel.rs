@@ -44,6 +44,7 @@ impl KernelEngine {
             .override_global(maps::HASH_KEY, &tables.key, true)
             .map_max_entries(maps::KNOWN, tables.known.len() as u32)
             .override_global(maps::BUCKET_MASK, &mask, true)
+            .override_global(maps::SLOTS, &sessions, true)
             .override_global(maps::KNOWN_MASK, &known_mask, true)
             .load(object)
             .context("load the XDP object")?;

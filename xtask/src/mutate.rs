@@ -21,10 +21,11 @@ pub struct Options {
 }
 
 /// What the tests are made of, from tests/src, and from tests/tests.
-const SUPPORT: [&str; 6] = [
+const SUPPORT: [&str; 7] = [
     "cases.rs",
     "cases/world.rs",
     "engine.rs",
+    "engine/tests.rs",
     "packet.rs",
     "random.rs",
     "witness.rs",

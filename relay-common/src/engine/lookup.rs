@@ -1,9 +1,9 @@
-//! From a packet to its session. Never writes.
+//! From a packet to its session. Never writes. The slot is guessed and asked of memory before the index says which it is.
 
 use super::head::Head;
 use super::ip::Ip;
 use super::{Framing, Tables};
-use crate::{IndexEntry, Place, PortEntry, Session, pair};
+use crate::{IndexEntry, PORT_IS_OPEN, Place, PortEntry, Session, pair};
 
 /// The session a packet belongs to, and the leg it arrived on.
 ///
@@ -65,11 +65,20 @@ pub fn find<'t, H: Ip>(wanted: &Wanted, port: &PortEntry, tables: &'t impl Table
         tables.bucket_mask(),
         |i| tables.hash_word(i),
     );
+    if is_from_client(wanted, port) {
+        tables.fetch(place.guess(tables.slots()));
+    }
     let found = search::<H>(wanted, place.first, place.tag, tables);
     if found.session.is_some() {
         return found;
     }
     search::<H>(wanted, place.second, place.tag, tables)
+}
+
+/// Whether it comes by the leg its session is placed by. A relayed address hears peers.
+#[inline(always)]
+fn is_from_client(wanted: &Wanted, port: &PortEntry) -> bool {
+    matches!(wanted.framing, Framing::Channel) || port.kind & PORT_IS_OPEN != 0
 }
 
 #[inline(always)]

@@ -104,6 +104,7 @@ impl Loaded {
             .map_max_entries(maps::KNOWN, known)
             .override_global(maps::HASH_KEY, &key, true)
             .override_global(maps::BUCKET_MASK, &mask, true)
+            .override_global(maps::SLOTS, &sessions, true)
             .override_global(maps::KNOWN_MASK, &known_mask, true)
             .load(object)
             .map_err(refused)?;

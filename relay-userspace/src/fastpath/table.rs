@@ -11,15 +11,15 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
-use relay_common::{HashKey, IndexEntry, Match, Session, meter_place};
+use relay_common::{HashKey, IndexEntry, Match, Session};
 
 use super::memory::{
     BUCKET_WORDS, Memory, REFUSED_WORD, SESSION_WORDS, SLOT_WORDS, bytes_word, deadline_word,
     is_counter, meters_word, next_hop_word, packets_word,
 };
+use super::seats::Seats;
 use super::shared::session_words;
 use crate::api::Traffic;
-use crate::free_list::FreeList;
 
 /// Why the tables did not take a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -36,7 +36,7 @@ pub struct Table<M> {
     key: HashKey,
     mask: u32,
     slots: Vec<Slot>,
-    free: FreeList,
+    free: Seats,
     retired: Vec<u32>,
     streams: streams::Places,
     owners: HashMap<Match, u32>,
@@ -67,7 +67,7 @@ impl<M: Memory> Table<M> {
             key,
             mask: buckets as u32 - 1,
             slots: vec![Slot::default(); capacity],
-            free: FreeList::all_of(capacity as u32),
+            free: Seats::new(capacity as u32),
             retired: Vec::new(),
             streams: streams::Places::new(&memory),
             owners: HashMap::new(),
@@ -83,10 +83,10 @@ impl<M: Memory> Table<M> {
 
     /// Of these, how many are taken or not yet free again.
     pub fn used(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.slots.len() - self.free.left()
     }
 
-    /// Makes `session` live, where the meter `home` lies if that slot is free. Its generation is chosen here. Returns
+    /// Makes `session` live, where the meter `home` lies or the kernel guesses if that slot is free. Its generation is chosen here. Returns
     /// slot and generation.
     pub fn install(&mut self, session: &Session, home: u32) -> Result<(u32, u32), TableFault> {
         let matches = [session.legs[0].matches, session.legs[1].matches];
@@ -99,7 +99,8 @@ impl<M: Memory> Table<M> {
         let places = matches.map(|m| self.key.place(&m, self.mask));
         let first = self.vacancy(places[0].first, places[0].second, None)?;
         let second = self.vacancy(places[1].first, places[1].second, Some(first))?;
-        let slot = self.free_slot(home).ok_or(TableFault::Full)?;
+        let guess = places[0].guess(self.slots.len() as u32);
+        let slot = self.free.take(home, guess).ok_or(TableFault::Full)?;
         let generation = next_generation(self.slots[slot as usize].generation);
 
         let mut words = session_words(session);
@@ -246,18 +247,6 @@ impl<M: Memory> Table<M> {
             }
         }
         drift
-    }
-
-    /// The one of the meter `home`; else the one that became free last, as its meters will be last to be given out.
-    fn free_slot(&mut self, home: u32) -> Option<u32> {
-        if home == 0 {
-            return self.free.take_first();
-        }
-        let (own, _) = meter_place(home);
-        match self.free.take(own) {
-            true => Some(own),
-            false => self.free.take_last(),
-        }
     }
 
     fn set_word(&mut self, slot: u32, word: usize, value: u64) {

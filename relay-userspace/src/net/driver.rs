@@ -216,9 +216,9 @@ impl Driver {
                         self.vouch(context, allocation, port.user());
                     }
                     let port = self.ports.get_mut(&relayed);
-                    let pass = shared
-                        .police
-                        .session(session, port.as_ref().map(|port| port.user()));
+                    let guess = shared.fastpath.guess(spec.near.remote, spec.near.local);
+                    let user = port.as_ref().map(|port| port.user());
+                    let pass = shared.police.session(session, user, guess);
                     // The kernel knows datagrams: a stream's sessions are relayed here.
                     if transport == Transport::Udp {
                         shared.fastpath.install(session, spec, pass.meters());

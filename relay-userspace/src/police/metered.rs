@@ -74,11 +74,11 @@ enum Cells {
 }
 
 impl Metered {
-    /// With nothing spent; of a session of `user`.
-    pub(super) fn new(home: Arc<Inner>, key: Key, user: Option<&Self>) -> Self {
+    /// With nothing spent; of a session of `user`, near the slot `guess`.
+    pub(super) fn new(home: Arc<Inner>, key: Key, user: Option<&Self>, guess: Option<u32>) -> Self {
         let place = home.table.as_ref().and_then(|table| match key {
-            Key::User(_) => table.take_for_user(),
-            Key::Session(_) => table.take_for_session(user.map(Self::place)),
+            Key::User(_) => table.take_for_user(guess),
+            Key::Session(_) => table.take_for_session(guess, user.map(Self::place)),
             Key::Other(_) => None,
         });
         let cells = match (&home.table, place) {

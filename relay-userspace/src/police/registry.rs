@@ -104,19 +104,20 @@ impl Police {
         }
     }
 
-    /// For a session of `user`, or of nobody in particular.
-    pub fn session(&self, id: SessionId, user: Option<&str>) -> Pass {
-        self.enter(Key::Session(id), user)
+    /// For a session of `user`, or of nobody in particular; `guess` as [`FastPath::guess`](crate::fastpath::FastPath::guess)
+    /// says.
+    pub fn session(&self, id: SessionId, user: Option<&str>, guess: Option<u32>) -> Pass {
+        self.enter(Key::Session(id), user, guess)
     }
 
-    /// For what an allocation relays outside its channels, which the kernel never does.
-    pub fn allocation(&self, user: &str) -> Pass {
+    /// For what an allocation relays outside its channels, which the kernel never does; `guess` is for the sessions to come.
+    pub fn allocation(&self, user: &str, guess: Option<u32>) -> Pass {
         let key = {
             let mut state = self.inner.lock();
             state.next_other += 1;
             Key::Other(state.next_other)
         };
-        self.enter(key, Some(user))
+        self.enter(key, Some(user), guess)
     }
 
     /// Which secrets `user` came with last, and which limit came with it; call it before the user's first session.
@@ -238,9 +239,9 @@ impl Police {
         users
     }
 
-    fn enter(&self, key: Key, user: Option<&str>) -> Pass {
-        let user = user.map(|name| self.join(name));
-        let session = Arc::new(self.metered(key.clone(), user.as_deref()));
+    fn enter(&self, key: Key, user: Option<&str>, guess: Option<u32>) -> Pass {
+        let user = user.map(|name| self.join(name, guess));
+        let session = Arc::new(self.metered(key.clone(), user.as_deref(), guess));
         let weak = Arc::downgrade(&session);
         let mut state = self.inner.lock();
         match key {
@@ -252,13 +253,13 @@ impl Police {
         Pass { session, user }
     }
 
-    fn join(&self, name: &str) -> Arc<Metered> {
+    fn join(&self, name: &str, guess: Option<u32>) -> Arc<Metered> {
         let known = || self.inner.lock().users.get(name).and_then(Weak::upgrade);
         if let Some(metered) = known() {
             return metered;
         }
         let name: Arc<str> = name.into();
-        let metered = Arc::new(self.metered(Key::User(Arc::clone(&name)), None));
+        let metered = Arc::new(self.metered(Key::User(Arc::clone(&name)), None, guess));
         let mut state = self.inner.lock();
         // Two workers may be here: the first one's is everybody's.
         let first = state.users.get(&name).and_then(Weak::upgrade);
@@ -273,12 +274,12 @@ impl Police {
         metered
     }
 
-    fn metered(&self, key: Key, user: Option<&Metered>) -> Metered {
+    fn metered(&self, key: Key, user: Option<&Metered>, guess: Option<u32>) -> Metered {
         let (limit, burst) = {
             let state = self.inner.lock();
             (state.limit_of(&key), state.limits.burst)
         };
-        let metered = Metered::new(Arc::clone(&self.inner), key, user);
+        let metered = Metered::new(Arc::clone(&self.inner), key, user, guess);
         metered.set(limit.rate(burst, self.inner.clock.hz()));
         metered
     }

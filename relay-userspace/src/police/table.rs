@@ -4,7 +4,7 @@ use std::mem::offset_of;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use relay_common::{Meter, Slot, meter_index, meter_place};
+use relay_common::{Meter, Slot, beside, meter_index, meter_place};
 
 use crate::free_list::FreeList;
 
@@ -55,6 +55,13 @@ impl Places {
         })
     }
 
+    /// That of `guess`, or of another slot of its page.
+    fn take_near(&mut self, guess: Option<u32>, place: u32) -> Option<u32> {
+        let near = guess.into_iter().flat_map(beside);
+        near.map(|slot| meter_index(slot, place))
+            .find(|index| self.take(*index))
+    }
+
     fn give_back(&mut self, index: u32) {
         let (slot, place) = meter_place(index);
         if self.free[1 - place as usize].take(slot) {
@@ -68,7 +75,7 @@ impl Places {
 impl MeterTable {
     /// Over the slots of `SESSIONS`.
     pub fn new(memory: Box<dyn Words>) -> Self {
-        let slots = (memory.words().len() * 8 / size_of::<Slot>()) as u32;
+        let slots = slots_in(memory.words());
         let places = Places {
             free: [
                 FreeList::none_of(slots),
@@ -102,9 +109,17 @@ impl MeterTable {
         }
     }
 
-    /// For a session, beside its user's meter if that is free.
-    pub(super) fn take_for_session(&self, users: Option<u32>) -> Option<u32> {
+    /// How many slots there are.
+    pub fn slots(&self) -> u32 {
+        slots_in(self.memory.words())
+    }
+
+    /// For a session: where the kernel guesses its slot, else beside its user's meter.
+    pub(super) fn take_for_session(&self, guess: Option<u32>, users: Option<u32>) -> Option<u32> {
         let mut places = self.lock();
+        if let Some(near) = places.take_near(guess, SESSIONS) {
+            return Some(near);
+        }
         if let Some((slot, USERS)) = users.map(meter_place) {
             let beside = meter_index(slot, SESSIONS);
             if places.take(beside) {
@@ -114,10 +129,11 @@ impl MeterTable {
         places.take_first([SESSIONS as usize, BOTH, USERS as usize], SESSIONS)
     }
 
-    /// For a user, whose first session is to find the other one of the slot.
-    pub(super) fn take_for_user(&self) -> Option<u32> {
-        self.lock()
-            .take_first([BOTH, USERS as usize, SESSIONS as usize], USERS)
+    /// For a user, whose first session is to find the other one of the slot: it will be guessed there.
+    pub(super) fn take_for_user(&self, guess: Option<u32>) -> Option<u32> {
+        let mut places = self.lock();
+        let near = places.take_near(guess, USERS);
+        near.or_else(|| places.take_first([BOTH, USERS as usize, SESSIONS as usize], USERS))
     }
 
     pub(super) fn give_back(&self, index: u32) {
@@ -132,6 +148,10 @@ impl MeterTable {
     fn lock(&self) -> MutexGuard<'_, Places> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn slots_in(words: &[AtomicU64]) -> u32 {
+    (words.len() * 8 / size_of::<Slot>()) as u32
 }
 
 /// The words of a meter in `slots`, the words of `SESSIONS`; `None`: it is no meter.

@@ -43,7 +43,7 @@ fn passed(pass: &Pass, direction: usize, from: Instant) -> usize {
 #[test]
 fn a_session_is_held_to_its_limit_in_each_direction_on_its_own() {
     let police = Police::new(limits(PACKETS(1000), Limit::NONE), None);
-    let pass = police.session(SessionId(1), Some("ann"));
+    let pass = police.session(SessionId(1), Some("ann"), None);
     let now = Instant::now();
     for direction in [UP, DOWN] {
         let got = passed(&pass, direction, now);
@@ -59,9 +59,9 @@ fn a_session_is_held_to_its_limit_in_each_direction_on_its_own() {
 #[test]
 fn the_sessions_of_a_user_share_the_users_limit_and_others_do_not() {
     let (police, _) = shared(limits(Limit::NONE, PACKETS(1000)), 8);
-    let one = police.session(SessionId(1), Some("ann"));
-    let two = police.allocation("ann");
-    let bob = police.session(SessionId(3), Some("bob"));
+    let one = police.session(SessionId(1), Some("ann"), None);
+    let two = police.allocation("ann", None);
+    let bob = police.session(SessionId(3), Some("bob"), None);
     let now = Instant::now();
     let admitted = |i: u64, pass: &Pass| pass.admits(UP, now + Duration::from_micros(200 * i), 9);
     let got = (0..5000u64)
@@ -75,7 +75,7 @@ fn the_sessions_of_a_user_share_the_users_limit_and_others_do_not() {
 #[test]
 fn a_changed_limit_is_in_force_at_once_on_what_runs() {
     let (police, table) = shared(limits(Limit::NONE, Limit::NONE), 8);
-    let pass = police.session(SessionId(1), Some("ann"));
+    let pass = police.session(SessionId(1), Some("ann"), None);
     let place = pass.meters().unwrap()[0];
     let rate = || table.meter(place).unwrap()[1].load(std::sync::atomic::Ordering::Relaxed);
     let now = Instant::now();
@@ -97,15 +97,15 @@ fn a_changed_limit_is_in_force_at_once_on_what_runs() {
 #[test]
 fn a_session_that_moves_is_not_rid_of_the_limit_it_was_given() {
     let (police, _) = shared(limits(Limit::NONE, Limit::NONE), 8);
-    let pass = police.session(SessionId(1), Some("ann"));
+    let pass = police.session(SessionId(1), Some("ann"), None);
     assert!(police.change(Change::Session(1), PACKETS(100)));
     drop(pass);
-    let moved = police.session(SessionId(1), Some("ann"));
+    let moved = police.session(SessionId(1), Some("ann"), None);
     assert!(passed(&moved, UP, Instant::now()) <= 102);
     // Of those that ended there are never many.
     drop(moved);
     for id in 2..5000 {
-        let _pass = police.session(SessionId(id), None);
+        let _pass = police.session(SessionId(id), None, None);
         assert!(police.change(Change::Session(id), PACKETS(100)));
     }
     assert_eq!(police.limit_of(SessionId(1)), Limit::NONE);
@@ -114,23 +114,28 @@ fn a_session_that_moves_is_not_rid_of_the_limit_it_was_given() {
 #[test]
 fn places_are_given_back_and_without_one_userspace_alone_keeps_the_limit() {
     let (police, _) = shared(limits(PACKETS(100), Limit::NONE), 1);
-    let one = police.session(SessionId(1), Some("ann"));
-    let two = police.session(SessionId(2), Some("ann"));
+    let one = police.session(SessionId(1), Some("ann"), None);
+    let two = police.session(SessionId(2), Some("ann"), None);
     assert!(one.meters().is_some());
     assert_eq!(two.meters(), None, "no room");
     assert!(passed(&two, UP, Instant::now()) <= 102);
     drop((one, two));
     assert!(police.users().is_empty());
-    assert!(police.session(SessionId(3), Some("bob")).meters().is_some());
+    assert!(
+        police
+            .session(SessionId(3), Some("bob"), None)
+            .meters()
+            .is_some()
+    );
 }
 
 #[test]
 fn what_an_earlier_process_gave_out_is_left_alone_until_nobody_has_it() {
     let (police, table) = shared(limits(PACKETS(100), Limit::NONE), 1);
     table.hold(&[1, 2]);
-    assert_eq!(police.session(SessionId(1), None).meters(), None);
+    assert_eq!(police.session(SessionId(1), None, None).meters(), None);
     table.settle();
-    assert!(police.session(SessionId(2), None).meters().is_some());
+    assert!(police.session(SessionId(2), None, None).meters().is_some());
 }
 
 #[test]
@@ -139,7 +144,7 @@ fn a_users_meter_that_two_sessions_named_goes_to_one_user_when_they_are_gone() {
     table.hold(&[1, 2, 3, 2]);
     table.settle();
     let users = [(1, "ann"), (2, "bob")];
-    let passes = users.map(|(id, user)| police.session(SessionId(id), Some(user)));
+    let passes = users.map(|(id, user)| police.session(SessionId(id), Some(user), None));
     let mut given: Vec<u32> = passes
         .iter()
         .flat_map(|pass| pass.meters().unwrap())
@@ -153,7 +158,7 @@ fn a_session_has_the_other_meter_of_its_users_slot() {
     let (police, _) = shared(limits(PACKETS(100), PACKETS(100)), 8);
     let mut passes = Vec::new();
     let mut slots = |id, user| {
-        passes.push(police.session(SessionId(id), user));
+        passes.push(police.session(SessionId(id), user, None));
         passes[passes.len() - 1]
             .meters()
             .unwrap()
@@ -176,7 +181,7 @@ fn a_session_has_the_other_meter_of_its_users_slot() {
     passes.remove(1);
     let whole = [(5, "dan"), (6, "eva"), (7, "fay"), (8, "gil"), (9, "hal")];
     let given = whole.map(|(id, user)| {
-        passes.push(police.session(SessionId(id), Some(user)));
+        passes.push(police.session(SessionId(id), Some(user), None));
         passes[passes.len() - 1].meters().unwrap()
     });
     assert_eq!(
@@ -184,6 +189,24 @@ fn a_session_has_the_other_meter_of_its_users_slot() {
         [3, 4],
         "what became free last is given out last: {given:?}"
     );
+}
+
+#[test]
+fn meters_lie_where_the_session_is_guessed_and_the_users_first_if_it_comes_before() {
+    let (police, _) = shared(limits(PACKETS(100), PACKETS(100)), 64);
+    let mut passes = vec![police.allocation("ann", Some(40))];
+    let mut slots = |id, user, guess| {
+        passes.push(police.session(SessionId(id), Some(user), Some(guess)));
+        let meters = passes[passes.len() - 1].meters().unwrap();
+        meters.map(|index| relay_common::meter_place(index).0)
+    };
+    assert_eq!(slots(1, "ann", 40), [40, 40]);
+    assert_eq!(slots(2, "bob", 7), [7, 7]);
+    let [second, user] = slots(3, "ann", 40);
+    assert_eq!(user, 40);
+    assert!(second != 40 && relay_common::beside(40).any(|slot| slot == second));
+    assert_eq!(slots(4, "ann", 9), [9, 40], "from another place");
+    assert_eq!(slots(5, "col", 70), [0, 0], "no such slot");
 }
 
 #[test]
@@ -197,7 +220,7 @@ fn a_stream_waits_for_its_own_limit_and_its_users_and_is_never_refused() {
         (Limit::NONE, bits(8_000_000)),
     ] {
         let police = Police::new(limits(session, user), None);
-        let pass = police.allocation("ann");
+        let pass = police.allocation("ann", None);
         let start = Instant::now();
         for direction in [UP, DOWN] {
             let (mut now, mut moved) = (start, 0);
@@ -218,7 +241,7 @@ fn a_stream_waits_for_its_own_limit_and_its_users_and_is_never_refused() {
         assert_eq!(police.users()[0].dropped, [0, 0]);
     }
     let police = Police::new(limits(Limit::NONE, Limit::NONE), None);
-    let free = police.allocation("bob");
+    let free = police.allocation("bob", None);
     free.spend(UP, Instant::now(), 1 << 30);
     assert_eq!(free.room(UP, Instant::now()), Ok(usize::MAX));
 }

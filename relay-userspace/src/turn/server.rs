@@ -148,6 +148,11 @@ impl Server {
         Some(self.table[self.table.of_id(id)?].place.user())
     }
 
+    /// Where its client is now, and which of our addresses it sends to.
+    pub fn client_of(&self, id: AllocationId) -> Option<FiveTuple> {
+        Some(self.table[self.table.of_id(id)?].tuple)
+    }
+
     /// The group of shared secrets that vouches for it.
     pub fn group_of(&self, id: AllocationId) -> Option<&Arc<str>> {
         self.table[self.table.of_id(id)?].grantor.group()

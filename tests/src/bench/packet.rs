@@ -10,7 +10,10 @@ mod rig;
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
-use relay_common::{Counter, Match, Meter, NextHop, Rate, Session, VLAN_NONE};
+use relay_common::{
+    Counter, Match, Meter, NextHop, PORT_IS_OPEN, Rate, Session, VLAN_NONE, meter_index, port_index,
+};
+use relay_userspace::fastpath::seats::{Guess, Seats};
 use serde::Serialize;
 
 use super::machine::{cpu_model, kernel_release};
@@ -117,6 +120,16 @@ impl Path {
             arrives: arrival.1,
             leaves: departure.1,
         }
+    }
+
+    /// From a client that is no client of TURN.
+    const fn is_forward(self) -> bool {
+        self.arrives == 0 && self.leaves == 0
+    }
+
+    /// As the relay lays out a session: the client's leg is the first, and a peer's packets come by the other.
+    const fn arriving_leg(self) -> usize {
+        (self.arrives == 0 && self.leaves != 0) as usize
     }
 
     /// Bytes of IP and ChannelData headers that a packet loses on the way.
@@ -240,6 +253,11 @@ fn tables_under(seed: u32, path: Path, flows: u32, options: &Options) -> Option<
         completes: 1,
         _pad: 0,
     });
+    tables.sessions.resize(flows as usize, Session::default());
+    let meters = 2 * flows as usize + 1;
+    tables.meters.get_mut().resize(meters, Meter::default());
+    let mut seats = Seats::new(flows);
+    let guess = Guess::new(tables.key, flows);
     for flow in 0..flows {
         let arrival = Match::new(remote(path.v6, flow), local(path, flow), path.arrives);
         let departure = Match::new(
@@ -247,18 +265,26 @@ fn tables_under(seed: u32, path: Path, flows: u32, options: &Options) -> Option<
             other_local(path, flow),
             path.leaves,
         );
-        let mut session = Session::new([arrival, departure], [next_hop; 2], [u64::MAX; 2]);
-        // Both have their place, as with the relay, whether anything is limited or not.
-        let places = [0, 1].map(|_| tables.meter(unlimited()));
-        for (meter, place) in (0..options.limits as usize).zip(places) {
-            session.legs[0].meters[meter] = place;
+        let came = path.arriving_leg();
+        let mut legs = [arrival, departure];
+        legs.swap(0, came);
+        let slot = seats.take(0, guess.of(&legs[0]))?;
+        let mut session = Session::new(legs, [next_hop; 2], [u64::MAX; 2]);
+        for place in 0..options.limits {
+            let meter = meter_index(slot, place);
+            tables.meters.get_mut()[meter as usize] = unlimited();
+            session.legs[0].meters[place as usize] = meter;
         }
         if options.rtp {
-            session.legs[0].streams = tables.stream_place();
+            session.legs[came].streams = tables.stream_place();
         }
-        let slot = tables.try_install(session, flow % 0xff_fffe + 1)?;
+        tables.try_install_at(slot, session, flow % 0xff_fffe + 1)?;
         if path.arrives == 0 && flows <= PORTS {
-            tables.hint(slot, 0);
+            tables.hint(slot, came as u32);
+        }
+        if path.is_forward() {
+            let port = port_index(path.v6, local(path, flow).port());
+            tables.ports[port as usize].kind |= PORT_IS_OPEN;
         }
     }
     Some(tables)

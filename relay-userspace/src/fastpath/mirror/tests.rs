@@ -250,7 +250,7 @@ fn a_session_without_room_gets_the_next_free_slot_after_its_grace_period() {
 
 #[test]
 fn network_changes_move_live_sessions_without_reinstalling_them() {
-    let mut world = World::new(4);
+    let mut world = World::new(1);
     let spec = world.turn("192.0.2.1:1", 0x4000, "192.0.2.100:50000", "192.0.2.2:2");
     world.mirror.install(SessionId(1), spec);
     world.route();

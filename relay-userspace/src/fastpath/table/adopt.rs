@@ -29,7 +29,7 @@ impl<M: Memory> Table<M> {
                     let live = Some(live);
                     self.slots[slot as usize] = Slot { generation, live };
                     self.unclaimed.insert(slot);
-                    self.free.take(slot);
+                    self.free.hold(slot);
                 }
                 None => {
                     self.memory.sessions()[slot as usize * SLOT_WORDS].store(0, Release);
@@ -214,7 +214,7 @@ mod tests {
         for slot in 0..8 {
             assert_eq!(table.memory.sessions()[slot * SLOT_WORDS].load(Relaxed), 0);
         }
-        assert_eq!(table.free.len(), 8);
+        assert_eq!(table.free.left(), 8);
     }
 
     #[test]

@@ -7,8 +7,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::fastpath::memory::PlainMemory;
+use crate::fastpath::seats::Guess;
 use crate::police::meter_words;
-use relay_common::meter_index;
+use relay_common::{beside, meter_index};
 
 const KEY: HashKey = HashKey([
     0x9e37_79b9,
@@ -38,6 +39,11 @@ fn leg(n: u16, channel: u16) -> Match {
 
 fn session(n: u16) -> Session {
     Session::new([leg(n, 0x4000), leg(n, 0)], [1, 1], [10, 20])
+}
+
+/// Where the kernel guesses the client's leg of `session(n)` to be.
+fn guess(n: u16, slots: u32) -> u32 {
+    Guess::new(KEY, slots).of(&leg(n, 0x4000))
 }
 
 /// What the kernel does with a packet of `wanted`.
@@ -162,12 +168,61 @@ fn damaged_memory_is_counted_and_repaired() {
 
 #[test]
 fn a_session_lies_where_its_meter_does_unless_that_slot_is_taken() {
-    let mut table = Table::new(PlainMemory::new(4, 64), KEY);
+    let mut table = Table::new(PlainMemory::new(64, 64), KEY);
     let mut install = |n, slot| table.install(&session(n), meter_index(slot, 0)).unwrap().0;
     assert_eq!(install(1, 2), 2);
-    assert_eq!(install(2, 2), 3, "the one whose meters are given out last");
-    assert_eq!(install(3, 0), 0);
-    assert_eq!(install(4, 3), 1, "whatever is left");
+    assert_eq!(install(2, 2), guess(2, 64), "where it is guessed");
+}
+
+#[test]
+fn a_session_stands_at_its_guess_or_in_its_page_and_beyond_that_anywhere() {
+    let mut table = Table::new(PlainMemory::new(64, 256), KEY);
+    let of_one_client = |channel| {
+        let legs = [leg(7, 0x4000 + channel), leg(100 + channel, 0)];
+        Session::new(legs, [1, 1], [10, 20])
+    };
+    let page: Vec<u32> = beside(guess(7, 64)).collect();
+    let given: Vec<u32> = (0..=page.len() as u16)
+        .map(|channel| table.install(&of_one_client(channel), 0).unwrap().0)
+        .collect();
+    assert_eq!(given[0], guess(7, 64));
+    assert_eq!(given[..page.len()], page);
+    assert!(!page.contains(&given[page.len()]));
+    for (channel, slot) in given.into_iter().enumerate() {
+        let client = leg(7, 0x4000 + channel as u16);
+        assert_eq!(
+            lookup(&table, &client),
+            Some((slot, 0)),
+            "found by the index"
+        );
+        let peer = leg(100 + channel as u16, 0);
+        assert_eq!(lookup(&table, &peer), Some((slot, 1)));
+    }
+}
+
+#[test]
+fn a_guess_whose_slot_has_its_grace_period_yet_to_wait_for_is_taken() {
+    let mut table = Table::new(PlainMemory::new(64, 64), KEY);
+    let (slot, _) = table.install(&session(1), 0).unwrap();
+    assert_eq!(slot, guess(1, 64));
+    table.remove(slot);
+    let (other, _) = table.install(&session(1), 0).unwrap();
+    assert_ne!(other, slot);
+    assert_eq!(lookup(&table, &leg(1, 0x4000)), Some((other, 0)));
+}
+
+#[test]
+fn a_session_an_earlier_process_had_elsewhere_stays_there() {
+    let mut table = Table::new(PlainMemory::new(64, 64), KEY);
+    let away = (guess(1, 64) + 32) % 64;
+    let (slot, generation) = table.install(&session(1), meter_index(away, 0)).unwrap();
+    assert_eq!(slot, away);
+    let mut next = Table::new(table.memory, KEY);
+    assert_eq!(next.adopt(), 1);
+    assert_eq!(next.install(&session(1), 0), Ok((slot, generation)));
+    assert_eq!(lookup(&next, &leg(1, 0x4000)), Some((slot, 0)));
+    let (second, _) = next.install(&session(2), meter_index(away, 0)).unwrap();
+    assert_eq!(second, guess(2, 64), "its slot is not free");
 }
 
 #[test]

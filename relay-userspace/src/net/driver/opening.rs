@@ -33,9 +33,11 @@ impl Driver {
         };
         let (server, police) = (&self.server, &context.shared.police);
         let allocation = port.allocation;
+        let client = server.client_of(allocation);
+        let guess = client.and_then(|at| context.shared.fastpath.guess(at.client, at.server));
         let heard = port.hear(context.worker, |user| {
             vouch(server, police, allocation, user);
-            police.allocation(user)
+            police.allocation(user, guess)
         });
         if let Err(error) = heard {
             tracing::warn!(%error, %relayed, "a relayed address hears nothing");

@@ -218,7 +218,7 @@ impl Driver {
         if let Some(allocation) = self.server.allocation_of(connection) {
             self.vouch(context, allocation, user);
         }
-        let pass = context.shared.police.allocation(user);
+        let pass = context.shared.police.allocation(user, None);
         let taken = self.tcp.take(connection, pass);
         if taken.is_none() {
             self.server.peer_gone(connection);

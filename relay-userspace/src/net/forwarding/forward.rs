@@ -101,7 +101,7 @@ impl Forward {
     ) {
         let held = bind(context.shared, opening.destination)
             .map_err(io::Error::other)
-            .and_then(|bound| self.hold(context, key, session, bound));
+            .and_then(|bound| self.hold(context, key, session, opening.client, bound));
         let local = match held {
             Ok(local) => local,
             Err(error) => {
@@ -129,17 +129,20 @@ impl Forward {
         context: &Context<'_>,
         key: ForwardKey,
         session: SessionId,
+        client: Client,
         bound: Bound,
     ) -> io::Result<SocketAddr> {
         let local = bound.address;
         let socket = Rc::new(Socket::of_pool(bound)?);
         let role = Role::ForwardPort(key, session);
         let task = receive::spawn(context.worker, Rc::clone(&socket), role);
-        context.shared.fastpath.open_flow_port(local);
+        let (fastpath, police) = (&context.shared.fastpath, &context.shared.police);
+        fastpath.open_flow_port(local);
+        let guess = fastpath.guess(client.remote, client.server);
         let port = Port {
             socket,
             local,
-            pass: context.shared.police.session(session, None),
+            pass: police.session(session, None, guess),
             refused: Cell::default(),
             task,
         };

@@ -5,7 +5,7 @@ use super::forward::Forward;
 use crate::events::{Change, Reason};
 use crate::fastpath::SessionId;
 use crate::forward::saved::SavedSession;
-use crate::forward::table::Command;
+use crate::forward::table::{Client, Command};
 use crate::journal::{Entry, Key};
 use crate::net::worker::Context;
 
@@ -66,7 +66,11 @@ impl Forward {
         let bound = bound.map_err(|fault| fault.to_string())?;
         let bound = bound.ok_or("another program has its port")?;
         let session = SessionId(saved.id);
-        let held = self.hold(context, key, session, bound);
+        let client = Client {
+            remote: saved.client,
+            server: saved.server,
+        };
+        let held = self.hold(context, key, session, client, bound);
         held.map_err(|error| error.to_string())?;
         self.table
             .restore(context.now.mono, saved)

@@ -43,7 +43,7 @@ fn sender(police: &Police, user: &str, group: Option<&str>, offered: u64) -> Sen
     let group = group.map(Arc::from);
     police.belongs(user, group.as_ref(), Limit::NONE);
     Sender {
-        pass: police.session(SessionId(offered + user.len() as u64), Some(user)),
+        pass: police.session(SessionId(offered + user.len() as u64), Some(user), None),
         direction: UP,
         offered,
         owed: 0.0,
