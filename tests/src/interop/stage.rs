@@ -12,6 +12,7 @@ use super::background::Background;
 use super::share::Share;
 use crate::netns::{NetNs, output};
 use crate::relay::{Relay, binary};
+use crate::scratch;
 use crate::topology::{
     CLIENT_CARD, EDGE_SERVER_V4, EDGE_SERVER_V6, EDGE_V4, EDGE_V6, LAB_NETWORKS, SERVER_CARD,
     Topology,
@@ -63,9 +64,7 @@ impl Stage {
             relay: None,
             background: Vec::new(),
             lab: Topology::new()?,
-            folder: tempfile::Builder::new()
-                .prefix("relay-interop-")
-                .tempdir()?,
+            folder: scratch::folder("interop")?,
             _share: share,
         };
         match stage.host {
