@@ -25,6 +25,7 @@ pub mod marks;
 pub mod message;
 pub mod outbox;
 pub mod readable;
+pub mod route_groups;
 pub mod socket;
 
 pub mod stream;

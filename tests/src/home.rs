@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-/// Every home is called `relay-home-PID-…`, so that those of a killed process can be told.
-const PREFIX: &str = "relay-home-";
+use crate::scratch;
 
 /// A directory of its own; gone, pins included, when dropped.
 #[derive(Debug)]
@@ -23,8 +22,7 @@ struct Bpffs(PathBuf);
 impl Home {
     /// For a relay whose sessions end with it.
     pub fn new() -> Result<Self> {
-        let prefix = format!("{PREFIX}{}-", std::process::id());
-        let directory = tempfile::Builder::new().prefix(&prefix).tempdir()?;
+        let directory = scratch::folder("home")?;
         std::fs::set_permissions(
             directory.path(),
             std::os::unix::fs::PermissionsExt::from_mode(0o777),
@@ -35,7 +33,7 @@ impl Home {
 
     /// For a relay whose sessions outlive it. Mounted here, because what is mounted in `ip netns exec` ends with it.
     pub fn surviving() -> Result<Self> {
-        remove_stale();
+        crate::residue::sweep();
         let mut home = Self::new()?;
         let path = home.path().join("bpf");
         std::fs::create_dir(&path)?;
@@ -98,10 +96,7 @@ pub fn remove_of(pid: u32) {
 
 fn mounted(of: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    let ours = |place: &str| {
-        let owner = place.split_once(PREFIX)?.1.split('-').next()?;
-        of(owner).then(|| PathBuf::from(place))
-    };
+    let ours = |place: &str| of(scratch::owner(place)?).then(|| PathBuf::from(place));
     mounts
         .lines()
         .filter_map(|line| ours(line.split(' ').nth(1)?))
@@ -110,9 +105,6 @@ fn mounted(of: impl Fn(&str) -> bool) -> Vec<PathBuf> {
 
 fn remove(place: &Path) {
     let _ = umount2(place, MntFlags::MNT_DETACH);
-    if let Some(home) = place.parent() {
-        let _ = std::fs::remove_dir_all(home);
-    }
 }
 
 impl Drop for Bpffs {

@@ -19,6 +19,7 @@ pub mod relay;
 pub mod residue;
 pub mod rough;
 pub mod scene;
+pub mod scratch;
 pub mod signaling;
 pub mod socket_option;
 pub mod token;

@@ -1,9 +1,24 @@
-//! What the lab may never leave behind on a machine, looked for by its names and places.
+//! What the lab may never leave behind on a machine, looked for by its names and places, and removed where its lab is dead.
 
 use std::fs;
 use std::path::Path;
 
 use crate::privileged::target_directory;
+
+/// Removes what labs left that were killed, if they were.
+pub fn sweep() {
+    crate::netns::remove_stale();
+    // Before the folders it is mounted in.
+    crate::home::remove_stale();
+    crate::scratch::remove_stale();
+}
+
+/// Removes what `pid` made, whether it still runs or not.
+pub fn sweep_of(pid: u32) {
+    crate::netns::remove_of(pid);
+    crate::home::remove_of(pid);
+    crate::scratch::remove_of(pid);
+}
 
 /// Everything left over, one line a thing; empty on a clean machine. Labs that still run do not count.
 pub fn find() -> Vec<String> {

@@ -53,7 +53,7 @@ impl Rough {
 
     /// With the link's lots of this seed, and this configuration alone.
     pub fn open(seed: u64, config: &str, more: &[&str]) -> Result<Self> {
-        crate::netns::remove_stale();
+        crate::residue::sweep();
         let [client, edge, server] = ["client", "edge", "server"].map(NetNs::new);
         let (client, edge, server) = (client?, edge?, server?);
         let (near, far) = ((&edge, "access", EDGE_V4), (&client, "eth0", CLIENT_V4));

@@ -20,7 +20,7 @@ pub struct Issuer {
 impl Issuer {
     /// With `more` behind its own part of the configuration.
     pub fn new(more: &str) -> Result<Issuer> {
-        let folder = tempfile::Builder::new().prefix("relay-issuer-").tempdir()?;
+        let folder = crate::scratch::folder("issuer")?;
         let key = folder.path().join("key");
         std::fs::write(&key, KEY)?;
         let key = key.display().to_string();

@@ -37,7 +37,7 @@ pub const LAB_NETWORKS: [&str; 2] = ["10.71.0.0/16", "fd71::/16"];
 impl Topology {
     /// Everything up and reachable, neighbours not resolved yet.
     pub fn new() -> Result<Self> {
-        crate::netns::remove_stale();
+        crate::residue::sweep();
         let (client, edge, server) = (
             NetNs::new("client")?,
             NetNs::new("edge")?,

@@ -20,7 +20,7 @@ pub struct Trust {
 impl Trust {
     pub fn new() -> Result<Trust> {
         let made = rcgen::generate_simple_self_signed([NAME.to_owned(), "127.0.0.1".to_owned()])?;
-        let folder = tempfile::Builder::new().prefix("relay-trust-").tempdir()?;
+        let folder = crate::scratch::folder("trust")?;
         std::fs::write(folder.path().join("cert.pem"), made.cert.pem())?;
         let key = made.signing_key.serialize_pem();
         std::fs::write(folder.path().join("key.pem"), key)?;

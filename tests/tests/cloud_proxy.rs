@@ -12,6 +12,7 @@ use relay_tests::interop::{Background, Tools};
 use relay_tests::netns::NetNs;
 use relay_tests::relay::Relay;
 use relay_tests::scene::arguments;
+use relay_tests::scratch;
 use relay_tests::topology::{CLIENT_CARD, EDGE_SERVER_V4, EDGE_V4, SERVER_CARD, Topology};
 
 const NEEDS: [&str; 6] = [
@@ -47,9 +48,7 @@ impl Meeting {
         };
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let lab = Topology::new()?;
-        let folder = tempfile::Builder::new()
-            .prefix("relay-meeting-")
-            .tempdir()?;
+        let folder = scratch::folder("meeting")?;
         let key = folder.path().join("meeting.key");
         std::fs::write(&key, lab.edge.run("openssl", &["rand", "-hex", "32"])?)?;
         let (origin, address) = start_origin(&lab.edge, &tools, &key, folder.path())?;

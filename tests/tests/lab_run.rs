@@ -1,25 +1,21 @@
 //! `lab run`, which `cargo xtask run` hands over to: media in the kernel, and a video call that UDP is cut under and restored.
 
 use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use relay_tests::eventually::within;
 use relay_tests::interop::Tools;
+use relay_tests::interop::share::{Share, side_by_side};
 use relay_tests::privileged;
 use serde_json::Value;
 
-/// Two cores carry one set of real-time media.
-static ALONE: Mutex<()> = Mutex::new(());
-
-/// `None`, with the reason said: not root, nothing built, no ffmpeg.
-fn alone() -> Option<MutexGuard<'static, ()>> {
-    privileged::xdp_object()?;
-    Tools::or_skip(&["ffmpeg"])?;
-    Some(ALONE.lock().unwrap_or_else(PoisonError::into_inner))
+/// `false`, with the reason said: not root, nothing built, no ffmpeg.
+fn can_run() -> bool {
+    privileged::xdp_object().is_some() && Tools::or_skip(&["ffmpeg"]).is_some()
 }
 
 fn run(arguments: &[&str]) -> Child {
@@ -40,16 +36,28 @@ fn read_until(said: &mut impl BufRead, mark: &str) -> String {
 }
 
 fn namespaces_of(child: &Child) -> Vec<String> {
-    let prefix = format!("relay-{}-", child.id());
-    let entries = std::fs::read_dir("/run/netns").into_iter().flatten();
+    names_in(Path::new("/run/netns"), &format!("relay-{}-", child.id()))
+}
+
+fn folders_of(child: &Child) -> Vec<String> {
+    let prefix = format!("relay-lab-{}-", child.id());
+    names_in(&std::env::temp_dir(), &prefix)
+}
+
+fn names_in(folder: &Path, prefix: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    names.filter(|name| name.starts_with(&prefix)).collect()
+    names.filter(|name| name.starts_with(prefix)).collect()
 }
 
 #[test]
 fn once_relays_media_and_a_call_that_survives_a_cut_of_udp_and_returns() {
-    let Some(_alone) = alone() else { return };
-    let lab = run(&["--once", "--json"]);
+    if !can_run() {
+        return;
+    }
+    // Nothing may be lost: two cores carry one set of real-time media.
+    let _machine = Share::whole();
+    let lab = run(&["--once", "--json", "--seconds", "5"]);
     let output = lab.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
@@ -73,7 +81,10 @@ fn once_relays_media_and_a_call_that_survives_a_cut_of_udp_and_returns() {
 
 #[test]
 fn once_fails_where_the_video_never_leaves_udp() {
-    let Some(_alone) = alone() else { return };
+    if !can_run() {
+        return;
+    }
+    let _share = Share::one();
     let mut lab = run(&["--once", "--json", "--seconds", "1"]);
     let mut said = BufReader::new(lab.stderr.take().unwrap());
     let before = read_until(&mut said, "UDP is cut");
@@ -95,36 +106,47 @@ fn once_fails_where_the_video_never_leaves_udp() {
 }
 
 #[test]
-fn ended_in_mid_call_it_leaves_no_namespace_and_no_process() {
-    let Some(_alone) = alone() else { return };
+fn ended_in_mid_call_it_leaves_no_namespace_no_process_and_no_folder() {
+    if !can_run() {
+        return;
+    }
     let once: &[&str] = &["--once", "--seconds", "1"];
-    for (arguments, signal, well) in [
+    let ends = vec![
         (&[][..], Signal::SIGINT, true),
         (once, Signal::SIGINT, false),
         (once, Signal::SIGKILL, false),
-    ] {
-        let mut lab = run(arguments);
-        let mut said = BufReader::new(lab.stderr.take().unwrap());
-        read_until(&mut said, "UDP is cut");
-        let namespaces = namespaces_of(&lab);
-        assert!(namespaces.len() >= 5, "{namespaces:?}");
-        let inside = processes_in(&namespaces);
-        assert!(
-            inside.len() >= 6,
-            "relay, connector, four ffmpegs: {inside:?}"
-        );
-        kill(Pid::from_raw(lab.id() as i32), signal).unwrap();
-        let mut rest = String::new();
-        said.read_to_string(&mut rest).unwrap();
-        assert_eq!(lab.wait().unwrap().success(), well, "{rest}");
-        let told = rest.contains("interrupted before the end");
-        assert_eq!(told, signal == Signal::SIGINT && !well, "{rest}");
-        within(Duration::from_secs(30), "everything vanishes", || {
-            let gone = inside.iter().all(|pid| !is_alive(*pid));
-            (gone && namespaces_of(&lab).is_empty()).then_some(())
-        })
-        .unwrap();
-    }
+    ];
+    side_by_side(ends, |(arguments, signal, well)| {
+        let _share = Share::one();
+        leaves_nothing(arguments, signal, well);
+        Ok(())
+    })
+    .unwrap();
+}
+
+fn leaves_nothing(arguments: &[&str], signal: Signal, well: bool) {
+    let mut lab = run(arguments);
+    let mut said = BufReader::new(lab.stderr.take().unwrap());
+    read_until(&mut said, "UDP is cut");
+    let namespaces = namespaces_of(&lab);
+    assert!(namespaces.len() >= 5, "{namespaces:?}");
+    assert!(!folders_of(&lab).is_empty());
+    let inside = processes_in(&namespaces);
+    assert!(
+        inside.len() >= 6,
+        "relay, connector, four ffmpegs: {inside:?}"
+    );
+    kill(Pid::from_raw(lab.id() as i32), signal).unwrap();
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    assert_eq!(lab.wait().unwrap().success(), well, "{rest}");
+    let told = rest.contains("interrupted before the end");
+    assert_eq!(told, signal == Signal::SIGINT && !well, "{rest}");
+    within(Duration::from_secs(30), "everything vanishes", || {
+        let gone = inside.iter().all(|pid| !is_alive(*pid));
+        (gone && namespaces_of(&lab).is_empty() && folders_of(&lab).is_empty()).then_some(())
+    })
+    .unwrap();
 }
 
 fn processes_in(namespaces: &[String]) -> Vec<u32> {

@@ -12,6 +12,7 @@ use nix::sys::signal::Signal;
 use relay_tests::client::{Refused, TurnClient};
 use relay_tests::eventually::eventually;
 use relay_tests::home::Home;
+use relay_tests::mobile::{MobileClient, Path, present};
 use relay_tests::netns::NetNs;
 use relay_tests::privileged;
 use relay_tests::relay::Relay;
@@ -263,4 +264,32 @@ fn where_clients_are_sent_and_how_long_a_stop_waits_change_with_a_reload() {
     assert_eq!((refused.code, refused.alternates), (300, vec![elsewhere]));
     call.exchange(20);
     assert_eq!(scene.relay.stop().unwrap(), 0);
+}
+
+#[test]
+fn tickets_are_neither_given_nor_taken_after_a_reload_that_forbids_them() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let config = ["--config", file.path().to_str().unwrap()];
+    let Some(scene) = Scene::with("off", &config) else {
+        return;
+    };
+    let server = SocketAddr::new(EDGE_V4.parse().unwrap(), 3478);
+    let path = || Path::udp(&scene.topology.client, CLIENT_V4.parse().unwrap(), server).unwrap();
+    let allocate = || MobileClient::allocate(path(), "user", "password");
+    let allow = |mobility: bool| {
+        std::fs::write(file.path(), format!("[turn]\nmobility = {mobility}\n")).unwrap();
+        scene.relay.cli(&["reload"]).unwrap();
+    };
+    let client = allocate().unwrap();
+    let come_over = || present(path(), "user", "password", &client.ticket);
+    allow(false);
+    for refused in [allocate().err(), come_over().err()] {
+        let refused: Refused = refused.expect("refused").downcast().unwrap();
+        assert_eq!(refused.code, 405);
+    }
+    // Who wants no ticket is served.
+    scene.call(CLIENT_V4, EDGE_V4, SERVER_V4).exchange(20);
+    allow(true);
+    allocate().unwrap();
+    come_over().unwrap();
 }

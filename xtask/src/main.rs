@@ -38,7 +38,7 @@ enum Task {
     Fuzz(fuzz::Options),
     /// Kill the relay every few seconds under sessions that stay and sessions that come and go
     Soak(soak::Options),
-    /// Break the data path in every way of a list: each must make a fast test fail
+    /// Break the data path, or userspace, in every way of a list: each must make a fast test fail
     Mutate(mutate::Options),
     /// Measure: `bench packet`, `bench veth`, …
     Bench(bench::Options),

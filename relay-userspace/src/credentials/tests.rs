@@ -119,3 +119,16 @@ fn only_static_users_are_found_by_their_hash() {
     assert!(!both.knows_all_names());
     assert!(credentials(&[]).knows_all_names());
 }
+
+#[test]
+fn a_credential_of_a_secret_ends_with_the_account_its_owner_speaks_of() {
+    let credentials = credentials(&["north"]);
+    let (username, _) = credentials
+        .mint("bob", Duration::from_secs(60), NOW)
+        .unwrap();
+    for (account, expected) in [(Some(NOW + 5), 5), (Some(NOW + 900), 60), (None, 60)] {
+        let record = Record::until(account);
+        let vouched = credentials.vouched(&username, Algorithm::Md5, &record);
+        assert_eq!(vouched.unwrap().expires, Some(NOW + expected));
+    }
+}

@@ -24,6 +24,7 @@ use super::mirror::{Mirror, Sweep};
 use super::netlink;
 use super::next_hop::{HopKey, Route, RouteKey};
 use super::shared;
+use crate::net::route_groups::ROUTE_GROUPS;
 
 /// Unresolved neighbours are asked for again this often.
 const RESOLVE_AGAIN: Duration = Duration::from_secs(1);
@@ -99,7 +100,8 @@ impl<M: Memory + 'static> Core<M> {
     }
 
     async fn follow(self: &Arc<Self>, host: &mut impl Host) -> Result<(), Fault> {
-        let (connection, handle, mut events) = rtnetlink::new_multicast_connection(&GROUPS)?;
+        let groups = [&ROUTE_GROUPS[..], &[MulticastGroup::Neigh]].concat();
+        let (connection, handle, mut events) = rtnetlink::new_multicast_connection(&groups)?;
         tokio::spawn(connection);
         self.read_all(&handle).await?;
         self.look_at_cards(host).await;
@@ -311,17 +313,6 @@ impl<M: Memory + 'static> Core<M> {
         });
     }
 }
-
-const GROUPS: [MulticastGroup; 8] = [
-    MulticastGroup::Link,
-    MulticastGroup::Neigh,
-    MulticastGroup::Ipv4Ifaddr,
-    MulticastGroup::Ipv6Ifaddr,
-    MulticastGroup::Ipv4Route,
-    MulticastGroup::Ipv6Route,
-    MulticastGroup::Ipv4Rule,
-    MulticastGroup::Ipv6Rule,
-];
 
 enum News {
     Nothing,

@@ -67,6 +67,17 @@ struct Names {
 pub const OUTCOMES: [&str; 3] = ["allowed", "denied", "failed"];
 
 impl Record {
+    /// Of an account that ends then, whom a shared secret vouches for.
+    #[cfg(test)]
+    pub fn until(expires: Option<u64>) -> Self {
+        Self {
+            keys: None,
+            expires,
+            caps: Caps::default(),
+            limit: Limit::NONE,
+        }
+    }
+
     pub fn key(&self, algorithm: Algorithm) -> Option<&LongTermKey> {
         let [md5, sha256] = self.keys.as_ref()?;
         Some(match algorithm {

@@ -178,4 +178,22 @@ mod tests {
         mailbox.close();
         assert_eq!(mailbox.take(&mut frame), None);
     }
+    #[test]
+    fn a_change_is_part_of_the_commit_it_was_told_and_of_none_before() {
+        let mailbox = Mailbox::default();
+        let put = |session| {
+            let key = Key::Limit(Change::Session(session));
+            mailbox.put([(key, limit(session, 1))])
+        };
+        let mut frame = Frame::default();
+        assert_eq!((put(1), put(2)), (Some(Commit(1)), Some(Commit(1))));
+        assert_eq!(mailbox.last(), Commit(1));
+        assert_eq!(mailbox.take(&mut frame), Some(Commit(1)));
+        // It is being written: what comes now goes with the next.
+        assert_eq!(mailbox.last(), Commit(1));
+        assert_eq!(put(3), Some(Commit(2)));
+        assert_eq!(mailbox.take(&mut frame), Some(Commit(2)));
+        mailbox.give_up();
+        assert_eq!(put(4), None);
+    }
 }

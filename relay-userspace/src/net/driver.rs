@@ -2,6 +2,7 @@
 //! Decides nothing; orders are carried out strictly in order, so that a session is gone from the kernel before the
 //! answer that says so leaves, and gone from the journal as well.
 
+mod channels;
 mod clients;
 mod data;
 pub mod former;
@@ -18,7 +19,6 @@ mod tcp;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Instant;
 
 use clients::Clients;
@@ -148,20 +148,7 @@ impl Driver {
                     tcp,
                     local_hint,
                     port,
-                } => {
-                    let user = Arc::from(self.server.user_of(allocation).unwrap_or_default());
-                    let bound = match tcp {
-                        true => self.tcp.open(context, family, local_hint),
-                        false => opening::bind(context, family, local_hint, port)
-                            .map(|bound| self.open(context, allocation, user, bound)),
-                    };
-                    if bound.is_err() {
-                        context.stats.add(Stat::RelayBindFailed, 1);
-                    }
-                    self.server
-                        .relay_bound(context.now, allocation, family, bound);
-                    self.introduce(context);
-                }
+                } => self.bind_relay(context, allocation, family, tcp, local_hint, port),
                 Command::FetchAllocation {
                     allocation,
                     serial,
@@ -206,27 +193,7 @@ impl Driver {
                     allocation,
                     transport,
                     spec,
-                } => {
-                    let (relayed, peer) = (spec.far.local, spec.far.remote);
-                    self.channels.insert(session, (relayed, peer));
-                    // A restored channel may have outlived its permission, and still leads to the peer.
-                    self.hear(context, relayed);
-                    let shared = context.shared;
-                    if let Some(port) = self.ports.get(&relayed) {
-                        self.vouch(context, allocation, port.user());
-                    }
-                    let port = self.ports.get_mut(&relayed);
-                    let guess = shared.fastpath.guess(spec.near.remote, spec.near.local);
-                    let user = port.as_ref().map(|port| port.user());
-                    let pass = shared.police.session(session, user, guess);
-                    // The kernel knows datagrams: a stream's sessions are relayed here.
-                    if transport == Transport::Udp {
-                        shared.fastpath.install(session, spec, pass.meters());
-                    }
-                    if let Some(port) = port {
-                        port.channel_bound(peer, context.now.mono, pass);
-                    }
-                }
+                } => self.channel_bound(context, session, allocation, transport, spec),
                 Command::ExtendSession {
                     session,
                     near_deadline,
@@ -237,18 +204,7 @@ impl Driver {
                         .fastpath
                         .extend(session, near_deadline, far_deadline);
                 }
-                Command::RemoveSession { session } => {
-                    let kernel = context.shared.fastpath.remove(session);
-                    if let Some((relayed, peer)) = self.channels.remove(&session)
-                        && let Some(port) = self.ports.get_mut(&relayed)
-                    {
-                        let share = port.share(Some(peer));
-                        let allocation = port.allocation;
-                        self.ledger
-                            .session_removed(allocation, session, kernel, share);
-                        port.channel_gone(peer);
-                    }
-                }
+                Command::RemoveSession { session } => self.channel_gone(context, session),
             }
         }
     }

@@ -90,7 +90,7 @@ pub struct Ratio {
 const SUBJECTS: [&str; 3] = ["relay", "relay_mortal", "coturn"];
 
 pub fn run(options: &Options) -> Result<Report> {
-    crate::netns::remove_stale();
+    crate::residue::sweep();
     raise_file_limit()?;
     let mut rounds: BTreeMap<&'static str, Vec<Row>> = BTreeMap::new();
     for round in 0..options.rounds {

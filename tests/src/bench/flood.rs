@@ -110,7 +110,7 @@ pub struct Loss {
 
 pub fn run(options: &Options) -> Result<Report> {
     privileged::require_root("namespaces and BPF")?;
-    crate::netns::remove_stale();
+    crate::residue::sweep();
     let queues = if options.one_queue { 1 } else { 2 };
     let lab = Lab::with_queues(queues)?;
     hurry_napi(&lab.card)?;

@@ -79,7 +79,7 @@ const LATEST: Duration = Duration::from_millis(50);
 
 pub fn run(options: &Options) -> Result<Report> {
     privileged::require_root("namespaces and BPF")?;
-    crate::netns::remove_stale();
+    crate::residue::sweep();
     ensure!(options.rate > 0, "--rate must be 1 or more");
     let lab = Lab::new()?;
     // The NAPI thread of `bench veth` would be woken on another CPU for every packet.

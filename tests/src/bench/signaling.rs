@@ -85,7 +85,7 @@ const PROXIES: [(&str, &str); 2] = [("nginx", "127.0.0.1:444"), ("relay", SERVER
 const LOADS: [(&str, Load); 2] = [("requests", Load::Requests), ("messages", Load::Messages)];
 
 pub fn run(options: &Options) -> Result<Report> {
-    crate::netns::remove_stale();
+    crate::residue::sweep();
     let mut rounds: Vec<Vec<Row>> = Vec::new();
     for round in 0..options.rounds {
         let mut rows = Vec::new();

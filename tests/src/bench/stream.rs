@@ -70,7 +70,7 @@ const PARTS: [&str; 4] = ["cost", "stalled", "idle", "flood"];
 
 pub fn run(options: &Options) -> Result<Report> {
     privileged::require_root("namespaces")?;
-    crate::netns::remove_stale();
+    crate::residue::sweep();
     for part in &options.parts {
         ensure!(
             PARTS.contains(&part.as_str()),

@@ -71,7 +71,7 @@ pub struct Stream {
 
 pub fn run(options: &Options) -> Result<Report> {
     privileged::require_root("namespaces and BPF")?;
-    crate::netns::remove_stale();
+    crate::residue::sweep();
     let lab = Lab::new()?;
     // Or the next relay's start, on the same two CPUs, would count as loss of the one before.
     hurry_napi(&lab.card)?;

@@ -64,7 +64,7 @@ const PACE: Pace = Pace {
 
 pub fn run(options: &Options) -> Result<Report> {
     crate::privileged::require_root("network namespaces")?;
-    crate::netns::remove_stale();
+    crate::residue::sweep();
     let rides = ride_all(options)?;
     let rows = options.cases.iter().map(|case| {
         let of = rides.iter().filter(|(of, _)| of == case);

@@ -107,7 +107,7 @@ const COTURN_SESSIONS: u32 = 10_000;
 const SUBJECTS: [&str; 3] = ["reflector", "relay", "coturn"];
 
 pub fn run(options: &Options) -> Result<Report> {
-    crate::netns::remove_stale();
+    crate::residue::sweep();
     let flows: Vec<Spread> = options.sessions.iter().map(spread).collect::<Result<_>>()?;
     let lab = Lab::new()?;
     // Or what else the machine does would decide how many packets are relayed.

@@ -3,15 +3,16 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 use relay_userspace::api::Status;
 use tempfile::TempDir;
 
 use super::background::Background;
-use crate::netns::NetNs;
+use super::share::Share;
+use crate::netns::{NetNs, output};
 use crate::relay::{Relay, binary};
+use crate::scratch;
 use crate::topology::{
     CLIENT_CARD, EDGE_SERVER_V4, EDGE_SERVER_V6, EDGE_V4, EDGE_V6, LAB_NETWORKS, SERVER_CARD,
     Topology,
@@ -37,30 +38,34 @@ pub enum Host {
 
 pub struct Stage {
     host: Host,
-    /// Dropped in this order: processes, namespaces, files, the right to be the only lab.
+    /// Dropped in this order: processes, namespaces, files, its share of the machine.
     relay: Option<Relay>,
     background: Vec<Background>,
     pub lab: Topology,
     folder: TempDir,
-    _alone: MutexGuard<'static, ()>,
+    _share: Share,
 }
 
-/// Tests of one binary take turns: two cores carry one set of real-time media.
-static ALONE: Mutex<()> = Mutex::new(());
-
 impl Stage {
+    /// The only one while it is there: two cores carry one set of real-time media.
     pub fn open(wish: Host) -> Result<Self> {
+        Self::with(wish, Share::whole())
+    }
+
+    /// One of several, for clients that mostly wait.
+    pub fn beside(wish: Host) -> Result<Self> {
+        Self::with(wish, Share::one())
+    }
+
+    fn with(wish: Host, share: Share) -> Result<Self> {
         let coturn = std::env::var("RELAY_INTEROP_SERVER").is_ok_and(|name| name == "coturn");
-        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let mut stage = Self {
             host: if coturn { Host::Coturn } else { wish },
             relay: None,
             background: Vec::new(),
             lab: Topology::new()?,
-            folder: tempfile::Builder::new()
-                .prefix("relay-interop-")
-                .tempdir()?,
-            _alone: alone,
+            folder: scratch::folder("interop")?,
+            _share: share,
         };
         match stage.host {
             Host::Coturn => stage.start_coturn()?,
@@ -117,9 +122,10 @@ impl Stage {
     }
 
     fn start_unprivileged(&mut self) -> Result<()> {
-        // The build folder may be closed to nobody.
+        // The build folder may be closed to nobody. Written by another process: what a thread starts while this one
+        // has a file open for writing holds it open as well, and an open file cannot be executed.
         let copy = self.folder.path().join("relay");
-        std::fs::copy(binary(), &copy).context("copy the relay command")?;
+        output(Command::new("cp").arg(binary()).arg(&copy)).context("copy the relay command")?;
         std::fs::set_permissions(self.folder.path(), PermissionsExt::from_mode(0o755))?;
         let mut command = self.lab.edge.command("setpriv");
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);

@@ -1,4 +1,4 @@
-//! A second process that waits for the lab's end, however it ends, and removes its namespaces. Even SIGKILL.
+//! A second process that waits for the lab's end, however it ends, and removes its namespaces and folders. Even SIGKILL.
 
 use std::io::Read;
 use std::os::unix::process::CommandExt;
@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
 
-use crate::{home, netns};
+use crate::residue;
 
 /// The other process. It holds one end of a pipe, this process the other: the end of file is the lab's end.
 #[derive(Debug)]
@@ -41,7 +41,6 @@ pub fn sweep(pid: u32) -> Result<()> {
     std::io::stdin()
         .read_to_end(&mut Vec::new())
         .context("wait for the lab's end")?;
-    netns::remove_of(pid);
-    home::remove_of(pid);
+    residue::sweep_of(pid);
     Ok(())
 }

@@ -94,7 +94,7 @@ impl Sender {
             bits,
             key_frames,
         } = picture;
-        let directory = tempfile::tempdir()?;
+        let directory = crate::scratch::folder("video")?;
         let log = directory.path().join("ffmpeg.log");
         let mut command: Command = namespace.command("ffmpeg");
         command.args(["-hide_banner", "-nostdin", "-loglevel", "error", "-re"]);

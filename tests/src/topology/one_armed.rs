@@ -23,7 +23,7 @@ pub struct OneArmed {
 
 impl OneArmed {
     pub fn new() -> Result<Self> {
-        crate::netns::remove_stale();
+        crate::residue::sweep();
         let switch = NetNs::new("switch")?;
         switch.ip(&["link", "add", "bridge", "type", "bridge"])?;
         switch.ip(&["link", "set", "bridge", "up"])?;

@@ -1,17 +1,11 @@
 //! The ways in which `mutate` breaks the data path. Texts that must stand once in their file.
 
-pub struct Mutation {
-    /// Below relay-common/src.
-    pub file: &'static str,
-    pub what: &'static str,
-    pub from: &'static str,
-    pub to: &'static str,
-}
+use super::Mutation;
 
 macro_rules! mutations {
     ($($file:literal: $what:literal, $from:literal => $to:literal;)*) => {
         pub const MUTATIONS: &[Mutation] =
-            &[$(Mutation { file: $file, what: $what, from: $from, to: $to }),*];
+            &[$(Mutation { file: $file, what: $what, from: $from, to: $to, about: "" }),*];
     };
 }
 

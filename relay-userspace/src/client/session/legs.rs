@@ -119,8 +119,11 @@ async fn converse(
     };
     let write = async {
         while let Some(message) = outgoing.next().await {
-            to.write_all(&message).await?;
-            to.flush().await?;
+            let write = async {
+                to.write_all(&message).await?;
+                to.flush().await
+            };
+            outgoing.written(write).await?;
             brake.wait(outgoing).await?;
         }
         to.shutdown().await?;

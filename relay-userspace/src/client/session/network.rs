@@ -7,21 +7,14 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::stream::{StreamExt, TryStreamExt};
+use rtnetlink::Handle;
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
-use rtnetlink::{Handle, MulticastGroup};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
-const GROUPS: [MulticastGroup; 7] = [
-    MulticastGroup::Link,
-    MulticastGroup::Ipv4Ifaddr,
-    MulticastGroup::Ipv6Ifaddr,
-    MulticastGroup::Ipv4Route,
-    MulticastGroup::Ipv6Route,
-    MulticastGroup::Ipv4Rule,
-    MulticastGroup::Ipv6Rule,
-];
+use crate::net::route_groups::ROUTE_GROUPS;
+
 /// Changes come in bursts: a link, its address, its routes.
 const SETTLE: Duration = Duration::from_millis(20);
 /// Between two attempts to listen.
@@ -75,7 +68,7 @@ async fn follow(
     way: &mut Option<Option<Way>>,
     told: &mpsc::Sender<()>,
 ) -> io::Result<()> {
-    let (connection, handle, mut events) = rtnetlink::new_multicast_connection(&GROUPS)?;
+    let (connection, handle, mut events) = rtnetlink::new_multicast_connection(&ROUTE_GROUPS)?;
     let mut connections = JoinSet::new();
     connections.spawn(connection);
     loop {

@@ -1,12 +1,16 @@
 //! What waits until the connection takes it, bounded in bytes and age as at the relay's end: whoever listens late hears what
 //! is said now (decisions 0016 and 0018). Writes nothing itself.
 
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+use tokio::task::unconstrained;
 
 use crate::net::stream::kernel;
 use crate::stream::flight::Flight;
@@ -25,6 +29,7 @@ const LOOK: Duration = Duration::from_millis(2);
 pub(super) struct Outbox {
     waiting: Mutex<Waiting>,
     more: Notify,
+    now: fn() -> Instant,
 }
 
 #[derive(Debug)]
@@ -38,6 +43,11 @@ struct Waiting {
 
 impl Outbox {
     pub fn new() -> Self {
+        Self::by(Instant::now)
+    }
+
+    /// By another clock.
+    fn by(now: fn() -> Instant) -> Self {
         Self {
             waiting: Mutex::new(Waiting {
                 queue: Queue::new(WAITING),
@@ -45,6 +55,7 @@ impl Outbox {
                 finished: false,
             }),
             more: Notify::new(),
+            now,
         }
     }
 
@@ -88,7 +99,7 @@ impl Outbox {
             {
                 let mut waiting = self.lock();
                 if waiting.full {
-                    waiting.queue.drop_aged(Instant::now());
+                    waiting.queue.drop_aged((self.now)());
                 }
                 let (first, rest) = waiting.queue.next_message();
                 let message = [first, rest].concat();
@@ -102,6 +113,22 @@ impl Outbox {
             }
             more.await;
         }
+    }
+
+    /// Does `write` with a message of [`Self::next`]. What the connection does not take at once fills it, however little the
+    /// kernel holds: its buffer may be smaller than what the brake allows.
+    pub async fn written<T>(&self, write: impl Future<Output = T>) -> T {
+        // That a task has had its share of time says nothing of the connection.
+        let mut write = pin!(unconstrained(write));
+        if let Poll::Ready(done) =
+            poll_fn(|context| Poll::Ready(write.as_mut().poll(context))).await
+        {
+            return done;
+        }
+        self.set_full(true);
+        let done = write.await;
+        self.lock().queue.drop_aged((self.now)());
+        done
     }
 
     fn set_full(&self, full: bool) {
@@ -148,3 +175,7 @@ impl Brake {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "outbox/tests.rs"]
+mod tests;

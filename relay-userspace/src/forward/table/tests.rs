@@ -11,6 +11,7 @@ fn addr(text: &str) -> SocketAddr {
 struct Fixture {
     table: Table,
     limit: Arc<SharedLimit>,
+    admission: Admission,
     now: Instant,
     next: u64,
 }
@@ -22,11 +23,12 @@ impl Fixture {
             .iter()
             .map(|net| net.parse().expect("a network"))
             .collect();
+        let admission = Admission::default();
         let table = Table::new(
             Rules {
                 allow,
                 idle: IDLE,
-                admission: Default::default(),
+                admission: admission.clone(),
             },
             Arc::clone(&limit),
             vec![addr("198.51.100.9:5000")],
@@ -34,6 +36,7 @@ impl Fixture {
         Fixture {
             table,
             limit,
+            admission,
             now: Instant::now(),
             next: 1,
         }
@@ -261,4 +264,17 @@ fn an_icmp_error_about_the_destination_marks_the_session_and_names_the_client() 
     assert_eq!(client.remote, addr("192.0.2.1:1000"));
     let (_, session) = f.table.sessions().next().expect("it goes on");
     assert_eq!(session.trouble, Some(Trouble { error, at: f.now }));
+}
+
+#[test]
+fn while_the_relay_drains_who_is_there_goes_on_and_nobody_else_comes() {
+    let mut f = Fixture::new(&[], 10);
+    let id = f.open("192.0.2.1:1000");
+    f.admission.close();
+    let verdict = f.table.handle_client(f.now, f.client("192.0.2.1:1000"), 10);
+    assert!(matches!(verdict, Verdict::Relay { session, .. } if session == id));
+    let verdict = f.table.handle_client(f.now, f.client("192.0.2.2:1000"), 10);
+    assert_eq!(verdict, Verdict::Refused(Refusal::Draining));
+    f.admission.open();
+    f.open("192.0.2.2:1000");
 }

@@ -1,12 +1,12 @@
 //! What holds in whatever network: the world's own checks of each order, and these.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::world::{Net, World};
-use crate::mode::{Fact, Leg, Mode, Notice, Policy, Reason, Route};
+use crate::mode::{Fact, Leg, Machine, Mode, Notice, Order, Policy, Reason, Route};
 
 fn net() -> impl Strategy<Value = Net> {
     prop_oneof![
@@ -233,4 +233,26 @@ fn the_refusal_says_what_was_tried_for_how_long_and_what_to_open() {
         refusal.advice("relay.example:3478", "relay.example:443"),
         "let the firewall pass UDP to relay.example:3478, both directions, or use UDP_OVER_TCP"
     );
+}
+
+#[test]
+fn a_route_that_was_not_ordered_is_told_to_nobody() {
+    let start = Instant::now();
+    let mut machine = Machine::new(Mode::UdpOverTcp, Policy::default(), start);
+    machine.take(start, Fact::Opened(Leg::Udp));
+    let orders = |machine: &mut Machine| std::iter::from_fn(|| machine.next_order()).collect();
+    let asked: Vec<Order> = orders(&mut machine);
+    let probe = asked.iter().find_map(|order| match order {
+        Order::Probe { probe, .. } => Some(*probe),
+        _ => None,
+    });
+    let (leg, probe) = (Leg::Udp, probe.expect("a probe"));
+    machine.take(start, Fact::Answered { leg, probe });
+    let ordered: Vec<Order> = orders(&mut machine);
+    assert!(ordered.contains(&Order::Use(Route::Only(Leg::Udp))));
+    // An older order, carried out late.
+    machine.take(start, Fact::InUse(Route::Only(Leg::Tcp)));
+    assert_eq!(machine.leg(), None);
+    machine.take(start, Fact::InUse(Route::Only(Leg::Udp)));
+    assert_eq!(machine.leg(), Some(Leg::Udp));
 }

@@ -1,16 +1,40 @@
 //! Relayed addresses: bound, opened to peers for their allocation's user, and closed.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::Driver;
 use super::relay_port::RelayPort;
 use crate::net::ports::{Bound, PortFault};
+use crate::net::stats::Stat;
 use crate::net::worker::Context;
 use crate::police::Police;
 use crate::turn::{AllocationId, BindFault, Family, PortWish, Server};
 
 impl Driver {
+    pub(super) fn bind_relay(
+        &mut self,
+        context: &mut Context<'_>,
+        allocation: AllocationId,
+        family: Family,
+        tcp: bool,
+        local_hint: IpAddr,
+        port: PortWish,
+    ) {
+        let user = Arc::from(self.server.user_of(allocation).unwrap_or_default());
+        let bound = match tcp {
+            true => self.tcp.open(context, family, local_hint),
+            false => bind(context, family, local_hint, port)
+                .map(|bound| self.open(context, allocation, user, bound)),
+        };
+        if bound.is_err() {
+            context.stats.add(Stat::RelayBindFailed, 1);
+        }
+        self.server
+            .relay_bound(context.now, allocation, family, bound);
+        self.introduce(context);
+    }
+
     /// The kernel knows the port from now on. Peers are heard when one of them is permitted to send.
     pub(super) fn open(
         &mut self,

@@ -40,8 +40,12 @@ struct Sender {
 }
 
 fn sender(police: &Police, user: &str, group: Option<&str>, offered: u64) -> Sender {
+    limited(police, user, group, Limit::NONE, offered)
+}
+
+fn limited(police: &Police, user: &str, group: Option<&str>, own: Limit, offered: u64) -> Sender {
     let group = group.map(Arc::from);
-    police.belongs(user, group.as_ref(), Limit::NONE);
+    police.belongs(user, group.as_ref(), own);
     Sender {
         pass: police.session(SessionId(offered + user.len() as u64), Some(user), None),
         direction: UP,
@@ -157,4 +161,17 @@ fn a_total_in_packets_is_shared_out_as_well() {
     let got = run(&police, Instant::now(), 4, &mut senders);
     near(got[0] / (BYTES * 8) as f64, 1500.0);
     near(got[1] / (BYTES * 8) as f64, 1500.0);
+}
+
+#[test]
+fn who_may_have_less_than_a_part_of_its_group_leaves_the_rest_to_the_others() {
+    let police = police(Limit::NONE, &[("staff", bits(9_000_000))]);
+    let staff = Some("staff");
+    let mut senders = [
+        limited(&police, "ann", staff, bits(2_000_000), 20_000_000),
+        sender(&police, "ben", staff, 20_000_000),
+    ];
+    let got = run(&police, Instant::now(), 4, &mut senders);
+    near(got[0], 2e6);
+    near(got[1], 7e6);
 }

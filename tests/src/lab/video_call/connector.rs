@@ -17,6 +17,7 @@ use super::Place;
 use super::uplink::EDGE;
 use crate::eventually::within;
 use crate::relay::binary;
+use crate::scratch;
 
 /// Which way datagrams go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -70,7 +71,7 @@ pub struct Connector {
 impl Connector {
     /// With a local port that leads to `callee`.
     pub fn start(place: &Place<'_>, callee: SocketAddr) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("relay-call-").tempdir()?;
+        let folder = scratch::folder("call")?;
         let path = binary();
         let path = path.to_str().context("path of the command")?;
         let mut command = place.uplink.caller.command(path);

@@ -5,6 +5,7 @@ use tempfile::TempDir;
 
 use crate::interop::Background;
 use crate::netns::NetNs;
+use crate::scratch;
 
 /// In namespaces where nobody else listens.
 pub const PORT: u16 = 5006;
@@ -18,7 +19,7 @@ pub struct Screen {
 impl Screen {
     /// Listens on [`PORT`] of the loopback interface when this returns.
     pub fn start(namespace: &NetNs) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("relay-screen-").tempdir()?;
+        let folder = scratch::folder("screen")?;
         let description = folder.path().join("video.sdp");
         std::fs::write(&description, session())?;
         let mut ffmpeg = namespace.command("ffmpeg");
