@@ -4,16 +4,15 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::{copy_all, write};
 use crate::build::cargo;
 use crate::tree;
 
-/// What the tests are made of, from tests/src, and from tests/tests.
-const SUPPORT: [&str; 7] = [
+/// What the tests are made of, from tests/src.
+const SUPPORT: [&str; 6] = [
     "cases.rs",
-    "cases/world.rs",
     "engine.rs",
     "engine/tests.rs",
     "packet.rs",
@@ -25,10 +24,6 @@ const SUPPORT: [&str; 7] = [
 pub fn make(copy: &Path) -> Result<()> {
     let root = tree::root();
     let manifest = fs::read_to_string(root.join("Cargo.toml"))?;
-    // Its last section is about the crate that is not in the copy.
-    let (manifest, _) = manifest
-        .split_once("[profile.release.package")
-        .context("the workspace's manifest")?;
     let manifest = manifest
         .lines()
         .map(|line| match line.split_once(" = ") {
@@ -51,6 +46,7 @@ pub fn make(copy: &Path) -> Result<()> {
         let text = fs::read_to_string(root.join("tests/src").join(file))?;
         write(&proof.join("src").join(file), &text)?;
     }
+    copy_all(&root.join("tests/src/cases"), &proof.join("src/cases"))?;
     for file in ["input.rs", "packet.rs"] {
         let text = fs::read_to_string(root.join("tests/src/fuzz").join(file))?;
         write(&proof.join("src/fuzz").join(file), &text)?;
@@ -63,9 +59,11 @@ const LIBRARY: &str = "pub mod cases;\npub mod engine;\npub mod packet;\npub mod
     pub mod kernel { pub const TEST_RUN_INGRESS: u32 = 1; }\n\
     pub mod fuzz { mod input; mod packet; pub use input::Input; pub use packet::packet; }\n";
 
-const TESTS: &str = "use proof::{cases::{cases, world}, fuzz, random};\n\
+const TESTS: &str = "use proof::{cases::{cases, sieges, world}, fuzz, random};\n\
     #[test] fn cases_hold() { let w = world(1); for c in cases() {\n\
         assert_eq!(w.tables.run(&c.packet, 1), c.outcome, \"{}\", c.name); } }\n\
+    #[test] fn sieges_hold() { for s in sieges(1) { for c in s.cases {\n\
+        assert_eq!(s.tables.run(&c.packet, 1), c.outcome, \"{}\", c.name); } } }\n\
     #[test] fn random_packets_are_sent_as_expected() {\n\
         for seed in 0..40_000u64 { let mut bytes = random::bytes(seed, 64); bytes[1] &= !1; fuzz::packet(&bytes); } }\n";
 

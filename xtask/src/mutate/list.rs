@@ -27,9 +27,9 @@ mutations! {
     "engine/ip.rs": "a new IPv6 header forgets the traffic class", "6 << 28 | (traffic.class as u32) << 20 | label" => "6 << 28 | label";
     "engine/ip.rs": "a new IPv4 header may be fragmented", "u16 = 0x4000u16.to_be()" => "u16 = 0";
     "engine/ip.rs": "a new IPv4 header sums wrong", "            + ttl_protocol as u64\n" => "";
-    "engine.rs": "a deadline is ignored", "arrival.deadline <= tables.jiffies()" => "false";
-    "engine.rs": "a deadline is inverted", "arrival.deadline <= tables.jiffies()" => "arrival.deadline > tables.jiffies()";
-    "engine.rs": "the other leg's deadline counts", "arrival.deadline <= tables.jiffies()" => "departure.deadline <= tables.jiffies()";
+    "engine.rs": "a deadline is ignored", "arrival.deadline <= now" => "false";
+    "engine.rs": "a deadline is inverted", "arrival.deadline <= now" => "arrival.deadline > now";
+    "engine.rs": "the other leg's deadline counts", "arrival.deadline <= now" => "departure.deadline <= now";
     "engine.rs": "a packet leaves by the leg it came by", "&session.legs[(found.leg & 1 ^ 1) as usize]" => "&session.legs[(found.leg & 1) as usize]";
     "engine.rs": "a used-up hop limit is relayed", "H::hop_limit(&head, L3) <= 1" => "H::hop_limit(&head, L3) < 1";
     "engine.rs": "an unresolved neighbour is sent to", "if next_hop.ifindex == 0 {" => "if false {";
