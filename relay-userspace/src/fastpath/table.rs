@@ -86,8 +86,8 @@ impl<M: Memory> Table<M> {
         self.slots.len() - self.free.left()
     }
 
-    /// Makes `session` live, where the meter `home` lies or the kernel guesses if that slot is free. Its generation is chosen here. Returns
-    /// slot and generation.
+    /// Makes `session` live, where the meter `home` lies or the kernel guesses it if that slot is free. Its generation is
+    /// chosen here. Returns slot and generation.
     pub fn install(&mut self, session: &Session, home: u32) -> Result<(u32, u32), TableFault> {
         let matches = [session.legs[0].matches, session.legs[1].matches];
         if let Some(claimed) = self.claim(&matches, session) {
