@@ -26,13 +26,30 @@ export async function report(wish, visit) {
   process.exitCode = result.ok ? 0 : 1;
 }
 
-/** Opens `url`, again if Chromium, just started, has only now learned of the namespace's network and gave up for that; then `failed` is called. */
+// Chromium tells its pages two seconds late of the network it found when it started, and aborts what is under way then.
+const LATE = 3_000;
+const SETTLED = 10_000;
+const settling = new WeakMap();
+
+/**
+ * Opens `url` once Chromium has settled; again if it learned of the namespace's network later still and gave up for that, then
+ * `failed` is called. Chromium's own page about it may come after the second try has begun: what counts is which page stays.
+ */
 export async function open(page, url, failed = () => {}) {
+  const browser = page.browser();
+  if (!settling.has(browser)) settling.set(browser, new Promise((done) => setTimeout(done, LATE)));
+  await settling.get(browser);
+  const { origin } = new URL(url);
+  const isThere = (origin) => location.origin === origin && document.readyState === "complete";
   for (let again = 3; ; again -= 1) {
     try {
-      return await page.goto(url);
+      const answer = await page.goto(url);
+      if (answer && !answer.ok()) throw new Error(`${url} answered ${answer.status()}`);
+      await page.waitForFunction(isThere, { timeout: SETTLED }, origin);
+      return;
     } catch (fault) {
-      if (again === 0 || !String(fault).includes("ERR_NETWORK_CHANGED")) throw fault;
+      const learned = String(fault).includes("ERR_NETWORK_CHANGED") || page.url().startsWith("chrome-error:");
+      if (again === 0 || !learned) throw fault;
       failed();
     }
   }
