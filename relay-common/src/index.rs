@@ -42,6 +42,7 @@ pub struct Place {
     pub tag: u16,
     /// Hash of who sends to which of our addresses, whatever the channel.
     ends: u32,
+    channel: u16,
 }
 
 impl IndexEntry {
@@ -109,6 +110,16 @@ where
     }
 }
 
+/// The first of two fields that [`pair`] put together.
+#[inline(always)]
+const fn first_of(pair: u32) -> u16 {
+    if cfg!(target_endian = "little") {
+        pair as u16
+    } else {
+        (pair >> 16) as u16
+    }
+}
+
 /// NH is weak in its low bits: folds the strong ones down and spreads them (Murmur3's finaliser, one round).
 #[inline(always)]
 pub(crate) fn fold(mut h: u64) -> u64 {
@@ -118,11 +129,14 @@ pub(crate) fn fold(mut h: u64) -> u64 {
 }
 
 impl Place {
-    /// Of so many slots the one in which, or near which, the session is if this is its client's leg. Only a guess: the
-    /// kernel has that memory on its way while it asks the index, and believes nothing but the index.
+    /// Of so many slots the one in which, or near which, the session is if this is its client's leg; may be beyond the last.
+    /// Only a guess: the kernel has that memory on its way while it asks the index, and believes nothing but the index.
+    ///
+    /// Channels of a client mostly count up, so that each of eight has a guess of its own, near the others'.
     #[inline(always)]
     pub const fn guess(self, slots: u32) -> u32 {
-        ((self.ends as u64 * slots as u64) >> 32) as u32
+        let clients = ((self.ends as u64 * slots as u64) >> 32) as u32;
+        clients ^ self.channel as u32 & 7
     }
 
     /// As [`HashKey::place`], with a key that is read word by word and the first `words` words of the addresses.
@@ -151,6 +165,7 @@ impl Place {
             second: first ^ (((h >> 40) as u32 | 1) & mask),
             tag: (h >> 48) as u16,
             ends: (ends >> 32) as u32,
+            channel: u16::from_be(first_of(channel_family)),
         }
     }
 }
@@ -173,11 +188,14 @@ mod tests {
     }
 
     #[test]
-    fn all_channels_of_a_client_have_one_guess_and_other_buckets() {
+    fn eight_channels_of_a_client_have_neighbouring_guesses_and_all_have_buckets_of_their_own() {
         for client in 1..100 {
-            let (one, other) = (leg(client, 0x4000), leg(client, 0x4001));
-            assert_eq!(guess(client, 0x4000, 1000), guess(client, 0x4001, 1000));
-            assert_ne!(KEY.place(&one, u32::MAX), KEY.place(&other, u32::MAX));
+            let guesses = [0, 1, 2, 3, 4, 5, 6, 7].map(|n| guess(client, 0x4000 + n, 1024));
+            let eighth = guesses[0] & !7;
+            assert!((eighth..eighth + 8).all(|slot| guesses.contains(&slot)));
+            assert_eq!(guess(client, 0, 1024), guess(client, 0x4008, 1024));
+            let bucket = |channel| KEY.place(&leg(client, channel), u32::MAX).first;
+            assert_ne!(bucket(0x4000), bucket(0x4001));
         }
     }
 

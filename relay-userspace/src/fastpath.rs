@@ -210,13 +210,14 @@ impl FastPath {
         }
     }
 
-    /// The slot the kernel will guess for sessions of `client` at `server`: the place for what is kept of them. `None`:
-    /// nothing is kept in the kernel.
-    pub fn guess(&self, client: SocketAddr, server: SocketAddr) -> Option<u32> {
+    /// The slot the kernel will guess for the session of `client` at `server` with this channel, 0 for
+    /// none: the place for what is kept of them. `None`: nothing is kept in the kernel.
+    pub fn guess(&self, client: SocketAddr, server: SocketAddr, channel: u16) -> Option<u32> {
         match &*self.inner {
             Inner::Off(_) => None,
             Inner::On(kernel) => {
-                let leg = relay_common::Match::new(canonical(client), canonical(server), 0);
+                let (client, server) = (canonical(client), canonical(server));
+                let leg = relay_common::Match::new(client, server, channel);
                 Some(kernel.guess.of(&leg))
             }
         }

@@ -51,12 +51,25 @@ pub struct Options {
     /// Limits to keep: every session has one, and its user another.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(0..=2))]
     pub limits: u32,
+    /// Channels of each client, a power of two; paths that arrive on an IPv4 channel only.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub channels: u32,
     /// Packets are RTP, and counted as such.
     #[arg(long)]
     pub rtp: bool,
     /// Only these paths; `floor` is what the memory alone takes.
     #[arg(long, value_delimiter = ',')]
     pub paths: Vec<String>,
+}
+
+impl Options {
+    /// Low bits of a flow that name its channel.
+    fn channel_bits(&self, path: Path) -> u32 {
+        match path.arrives != 0 && !path.v6 {
+            true => self.channels.ilog2(),
+            false => 0,
+        }
+    }
 }
 
 /// The printed object.
@@ -259,7 +272,12 @@ fn tables_under(seed: u32, path: Path, flows: u32, options: &Options) -> Option<
     let mut seats = Seats::new(flows);
     let guess = Guess::new(tables.key, flows);
     for flow in 0..flows {
-        let arrival = Match::new(remote(path.v6, flow), local(path, flow), path.arrives);
+        let bits = options.channel_bits(path);
+        let arrival = Match::new(
+            remote(path.v6, flow >> bits),
+            local(path, flow),
+            path.arrives + (flow & ((1 << bits) - 1)) as u16,
+        );
         let departure = Match::new(
             other_remote(path.leaves_v6, flow),
             other_local(path, flow),
@@ -327,7 +345,7 @@ fn packets(path: Path, flows: u32, options: &Options) -> (Harness, Vec<u8>) {
             true => (frame.len() - options.payload) as u32,
             false => 0,
         },
-        channel_bits: 0,
+        channel_bits: options.channel_bits(path),
     };
     (harness, frame)
 }

@@ -22,14 +22,16 @@ fn the_guess_of_a_client_is_fetched_and_peers_have_none() {
     }
     let index = port_index(false, 3478) as usize;
     tables.ports[index].kind |= PORT_IS_OPEN;
-    let m = Match::new(client, server, 0x4001);
-    let guess = tables.key.place(&m, 0).guess(1000);
+    let guess = |channel| {
+        let m = Match::new(client, server, channel);
+        tables.key.place(&m, 0).guess(1000)
+    };
     let fetched = |from, to, payload: &[u8]| {
         tables.run(&udp(from, to, payload).bytes(), 1);
         tables.fetched.borrow().clone()
     };
     let data = channel_data(0x4001, b"data", 0);
-    assert_eq!(fetched(client, server, &data), [guess]);
-    assert_eq!(fetched(client, server, b"\x80plain"), [guess]);
+    assert_eq!(fetched(client, server, &data), [guess(0x4001)]);
+    assert_eq!(fetched(client, server, b"\x80plain"), [guess(0)]);
     assert!(fetched(peer, relayed, b"\x80plain").is_empty());
 }

@@ -59,7 +59,8 @@ mutations! {
     "engine/lookup.rs": "no slot is guessed", "tables.fetch(place.guess(tables.slots()));" => "";
     "engine/lookup.rs": "a channel's slot is not guessed", "matches!(wanted.framing, Framing::Channel) || port.kind" => "port.kind";
     "engine/lookup.rs": "a peer's slot is guessed", "port.kind & PORT_IS_OPEN != 0" => "true";
-    "index.rs": "each channel has a guess of its own", "product(ports, 0, 0)" => "product(ports, channel_family, 0)";
+    "index.rs": "channels of a client are guessed far apart", "product(ports, 0, 0)" => "product(ports, channel_family, 0)";
+    "index.rs": "all channels of a client have one guess", "clients ^ self.channel as u32 & 7" => "clients";
     "index.rs": "all have one guess", "((self.ends as u64 * slots as u64) >> 32) as u32" => "0";
     "session.rs": "another page is beside a slot", "let page = within * SLOT / PAGE * PAGE;" => "let page = (within * SLOT / PAGE + 1) * PAGE;";
     "engine/lookup.rs": "a colliding tag ends the search", "            if found.session.is_some() {\n                return found;\n            }\n        }\n    }\n    NOTHING" => "            return found;\n        }\n    }\n    NOTHING";

@@ -177,25 +177,27 @@ fn a_session_lies_where_its_meter_does_unless_that_slot_is_taken() {
 #[test]
 fn a_session_stands_at_its_guess_or_in_its_page_and_beyond_that_anywhere() {
     let mut table = Table::new(PlainMemory::new(64, 256), KEY);
-    let of_one_client = |channel| {
-        let legs = [leg(7, 0x4000 + channel), leg(100 + channel, 0)];
+    // Every eighth channel has the same guess.
+    let from_client = |n| leg(7, 0x4000 + 8 * n);
+    let of_one_client = |n| {
+        let legs = [from_client(n), leg(100 + n, 0)];
         Session::new(legs, [1, 1], [10, 20])
     };
     let page: Vec<u32> = beside(guess(7, 64)).collect();
     let given: Vec<u32> = (0..=page.len() as u16)
-        .map(|channel| table.install(&of_one_client(channel), 0).unwrap().0)
+        .map(|n| table.install(&of_one_client(n), 0).unwrap().0)
         .collect();
     assert_eq!(given[0], guess(7, 64));
     assert_eq!(given[..page.len()], page);
     assert!(!page.contains(&given[page.len()]));
-    for (channel, slot) in given.into_iter().enumerate() {
-        let client = leg(7, 0x4000 + channel as u16);
+    for (n, slot) in given.into_iter().enumerate() {
+        let client = from_client(n as u16);
         assert_eq!(
             lookup(&table, &client),
             Some((slot, 0)),
             "found by the index"
         );
-        let peer = leg(100 + channel as u16, 0);
+        let peer = leg(100 + n as u16, 0);
         assert_eq!(lookup(&table, &peer), Some((slot, 1)));
     }
 }
@@ -245,4 +247,15 @@ fn sessions_and_meters_of_a_slot_leave_each_other_alone() {
     assert_eq!(meters(&table), before);
     assert!(meter_words(table.memory.sessions(), 0).is_none());
     assert!(meter_words(table.memory.sessions(), 5).is_none());
+}
+
+#[test]
+fn channels_of_a_client_stand_at_guesses_of_their_own() {
+    let mut table = Table::new(PlainMemory::new(64, 256), KEY);
+    for n in 0..8 {
+        let client = leg(7, 0x4000 + n);
+        let session = Session::new([client, leg(100 + n, 0)], [1, 1], [10, 20]);
+        let (slot, _) = table.install(&session, 0).unwrap();
+        assert_eq!(slot, Guess::new(KEY, 64).of(&client));
+    }
 }

@@ -23,7 +23,10 @@ impl Driver {
             self.vouch(context, allocation, port.user());
         }
         let port = self.ports.get_mut(&relayed);
-        let guess = shared.fastpath.guess(spec.near.remote, spec.near.local);
+        let (client, server) = (spec.near.remote, spec.near.local);
+        let guess = shared
+            .fastpath
+            .guess(client, server, spec.near.channel.unwrap_or(0));
         let user = port.as_ref().map(|port| port.user());
         let pass = shared.police.session(session, user, guess);
         // The kernel knows datagrams: a stream's sessions are relayed here.

@@ -58,7 +58,8 @@ impl Driver {
         let (server, police) = (&self.server, &context.shared.police);
         let allocation = port.allocation;
         let client = server.client_of(allocation);
-        let guess = client.and_then(|at| context.shared.fastpath.guess(at.client, at.server));
+        let fastpath = &context.shared.fastpath;
+        let guess = client.and_then(|at| fastpath.guess(at.client, at.server, 0));
         let heard = port.hear(context.worker, |user| {
             vouch(server, police, allocation, user);
             police.allocation(user, guess)

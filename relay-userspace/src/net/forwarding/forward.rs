@@ -138,7 +138,7 @@ impl Forward {
         let task = receive::spawn(context.worker, Rc::clone(&socket), role);
         let (fastpath, police) = (&context.shared.fastpath, &context.shared.police);
         fastpath.open_flow_port(local);
-        let guess = fastpath.guess(client.remote, client.server);
+        let guess = fastpath.guess(client.remote, client.server, 0);
         let port = Port {
             socket,
             local,
