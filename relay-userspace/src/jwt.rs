@@ -28,7 +28,9 @@ pub enum Distrust {
     BadSignature,
     #[error("has an extension this relay does not understand (header crit)")]
     Critical,
-    #[error("lacks a claim: iss, aud and sub are texts, exp a number")]
+    #[error(
+        "lacks a claim or has one of a wrong kind: iss, sub and scope are texts, aud one or a list, exp, nbf and max_ttl numbers"
+    )]
     Incomplete,
     #[error("is of another issuer (iss)")]
     WrongIssuer,

@@ -183,3 +183,25 @@ fn remove_if_empty(folder: &Path) {
     // Refused while there is something in it.
     let _ = std::fs::remove_dir(folder);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// They are built with it as it is, and nothing else builds them.
+    #[test]
+    fn the_lock_file_of_the_targets_is_up_to_date() {
+        let mut command = cargo();
+        command.args([
+            "metadata",
+            "--locked",
+            "--format-version",
+            "1",
+            "--manifest-path",
+        ]);
+        let output = command.arg(home().join("Cargo.toml")).output();
+        let output = output.expect("cargo runs");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{told}");
+    }
+}

@@ -12,7 +12,9 @@ const REFUSALS = new Map([
   [401, ["unauthorized", "did not take the token"]],
   [403, ["policy-refused", "refuses this client by a rule"]],
   [404, ["bad-answer", "has no API at this address"]],
+  [409, ["policy-refused", "is not set up for this"]],
   [429, ["rate-limited", "was asked too often"]],
+  [503, ["unreachable", "gives no credentials now"]],
 ]);
 
 export class Credentials {
@@ -102,9 +104,9 @@ export function transportOf(url) {
  */
 function refusal(host, response, body) {
   const [code, said] = REFUSALS.get(response.status) ?? ["bad-answer", `answered ${response.status}`];
-  const why = typeof body?.error === "string" ? body.error : (body?.error?.message ?? body?.message);
+  const why = typeof body?.error === "string" ? body.error : undefined;
   const retryAfter = Number(response.headers.get("retry-after")) || undefined;
-  const details = { status: response.status, retryAfter, rule: body?.rule };
+  const details = { status: response.status, retryAfter, rule: body?.code };
   return new CloudProxyError(code, `${host} ${said}${why ? `: ${why}` : ""}`, details);
 }
 

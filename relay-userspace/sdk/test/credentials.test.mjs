@@ -48,7 +48,9 @@ test("credentials about to end are asked for anew, and a failure is not kept", a
 test("a refusal has the code, the status and the proxy's own words", async () => {
   const cases = [
     [{ status: 401, body: { error: "the token has ended" } }, { code: "unauthorized", status: 401, message: /has ended/ }],
-    [{ status: 403, body: { error: { message: "no relay here" }, rule: "eu" } }, { code: "policy-refused", rule: "eu", message: /no relay here/ }],
+    [{ status: 403, body: { error: "no relay here", code: "not_subject", side: "client" } }, { code: "policy-refused", rule: "not_subject", message: /no relay here/ }],
+    [{ status: 409, body: { error: "mode: no", code: "mode_not_served", side: "relay" } }, { code: "policy-refused", rule: "mode_not_served", message: /mode: no/ }],
+    [{ status: 503, headers: { "retry-after": "1" }, body: { error: "stops", code: "draining" } }, { code: "unreachable", retryAfter: 1, message: /stops/ }],
     [{ status: 429, headers: { "retry-after": "7" }, body: {} }, { code: "rate-limited", retryAfter: 7 }],
     [{ body: { iceServers: [] } }, { code: "bad-answer" }],
     [{ body: { iceServers: [{ urls: ["https://elsewhere"] }] } }, { code: "bad-answer" }],
