@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -22,6 +22,10 @@ pub const USER: &str = "stays";
 const CHANNEL: u16 = 0x4500;
 const FORWARD: u16 = 5004;
 const PACE: Duration = Duration::from_millis(5);
+/// Permissions end after five minutes, whoever sends.
+const RENEWAL: Duration = Duration::from_secs(120);
+/// By then what was sent has arrived.
+const UNDER_WAY: Duration = Duration::from_millis(100);
 /// Of the family of client and peer, how often.
 const CALLS: [(bool, usize); 2] = [(false, 4), (true, 2)];
 
@@ -42,6 +46,12 @@ impl Tally {
     }
 }
 
+/// A client, and the peer of its channel.
+struct Caller {
+    client: TurnClient,
+    peer: SocketAddr,
+}
+
 /// One direction of one session.
 struct Way {
     session: u32,
@@ -58,7 +68,7 @@ struct Way {
 
 pub struct Steady {
     ways: Vec<Way>,
-    clients: Mutex<Vec<TurnClient>>,
+    clients: Mutex<Vec<Caller>>,
     sent: AtomicU32,
     strangers: AtomicU64,
     paused: AtomicBool,
@@ -82,10 +92,14 @@ impl Steady {
                 let peer = inside(&topology.server, server)?;
                 let relay = SocketAddr::new(edge.parse()?, 3478);
                 let mut client = TurnClient::allocate(socket, relay, USER, PASSWORD)?;
-                client.bind(CHANNEL, peer.local_addr()?)?;
+                let address = peer.local_addr()?;
+                client.bind(CHANNEL, address)?;
                 let near = client.socket.try_clone()?;
                 ways.extend(both(near, peer, client.relayed, Some(CHANNEL), ways.len())?);
-                clients.push(client);
+                clients.push(Caller {
+                    client,
+                    peer: address,
+                });
             }
         }
         let destination = inside(&topology.server, SERVER_V4)?;
@@ -131,7 +145,16 @@ impl Steady {
 
     /// Sends and receives until `done`.
     pub fn run(&self, done: &AtomicBool) -> Result<()> {
-        let result = std::iter::repeat_with(|| self.tick())
+        let mut renewed = Instant::now();
+        let mut step = || {
+            self.tick()?;
+            if renewed.elapsed() > RENEWAL {
+                renewed = Instant::now();
+                self.renew()?;
+            }
+            Ok(())
+        };
+        let result = std::iter::repeat_with(&mut step)
             .take_while(|_| !done.load(Relaxed))
             .find(Result::is_err);
         if result.is_some() {
@@ -146,11 +169,39 @@ impl Steady {
             self.ways.iter().try_for_each(|way| way.send(number))?;
             self.sent.store(number, Relaxed);
         }
+        self.listen()
+    }
+
+    fn listen(&self) -> Result<()> {
         for way in &self.ways {
             self.strangers.fetch_add(way.receive()?, Relaxed);
         }
         std::thread::sleep(PACE);
         Ok(())
+    }
+
+    /// Every client refreshes what it has. Nothing is under way that would come instead of an answer.
+    fn renew(&self) -> Result<()> {
+        let start = Instant::now();
+        while start.elapsed() < UNDER_WAY {
+            self.listen()?;
+        }
+        self.each_client(|caller| {
+            caller.client.refresh(600)?;
+            caller.client.bind(CHANNEL, caller.peer)?;
+            Ok(caller.client.socket.set_nonblocking(true)?)
+        })
+    }
+
+    fn each_client(&self, with: impl Fn(&mut Caller) -> Result<()>) -> Result<()> {
+        let mut clients = self
+            .clients
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        clients.iter_mut().try_for_each(|caller| {
+            caller.client.socket.set_nonblocking(false)?;
+            with(caller).context("a session that stays is refreshed")
+        })
     }
 
     /// Stops for a moment, so that nothing is under way, and counts.
@@ -167,12 +218,12 @@ impl Steady {
         };
         // What was lost stays lost; what is only late arrives by then.
         let mut seen = tally();
-        let mut quiet = std::time::Instant::now();
+        let mut quiet = Instant::now();
         while quiet.elapsed() < Duration::from_millis(500) {
             std::thread::sleep(Duration::from_millis(20));
             let now = tally();
             if (now.sent, now.lost) != (seen.sent, seen.lost) {
-                (seen, quiet) = (now, std::time::Instant::now());
+                (seen, quiet) = (now, Instant::now());
             }
         }
         self.paused.store(false, Relaxed);
@@ -194,16 +245,7 @@ impl Steady {
 
     /// Every client leaves.
     pub fn end(&self, relay: &Relay) -> Result<()> {
-        let mut clients = self
-            .clients
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        for client in clients.iter_mut() {
-            client.socket.set_nonblocking(false)?;
-            client
-                .refresh(0)
-                .context("a session that stayed is refreshed")?;
-        }
+        self.each_client(|caller| caller.client.refresh(0).map(drop))?;
         relay.cli(&["forward", "remove", "stays"]).map(drop)
     }
 }
