@@ -63,7 +63,7 @@ pub const ALL: [Junk; 7] = [
     Junk::new(FORGED, Payload::Binding, From::Client, To::Turn),
 ];
 
-const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
+pub const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 /// REQUESTED-TRANSPORT: UDP.
 const WANTS_UDP: [u8; 8] = [0x00, 0x19, 0x00, 0x04, 17, 0, 0, 0];
 

@@ -16,6 +16,7 @@ use nix::sys::socket::{MsgFlags, recv, setsockopt, sockopt};
 use super::super::veth::subject::{CHANNEL, FIRST_PORT, USER};
 use super::super::veth::{Lab, OUTER, RELAY};
 use super::Loss;
+use super::junk::MAGIC_COOKIE;
 use crate::client::{FromPeer, TurnClient};
 
 /// Everything that is sent to and read from.
@@ -161,9 +162,16 @@ fn arrived_at(socket: &UdpSocket, sessions: usize, sent: &Sent) -> Result<u64> {
     let mut seen = HashSet::new();
     let mut buffer = [0; 2048];
     while let Some(length) = next(socket, &mut buffer)? {
-        note(&mut seen, &buffer[..length], sessions, sent)?;
+        if !is_answer(&buffer[..length]) {
+            note(&mut seen, &buffer[..length], sessions, sent)?;
+        }
     }
     Ok(seen.len() as u64)
+}
+
+/// To a flood in the name of this address, whose ports come to that of a stream as well.
+fn is_answer(packet: &[u8]) -> bool {
+    packet.get(4..8) == Some(&MAGIC_COOKIE) && packet.len() > size_of::<Data>()
 }
 
 fn arrived_at_clients(clients: &mut [TurnClient], sent: &Sent) -> Result<u64> {
