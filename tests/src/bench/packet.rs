@@ -158,6 +158,11 @@ const PORTS: u32 = 8192;
 
 /// Measures all paths; `object` and `lab` are the two BPF objects.
 pub fn run(object: &[u8], lab: &[u8], options: &Options) -> Result<Report> {
+    ensure!(
+        options.channels.is_power_of_two(),
+        "--channels {}: give a power of two",
+        options.channels
+    );
     let mut rows = Vec::new();
     let mut tell = |row: Row| {
         eprintln!(
